@@ -1,0 +1,7 @@
+"""``python -m facenet_lib`` is the command ``facenet``."""
+
+import sys
+
+from facenet_lib.cli import main
+
+sys.exit(main())

@@ -1,0 +1,253 @@
+"""The command ``facenet``: draw faces, train, evaluate, embed, export.
+
+Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
+loaded only by the commands that compute with it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facenet_lib import __version__
+from facenet_lib.errors import FacenetError
+from facenet_lib.training_config import TrainingConfig, read_config
+
+if TYPE_CHECKING:
+    from facenet_lib.datasets import FaceFolder
+
+_FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
+_MODEL_HELP = "the folder of a run or of an exported SavedModel"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the entry point of ``facenet`` and of ``python -m facenet_lib``.
+
+    Args:
+        arguments: the words after ``facenet``; those of the process where None.
+
+    Returns:
+        0 when done, 1 after a failure that was explained on standard error. Wrong usage leaves
+        through ``SystemExit(2)``, as argparse has it.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
+    try:
+        command: Callable[[argparse.Namespace], None] = options.command
+        command(options)
+    except FacenetError as error:
+        print(f"facenet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("facenet: interrupted", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facenet", description="Draw faces; train, evaluate, use and export FaceNet."
+    )
+    parser.add_argument("--version", action="version", version=f"facenet {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_draw_faces(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_embed(commands)
+    _add_export(commands)
+    return parser
+
+
+def _add_draw_faces(commands: Any) -> None:
+    parser = commands.add_parser(
+        "draw-faces", help="draw a folder of made-up faces", description=_draw_faces.__doc__
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
+    parser.add_argument("--identities", type=int, default=300, help="people, test people included")
+    parser.add_argument("--images-per-identity", type=int, default=16, help="images of each")
+    parser.add_argument("--test-identities", type=int, default=60, help="people for pairs.txt only")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal faces")
+    parser.add_argument("--size", type=int, default=160, help="side of an image in pixels")
+    _show_defaults(parser)
+    parser.set_defaults(command=_draw_faces)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train", help="train a network, or go on with a run", description=_train.__doc__
+    )
+    parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder")
+    parser.add_argument(
+        "--config", help="YAML file of settings, or a recipe: drawn_faces, lfw_view1"
+    )
+    parser.add_argument("--people", type=Path, help="people file that names whom to train on")
+    parser.add_argument("--pairs", type=Path, help="pairs file to evaluate on while training")
+    settings = parser.add_argument_group("settings", "each takes the place of the --config file's")
+    for field in dataclasses.fields(TrainingConfig):
+        settings.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            help=field.metadata["help"],
+            **_argument_type(field),
+        )
+    parser.set_defaults(command=_train, parser=parser)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate", help="verify pairs as LFW does", description=_evaluate.__doc__
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
+    parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
+    parser.add_argument("--pairs", type=Path, help="pairs file; FACES' own where not named")
+    parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here")
+    parser.set_defaults(command=_evaluate)
+
+
+def _add_embed(commands: Any) -> None:
+    parser = commands.add_parser(
+        "embed", help="compute embeddings of images", description=_embed.__doc__
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG or PNG files")
+    parser.add_argument("--out", metavar="FILE.npz", type=Path, required=True)
+    parser.set_defaults(command=_embed)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser(
+        "export", help="write a run as a SavedModel", description=_export.__doc__
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the SavedModel's folder")
+    parser.set_defaults(command=_export)
+
+
+def _show_defaults(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+
+
+def _argument_type(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    """How argparse reads a setting: by the type that its dataclass field has."""
+    kind = str(field.type)
+    if field.name == "learning_rates":
+        return {"metavar": "FILE"}
+    if field.name == "blocks":
+        return {"type": int, "nargs": 3, "metavar": "N"}
+    if kind == "bool":
+        return {"action": argparse.BooleanOptionalAction}
+    return {"type": {"int": int, "float": float, "str": str}[kind], "metavar": kind.upper()}
+
+
+def _draw_faces(options: argparse.Namespace) -> None:
+    """Draw made-up people in LFW's layout, with pairs.txt, people.txt and peopleDevTrain.txt."""
+    from facenet_lib.synthetic_faces import write_faces
+
+    summary = write_faces(
+        options.out,
+        options.identities,
+        options.images_per_identity,
+        seed=options.seed,
+        size=options.size,
+        test_identities=options.test_identities,
+    )
+    print(summary)
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train on FACES and write RUN; the same command again goes on where it stopped."""
+    config = _training_config(options)
+    folder = _open_faces(options.faces)
+    if options.people or options.pairs:
+        changes = {"train_people": options.people, "pairs": options.pairs}
+        folder = dataclasses.replace(folder, **{k: v for k, v in changes.items() if v})
+
+    from facenet_lib.datasets import training_faces
+    from facenet_lib.training import EvaluationPairs, train
+
+    faces = training_faces(folder)
+    pairs = EvaluationPairs.from_file(folder.pairs, folder.root) if folder.pairs else None
+    result = train(config, faces, options.out, pairs)
+    if not result.finished:
+        raise FacenetError(
+            f"stopped after step {result.steps}; the same command goes on from there"
+        )
+    print(f"{result.run}: {result.steps} steps")
+    if result.evaluation:
+        print(
+            f"accuracy {result.evaluation['accuracy']:.4f} "
+            f"+- {result.evaluation['standard_error']:.4f} (standard error)"
+        )
+
+
+def _training_config(options: argparse.Namespace) -> TrainingConfig:
+    names = [field.name for field in dataclasses.fields(TrainingConfig)]
+    changes = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    config = read_config(options.config) if options.config else TrainingConfig()
+    try:
+        return dataclasses.replace(config, **changes)
+    except FacenetError as error:
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(str(error))  # the words of the command are at fault: exit with 2
+
+
+def _open_faces(source: str) -> FaceFolder:
+    from facenet_lib.datasets import open_faces
+
+    return open_faces(source)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    """Verify the pairs of a pairs file with MODEL's embeddings, ten-fold."""
+    folder = _open_faces(options.faces)
+    pairs_file = options.pairs or folder.pairs
+    if pairs_file is None:
+        raise FacenetError(f"{folder.root}: has no pairs.txt; name a pairs file with --pairs")
+
+    from facenet_lib.export import load_embedder
+    from facenet_lib.training import EvaluationPairs, evaluate_pairs
+
+    pairs = EvaluationPairs.from_file(pairs_file, folder.root)
+    result = evaluate_pairs(load_embedder(options.model).embed, pairs)
+    print(result.summary())
+    if options.json:
+        _write_json(options.json, result.to_dict())
+
+
+def _embed(options: argparse.Namespace) -> None:
+    """Write embeddings, float32 (n, embedding_size), and paths of images to an .npz file."""
+    import numpy as np
+
+    from facenet_lib.export import load_embedder
+
+    embeddings = load_embedder(options.model).embed(options.images)
+    part = options.out.with_name(options.out.name + ".part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, embeddings=embeddings, paths=np.array(options.images))
+        part.replace(options.out)
+    except OSError as error:
+        raise FacenetError(f"{options.out}: cannot write: {error.strerror}") from error
+    print(f"{options.out}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} numbers")
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write the network of RUN as a SavedModel that takes images and gives embeddings."""
+    from facenet_lib.export import export_run
+
+    print(export_run(options.run, options.out))
+
+
+def _write_json(path: Path, contents: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FacenetError(f"{path}: cannot write: {error.strerror}") from error

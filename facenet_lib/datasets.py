@@ -1,0 +1,284 @@
+"""Where faces come from: a folder, LFW through scikit-learn's downloader, or the book's own.
+
+Every chapter and command takes its faces from :func:`open_faces`, so that the environment
+variable ``FACENET_FACES`` switches all of them: to a folder, to ``lfw``, or to ``drawn``.
+
+Derived in the appendix, Where faces come from.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import tarfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from facenet_lib import synthetic_faces
+from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.lfw_pairs import read_pairs, read_people
+
+DRAWN_IDENTITIES = 300
+DRAWN_IMAGES = 16
+DRAWN_TEST_IDENTITIES = 60
+DRAWN_SEED = 0
+DRAWN_SIZE = 160
+
+FACE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
+_TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
+_LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FaceFolder:
+    """A folder of faces, and the files that say who is for training and who for the test.
+
+    Attributes:
+        root: holds one folder for each person.
+        pairs: the pairs file to evaluate on, see :func:`facenet_lib.lfw_pairs.read_pairs`; None
+            if there is none.
+        train_people: the people file to train on, see
+            :func:`facenet_lib.lfw_pairs.read_people`; None if there is none.
+    """
+
+    root: Path
+    pairs: Path | None
+    train_people: Path | None
+
+
+def open_faces(
+    source: str | os.PathLike[str] | None = None,
+    pairs: str | os.PathLike[str] | None = None,
+    train_people: str | os.PathLike[str] | None = None,
+) -> FaceFolder:
+    """Find faces, and download or draw them if need be.
+
+    The pairs file is ``pairsDevTest.txt`` (LFW's View 1, to develop on) where there is one, else
+    ``pairs.txt``; the people to train on are those of ``peopleDevTrain.txt``. Both are looked
+    for in the folder, or if neither is there, in the folder that holds it, where scikit-learn
+    leaves them. LFW's ``pairs.txt`` (View 2) shares its people with ``peopleDevTrain.txt``: name
+    it in ``pairs`` to report on a network that was trained on other people.
+
+    Args:
+        source: a folder with one folder for each person; "lfw" for LFW, aligned by funneling, in
+            the folder where scikit-learn keeps it (``SCIKIT_LEARN_DATA``), downloaded and
+            checked by scikit-learn if it is not there; "drawn" for the book's own faces, drawn
+            into :func:`cache_folder` on first use. None takes the environment variable
+            ``FACENET_FACES``, and "drawn" if that is not set. A folder that is called lfw is
+            written ``./lfw``.
+        pairs: the pairs file, if it lies elsewhere or is called otherwise.
+        train_people: the people file, likewise.
+
+    Raises:
+        FacenetError: if the folder or a named file does not exist, or LFW cannot be had.
+    """
+    if source is None:
+        source = os.environ.get("FACENET_FACES") or "drawn"
+    if source == "lfw":
+        root = _lfw_folder()
+    elif source == "drawn":
+        root = _drawn_folder()
+    else:
+        root = Path(source).expanduser()
+        if not root.is_dir():
+            raise FacenetError(
+                f"{source}: expected a folder of faces, 'lfw' or 'drawn', found no such folder"
+            )
+    named = [Path(path).expanduser() for path in (pairs, train_people) if path is not None]
+    refuse(
+        "faces", [f"{path}: expected a file, found none" for path in named if not path.is_file()]
+    )
+    found_pairs, found_people = _protocol_files(root)
+    return FaceFolder(
+        root=root,
+        pairs=found_pairs if pairs is None else Path(pairs).expanduser(),
+        train_people=found_people if train_people is None else Path(train_people).expanduser(),
+    )
+
+
+def cache_folder() -> Path:
+    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``."""
+    return Path(os.environ.get("FACENET_CACHE") or "~/.cache/facenet_lib").expanduser()
+
+
+def read_faces(root: str | os.PathLike[str]) -> dict[str, tuple[Path, ...]]:
+    """List the images of every person in a tree with one folder for each person.
+
+    Hidden files, files that are no JPEG or PNG by their name, and folders without images are
+    left out. The order is that of the names' characters, on every system.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        name of the person -> paths of the images, both sorted.
+
+    Raises:
+        FacenetError: if ``root`` is no folder or cannot be read, holds no person with images, or
+            holds images that belong to nobody.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FacenetError(f"{root}: expected a folder of people, found no such folder")
+    faces: dict[str, tuple[Path, ...]] = {}
+    problems: list[str] = []
+    for path in _visible(root, problems):
+        if _is_image(path):
+            problems.append(f"{path.name}: expected images in a folder named after the person")
+        elif path.is_dir():
+            images = tuple(image for image in _visible(path, problems) if _is_image(image))
+            if images:
+                faces[path.name] = images
+    if not faces and not problems:
+        deeper = next((path for path in _visible(root, problems) if _holds_people(path)), None)
+        hint = "" if deeper is None else f"; is {deeper} the folder?"
+        problems.append(f"expected folders of people with JPEG or PNG images, found none{hint}")
+    refuse(f"{root}", problems)
+    return faces
+
+
+def training_faces(folder: FaceFolder) -> dict[str, tuple[Path, ...]]:
+    """The faces to train on: never anyone whom the pairs compare.
+
+    Args:
+        folder: what :func:`open_faces` returned.
+
+    Returns:
+        The people of ``train_people`` if there is such a file; else everyone whom ``pairs`` does
+        not name; without either file, everyone. In the form of :func:`read_faces`.
+
+    Raises:
+        FacenetError: if the people file names someone, or more images of someone, than the
+            folder holds, or someone whom the pairs compare; or if nobody is left to train on.
+    """
+    faces = read_faces(folder.root)
+    compared: set[str] = set()
+    if folder.pairs is not None:
+        compared = {name for pair in read_pairs(folder.pairs) for name in (pair.name1, pair.name2)}
+    if folder.train_people is None:
+        training = {name: images for name, images in faces.items() if name not in compared}
+        if not training:
+            raise FacenetError(
+                f"{folder.root}: expected people to train on, found only the {len(faces)} whom "
+                f"{folder.pairs} compares"
+            )
+        return training
+
+    people = {
+        name: count for fold in read_people(folder.train_people) for name, count in fold.items()
+    }
+    problems = [
+        f"expected {count} images of {name} in {folder.root}, found {len(faces.get(name, ()))}"
+        for name, count in people.items()
+        if len(faces.get(name, ())) < count
+    ]
+    both = sorted(compared & people.keys())
+    if both:
+        problems.append(
+            f"expected nobody whom {folder.pairs} compares, found {len(both)}, such as {both[0]}; "
+            "train and evaluate on files of one view"
+        )
+    refuse(f"{folder.train_people}", problems)
+    return {name: images for name, images in faces.items() if name in people}
+
+
+def _protocol_files(root: Path) -> tuple[Path | None, Path | None]:
+    """The pairs file and the people file beside or in ``root``."""
+    for place in (root, root.resolve().parent):
+        pairs = next((place / name for name in _PAIRS_NAMES if (place / name).is_file()), None)
+        people = place / _TRAIN_PEOPLE_NAME
+        if pairs is not None or people.is_file():
+            return pairs, people if people.is_file() else None
+    return None, None
+
+
+def _visible(folder: Path, problems: list[str]) -> list[Path]:
+    """What ``folder`` holds and does not hide, sorted by name."""
+    try:
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        problems.append(f"{folder}: cannot be read: {error.strerror}")
+        return []
+    return sorted(paths, key=lambda path: path.name)
+
+
+def _is_image(path: Path) -> bool:
+    # By name alone: a broken link is refused by whoever opens it, instead of being left out here.
+    return path.suffix.lower() in FACE_SUFFIXES
+
+
+def _holds_people(folder: Path) -> bool:
+    return any(_is_image(image) for image in folder.glob("*/*"))
+
+
+def _drawn_folder() -> Path:
+    """The book's own faces; drawn beside their final place first, so that they are whole there."""
+    name = (
+        f"drawn_faces-{DRAWN_IDENTITIES}x{DRAWN_IMAGES}-test{DRAWN_TEST_IDENTITIES}"
+        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}"
+    )
+    folder = cache_folder() / name
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(f"{name}.partial")
+    _logger.info("drawing %d faces into %s", DRAWN_IDENTITIES * DRAWN_IMAGES, folder)
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        synthetic_faces.write_faces(
+            partial,
+            DRAWN_IDENTITIES,
+            DRAWN_IMAGES,
+            seed=DRAWN_SEED,
+            size=DRAWN_SIZE,
+            test_identities=DRAWN_TEST_IDENTITIES,
+        )
+        partial.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was faster
+            raise FacenetError(
+                f"{folder}: cannot be drawn: {error.strerror}; name another folder in the "
+                "environment variable FACENET_CACHE"
+            ) from error
+    return folder
+
+
+def _lfw_folder() -> Path:
+    """LFW as scikit-learn keeps it: used if it is there, without any network, else downloaded."""
+    data_home = Path(os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data").expanduser()
+    folder = data_home / "lfw_home" / _LFW_FOLDER
+    is_complete = all((folder.parent / name).is_file() for name in _PAIRS_NAMES)
+    if not (folder.is_dir() and is_complete):
+        _download_lfw(data_home, folder)
+    # scikit-learn removes the archive after unpacking, and takes any folder there for whole.
+    if (folder.parent / _LFW_ARCHIVE).exists():
+        raise FacenetError(
+            f"{folder}: expected all of LFW, found {_LFW_ARCHIVE} beside it, which is there until "
+            "unpacking has ended; delete the folder and try again"
+        )
+    return folder
+
+
+def _download_lfw(data_home: Path, folder: Path) -> None:
+    advice = (
+        "if you have LFW, or other faces in one folder for each person, name that folder as the "
+        "argument or in the environment variable FACENET_FACES"
+    )
+    try:
+        from sklearn.datasets import fetch_lfw_people
+    except ImportError as error:
+        raise FacenetError(f"LFW: downloading needs scikit-learn, {error}; {advice}") from error
+    _logger.info("downloading LFW (about 200 MB) into %s", folder.parent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one per attempt; the error below says it once
+            # Only the images of the one person with so many are decoded.
+            fetch_lfw_people(data_home=data_home, min_faces_per_person=500)
+    except (OSError, EOFError, ValueError, http.client.HTTPException, tarfile.TarError) as error:
+        raise FacenetError(
+            f"LFW: expected to download it into {folder.parent}, found: {error}; {advice}"
+        ) from error

@@ -1,0 +1,38 @@
+"""The one exception that means: the caller's input is at fault, and this sentence says how.
+
+Every module raises :class:`FacenetError` for what a user can mend (a damaged file, a wrong
+shape, a missing folder), so that the command line can print its message and exit with 1,
+while a mistake of our own keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST_SHOWN = 20
+
+
+class FacenetError(ValueError):
+    """Input that cannot be used; the message names what was expected and what was found."""
+
+
+def refuse(heading: str, problems: Sequence[str]) -> None:
+    """Raise one error that tells all ``problems`` at once; do nothing when there are none.
+
+    Args:
+        heading: what was being read, for example ``"pairs.txt"``.
+        problems: one sentence each, in the order in which they were found.
+
+    Raises:
+        FacenetError: if ``problems`` is not empty. A single problem stands on the heading's
+            own line; of very many, the first 20 are shown and the rest are counted.
+    """
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise FacenetError(f"{heading}: {problems[0]}")
+    lines = [f"{heading}: {len(problems)} problems"]
+    lines += [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
+    if len(problems) > _MOST_SHOWN:
+        lines.append(f"  ... and {len(problems) - _MOST_SHOWN} more")
+    raise FacenetError("\n".join(lines))

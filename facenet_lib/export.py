@@ -1,0 +1,210 @@
+"""From a run to a SavedModel that takes images and answers with embeddings.
+
+The article's goal ("export the model and put it into TF Serving"); derived in chapter 7,
+"Export". What is exported holds the preprocessing, the network in inference mode and the
+weights, once; dropout, logits, losses and optimizer were for training only and stay behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from facenet_lib import __version__
+from facenet_lib.errors import FacenetError
+from facenet_lib.input_pipeline import (
+    Preprocessing,
+    decode_and_preprocess,
+    explained_errors,
+    preprocess,
+)
+from facenet_lib.network import embeddings
+from facenet_lib.training import TrainedNetwork, embed_images, load_run
+
+CARD = Path("assets.extra") / "facenet.json"
+"""Where a SavedModel of ours says what it is; TF Serving passes over what lies there."""
+
+
+class Embedder(Protocol):
+    """Anything that turns image files into embeddings: a run or an exported model."""
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input."""
+
+    def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
+        """Return float32 ``(len(paths), embedding_size)``, rows of length one.
+
+        Raises:
+            FacenetError: naming the file, when one cannot be decoded.
+        """
+
+
+def load_embedder(model: str | Path) -> Embedder:
+    """Load a model, whichever of the two kinds of folder it is.
+
+    Load only models whose origin you trust: a SavedModel is a program that TensorFlow runs.
+
+    Args:
+        model: a run that ``training.train`` made, or a SavedModel that :func:`export_run` made.
+
+    Raises:
+        FacenetError: when the folder is neither.
+
+    Derived in chapter 7, "Export".
+    """
+    model = Path(model)
+    if (model / "saved_model.pb").is_file():
+        return _load_saved_model(model)
+    if (model / "config.json").is_file():
+        return _RunEmbedder(load_run(model))
+    raise FacenetError(
+        f"{model}: expected the folder of a run (with config.json) or of a SavedModel "
+        f"(with saved_model.pb), found {_what_is_there(model)}"
+    )
+
+
+def export_run(run: str | Path, out: str | Path) -> Path:
+    """Write a run's network as a SavedModel with named signatures.
+
+    ``serving_default`` takes ``images``, strings ``(n,)`` that are JPEG or PNG files;
+    ``embed_tensors`` takes ``images``, float32 ``(n, height, width, 3)`` of values 0 to 255.
+    Both cut, resize and standardize as in training, and answer ``embeddings``, float32
+    ``(n, embedding_size)``. The folder also has a card, ``assets.extra/facenet.json``.
+
+    Args:
+        run: a folder that ``training.train`` made.
+        out: the SavedModel's folder; must not exist, or be empty.
+
+    Returns:
+        ``out`` as a path.
+
+    Raises:
+        FacenetError: when ``run`` is no run, or ``out`` is not free or cannot be written.
+
+    Derived in chapter 7, "Export".
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FacenetError(f"{out}: already there; name a folder that is new or empty")
+    trained = load_run(run)
+    module = _serving_module(trained)
+    part = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        signatures = {
+            "serving_default": module.embed_encoded,
+            "embed_tensors": module.embed_tensors,
+        }
+        tf.saved_model.save(module, str(part), signatures=signatures)
+        (part / CARD).parent.mkdir()
+        (part / CARD).write_text(json.dumps(_card(trained), indent=2) + "\n", encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        part.replace(out)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise FacenetError(f"{out}: cannot write the SavedModel: {error}") from error
+    return out
+
+
+def _serving_module(trained: TrainedNetwork) -> Any:
+    network, preprocessing = trained.network, trained.preprocessing
+
+    class ServingModule(tf.Module):
+        """Only what serving needs is an attribute, so only that is saved, and once."""
+
+        def __init__(self) -> None:
+            super().__init__(name="facenet")
+            self.weights = [variable.value for variable in network.variables]
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="images")])
+        def embed_encoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _answer(decode_and_preprocess(images, preprocessing))
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")]
+        )
+        def embed_tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _answer(preprocess(images, preprocessing))
+
+    def _answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embeddings": embeddings(network(images, training=False))}
+
+    return ServingModule()
+
+
+def _card(trained: TrainedNetwork) -> dict[str, Any]:
+    return {
+        "facenet_lib": __version__,
+        "embedding_size": trained.config.embedding_size,
+        "preprocessing": dataclasses.asdict(trained.preprocessing),
+        "training": {"identities": len(trained.identities), "steps": trained.step},
+        "evaluation": trained.evaluation,
+    }
+
+
+@dataclass(frozen=True)
+class _RunEmbedder:
+    trained: TrainedNetwork
+
+    @property
+    def embedding_size(self) -> int:
+        return self.trained.config.embedding_size
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.trained.preprocessing
+
+    def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
+        names = [str(path) for path in paths]
+        return embed_images(self.trained.network, names, self.preprocessing, batch_size)
+
+
+@dataclass(frozen=True)
+class _SavedModelEmbedder:
+    model: Any  # keeps the variables alive that its signatures read
+    embedding_size: int
+    preprocessing: Preprocessing
+
+    def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
+        unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)
+        signature = self.model.signatures["serving_default"]
+        computed = []
+        with explained_errors(unique.tolist()):
+            for first in range(0, len(unique), batch_size):
+                files = [tf.io.read_file(path) for path in unique[first : first + batch_size]]
+                computed.append(signature(images=tf.stack(files))["embeddings"].numpy())
+        return np.concatenate(computed)[rows]
+
+
+def _load_saved_model(path: Path) -> _SavedModelEmbedder:
+    try:
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        size, preprocessing = card["embedding_size"], Preprocessing(**card["preprocessing"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FacenetError(f"{path / CARD}: expected the model's card, found {error}") from error
+    try:
+        return _SavedModelEmbedder(tf.saved_model.load(str(path)), size, preprocessing)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise FacenetError(f"{path}: not a whole SavedModel: {error}") from error
+
+
+def _what_is_there(path: Path) -> str:
+    if not path.exists():
+        return "nothing"
+    if not path.is_dir():
+        return "a file"
+    return ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "an empty folder"

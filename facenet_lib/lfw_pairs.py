@@ -1,0 +1,474 @@
+"""The protocol files of Labeled Faces in the Wild (LFW): who is compared with whom.
+
+LFW (Huang et al., 2007) comes with text files that name images by person and number. This
+module reads and writes them and finds the images they mean:
+
+* ``pairs.txt`` ("View 2", to report results): 10 folds of 300 same and 300 different pairs.
+* ``pairsDevTrain.txt`` and ``pairsDevTest.txt`` ("View 1", to develop on): one such section.
+* ``people.txt`` and ``peopleDevTrain.txt``, ...: the people of each fold, with image counts.
+
+A same pair is a line ``Bill_Frist<tab>2<tab>9``: images 2 and 9 of one person. A different pair
+is a line ``Larry_Ralston<tab>1<tab>William_Donaldson<tab>6``. The files are UTF-8; Windows line
+ends, a byte order mark and empty lines at the end are tolerated. A line without any tab is
+split at spaces instead, as the TF 1 reference did.
+
+Derived in chapter 1, LFW pairs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facenet_lib.errors import FacenetError, refuse
+
+IMAGE_SUFFIXES = (".jpg", ".png")
+_MOST_DIGITS = 9  # longer numbers are damage, not counts of images
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images to compare: image ``index1`` of ``name1`` and image ``index2`` of ``name2``.
+
+    Attributes:
+        name1: the first person, which is also the name of the folder.
+        index1: number of the image, counted from 1.
+        name2: the second person; equal to ``name1`` for a same pair.
+        index2: number of the image, counted from 1.
+
+    Raises:
+        FacenetError: if a name could leave the images folder, an index is below 1, or an image
+            is paired with itself.
+    """
+
+    name1: str
+    index1: int
+    name2: str
+    index2: int
+
+    def __post_init__(self) -> None:
+        refuse("pair", _pair_problems(self.name1, self.index1, self.name2, self.index2))
+
+    @property
+    def issame(self) -> bool:
+        """Whether both images show one person."""
+        return self.name1 == self.name2
+
+
+@dataclass(frozen=True)
+class PairList:
+    """The pairs of one file, in its order: in every fold the same pairs, then as many different.
+
+    Attributes:
+        pairs: all pairs, fold after fold.
+        folds: 10 for ``pairs.txt`` (View 2), 1 for the View 1 files.
+
+    Raises:
+        FacenetError: if the pairs do not have that layout.
+    """
+
+    pairs: tuple[Pair, ...]
+    folds: int
+
+    def __post_init__(self) -> None:
+        if self.folds < 1 or not self.pairs or len(self.pairs) % (2 * self.folds):
+            raise FacenetError(
+                f"pair list: expected {self.folds} fold(s), each of as many same as different "
+                f"pairs, found {len(self.pairs)} pairs"
+            )
+        kinds = [(number, pair.issame) for number, pair in enumerate(self.pairs, start=1)]
+        problems = _section_problems(kinds, self.folds, self.pairs_per_class)
+        refuse("pair list", [f"pair {number}: {text}" for number, text in problems])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    @property
+    def pairs_per_class(self) -> int:
+        """Same pairs of one fold, and also different pairs of one fold."""
+        return len(self.pairs) // (2 * self.folds)
+
+    def fold_ids(self, folds: int | None = None) -> NDArray[np.int64]:
+        """Tell the fold of every pair, for :func:`facenet_lib.verification.evaluate`.
+
+        A View 2 file has its own folds, which share no person: they are kept. A View 1 file has
+        none, and lists all same pairs before all different ones, so that contiguous blocks would
+        hold one class each and no false accept rate could be measured on them. Its pairs are
+        therefore dealt like cards within each class: pair 0 to fold 0, pair 1 to fold 1, and so
+        on, which gives every fold both classes in equal parts. Dealing leaves a person's pairs
+        in several folds; only a threshold is fitted across them.
+
+        Args:
+            folds: for a View 1 file the number of folds, 10 if None; for a View 2 file None or
+                the file's own number.
+
+        Returns:
+            int64 array (pairs,), values from 0 to folds - 1.
+
+        Raises:
+            FacenetError: if a View 2 file is asked for another number of folds, or a View 1 file
+                has fewer pairs of a class than folds.
+        """
+        if self.folds > 1:
+            if folds not in (None, self.folds):
+                raise FacenetError(f"folds: these pairs come in {self.folds} folds, found {folds}")
+            return np.repeat(np.arange(self.folds, dtype=np.int64), 2 * self.pairs_per_class)
+        folds = 10 if folds is None else folds
+        if not 1 <= folds <= self.pairs_per_class:
+            raise FacenetError(
+                f"folds: expected 1 to {self.pairs_per_class}, the number of same pairs, "
+                f"found {folds}"
+            )
+        return np.tile(np.arange(self.pairs_per_class, dtype=np.int64) % folds, 2)
+
+
+def read_pairs(path: str | os.PathLike[str]) -> PairList:
+    """Read a pairs file of View 2 (header ``10<tab>300``) or View 1 (header ``500``).
+
+    Args:
+        path: the file.
+
+    Returns:
+        The pairs in the file's order.
+
+    Raises:
+        FacenetError: if the file cannot be read or is damaged; all problems are told at once,
+            each with its line.
+    """
+    lines, problems = _read_lines(path)
+    header = [_number(field) for field in lines[0][1]] if lines else []
+    folds, pairs_per_class = 1, 0
+    match header:
+        case [int(pairs_per_class)] if pairs_per_class > 0:
+            pass
+        case [int(folds), int(pairs_per_class)] if folds > 0 and pairs_per_class > 0:
+            pass
+        case _:
+            problems.append((1, _header_problem(lines, "'10<tab>300' (folds, pairs) or '500'")))
+
+    pairs: list[Pair] = []
+    kinds: list[tuple[int, bool]] = []
+    for line, fields in lines[1:]:
+        if len(fields) not in (3, 4):
+            problems.append((line, f"expected 3 fields (same) or 4 (different), {_found(fields)}"))
+            # Counted as what is due at its place, so that one bad line is one problem.
+            kinds.append((line, len(kinds) // max(pairs_per_class, 1) % 2 == 0))
+            continue
+        kinds.append((line, len(fields) == 3))
+        name1, name2 = fields[0], fields[0] if len(fields) == 3 else fields[2]
+        index1, index2 = _number(fields[1]), _number(fields[-1])
+        if index1 is None or index2 is None:
+            bad = fields[1] if index1 is None else fields[-1]
+            problems.append((line, f"expected an image number, found {bad!r}"))
+            continue
+        found = _pair_problems(name1, index1, name2, index2)
+        if len(fields) == 4 and name1 == name2:
+            found.append(f"expected two people in 4 fields, found {name1!r} twice")
+        problems += [(line, problem) for problem in found]
+        if not found:
+            pairs.append(Pair(name1, index1, name2, index2))
+    if pairs_per_class:
+        problems += _section_problems(kinds, folds, pairs_per_class)
+    _refuse_lines(path, problems)
+    return PairList(tuple(pairs), folds)
+
+
+def write_pairs(path: str | os.PathLike[str], pair_list: PairList) -> None:
+    """Write a pairs file that :func:`read_pairs` reads back to an equal list.
+
+    Args:
+        path: the file; replaced as a whole, so that a reader never meets half of it.
+        pair_list: with one fold it becomes a View 1 file, else a View 2 file.
+
+    Raises:
+        FacenetError: if the file cannot be written.
+    """
+    per_class = pair_list.pairs_per_class
+    lines = [f"{per_class}" if pair_list.folds == 1 else f"{pair_list.folds}\t{per_class}"]
+    for pair in pair_list:
+        second = f"{pair.index2}" if pair.issame else f"{pair.name2}\t{pair.index2}"
+        lines.append(f"{pair.name1}\t{pair.index1}\t{second}")
+    _write_lines(path, lines)
+
+
+def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
+    """Read a people file: who belongs to each fold, with how many images.
+
+    View 2 (``people.txt``) starts with the number of folds, and each fold with its number of
+    people; View 1 (``peopleDevTrain.txt``) is one such fold without the first line.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One dict per fold, name -> number of images, in the file's order.
+
+    Raises:
+        FacenetError: if the file cannot be read or is damaged; all problems are told at once,
+            each with its line.
+    """
+    lines, problems = _read_lines(path)
+    header = _count(lines[0][1]) if lines else None
+    if header is None:
+        problems.append((1, _header_problem(lines, "the number of folds or of people")))
+    # Only in View 2 is the first line followed by another that is a number alone.
+    is_view2 = len(lines) > 1 and _count(lines[1][1]) is not None
+    expected_folds = header if is_view2 else 1
+
+    folds: list[dict[str, int]] = []
+    sections: list[tuple[int, int, int]] = []  # line and value of the count, people found
+    first_lines: dict[str, int] = {}
+    for line, fields in lines[1:] if is_view2 or header is None else lines:
+        count = _count(fields)
+        if count is not None:
+            folds.append({})
+            sections.append((line, count, 0))
+            continue
+        if sections:
+            sections[-1] = (*sections[-1][:2], sections[-1][2] + 1)
+        found = _person_problems(fields, first_lines)
+        problems += [(line, problem) for problem in found]
+        if not found and folds:
+            first_lines[fields[0]] = line
+            folds[-1][fields[0]] = int(fields[1])
+    for line, count, people in sections:
+        if count != people:
+            problems.append((line, f"expected {count} people to follow, found {people}"))
+    if header is not None and len(folds) != expected_folds:
+        problems.append((1, f"expected {expected_folds} fold(s) of people, found {len(folds)}"))
+    _refuse_lines(path, problems)
+    return tuple(folds)
+
+
+def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]]) -> None:
+    """Write a people file that :func:`read_people` reads back to equal folds.
+
+    Args:
+        path: the file; replaced as a whole, so that a reader never meets half of it.
+        folds: name -> number of images; one fold gives the View 1 layout, more that of View 2.
+
+    Raises:
+        FacenetError: if there is no fold, a fold is empty, a person stands twice or has a name
+            that is no folder name or no image, or the file cannot be written.
+    """
+    problems = [] if folds else ["expected at least one fold, found none"]
+    lines = [f"{len(folds)}"] if len(folds) > 1 else []
+    seen: dict[str, int] = {}
+    for number, fold in enumerate(folds, start=1):
+        if not fold:
+            problems.append(f"fold {number}: expected people, found none")
+        lines.append(f"{len(fold)}")
+        for name, images in fold.items():
+            problems += _person_problems([name, f"{images}"], seen, "fold")
+            seen[name] = number
+            lines.append(f"{name}\t{images}")
+    refuse(f"{path}", problems)
+    _write_lines(path, lines)
+
+
+def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
+    """Find the image ``root/Name/Name_0001.jpg``, or ``.png`` where there is no ``.jpg``.
+
+    Args:
+        root: the folder that holds one folder for each person.
+        name: the person.
+        index: number of the image, counted from 1.
+
+    Raises:
+        FacenetError: if there is no such image, or the name would leave ``root``.
+    """
+    refuse("image", _name_problems(name) + _index_problems(index))
+    path = _find_image(root, name, index)
+    if path is None:
+        raise FacenetError(_missing(root, name, index))
+    return Path(path)
+
+
+def resolve_pairs(
+    root: str | os.PathLike[str], pairs: Iterable[Pair]
+) -> tuple[list[str], NDArray[np.bool_]]:
+    """Find both images of every pair.
+
+    Args:
+        root: the folder that holds one folder for each person.
+        pairs: n pairs, for example what :func:`read_pairs` returned.
+
+    Returns:
+        The 2n paths, where 2i and 2i + 1 are the images of pair i, and the bool array (n,) that
+        is True where both show one person: what the reference calls ``lfw_paths`` and
+        ``actual_issame``.
+
+    Raises:
+        FacenetError: if ``root`` is no folder, or images are missing, which are told at once.
+            No pair is skipped, since that would change the protocol.
+    """
+    if not os.path.isdir(root):
+        raise FacenetError(f"{os.fspath(root)}: expected a folder of people, found no folder")
+    pairs = tuple(pairs)
+    paths: dict[tuple[str, int], str] = {}
+    missing: dict[tuple[str, int], str] = {}
+    images = [
+        image for pair in pairs for image in ((pair.name1, pair.index1), (pair.name2, pair.index2))
+    ]
+    for name, index in dict.fromkeys(images):
+        path = _find_image(root, name, index)
+        if path is None:
+            missing[name, index] = _missing(root, name, index)
+        else:
+            paths[name, index] = path
+    refuse("images of the pairs", list(missing.values()))
+    return [paths[image] for image in images], np.array([pair.issame for pair in pairs], dtype=bool)
+
+
+def _find_image(root: str | os.PathLike[str], name: str, index: int) -> str | None:
+    stem = os.path.join(os.fspath(root), name, f"{name}_{index:04d}")
+    return next((stem + suffix for suffix in IMAGE_SUFFIXES if os.path.isfile(stem + suffix)), None)
+
+
+def _missing(root: str | os.PathLike[str], name: str, index: int) -> str:
+    folder = os.path.join(os.fspath(root), name)
+    expected = " or ".join(f"{name}_{index:04d}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return f"{folder}: expected {expected}, found " + (
+        "neither" if os.path.isdir(folder) else "no such folder"
+    )
+
+
+def _name_problems(name: str) -> list[str]:
+    """Tell why ``name`` cannot be one folder below the images folder, on any system."""
+    if not name:
+        return ["expected a name, found nothing"]
+    leaves = name in (".", "..") or "/" in name or "\\" in name or PureWindowsPath(name).drive
+    if leaves or any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return [f"expected a person's name that is one folder name, found {name!r}"]
+    return []
+
+
+def _index_problems(index: int) -> list[str]:
+    return [] if index >= 1 else [f"expected an image number of 1 or more, found {index}"]
+
+
+def _pair_problems(name1: str, index1: int, name2: str, index2: int) -> list[str]:
+    names = [name1] if name1 == name2 else [name1, name2]
+    problems = [problem for name in names for problem in _name_problems(name)]
+    problems += _index_problems(index1) + _index_problems(index2)
+    if not problems and (name1, index1) == (name2, index2):
+        problems.append(f"expected two images, found image {index1} of {name1} twice")
+    return problems
+
+
+def _person_problems(
+    fields: Sequence[str], first_places: Mapping[str, int], place: str = "line"
+) -> list[str]:
+    if len(fields) != 2:
+        return [f"expected a name and its number of images, {_found(fields)}"]
+    problems = _name_problems(fields[0])
+    if not _number(fields[1]):
+        problems.append(f"expected a number of images of 1 or more, found {fields[1]!r}")
+    if fields[0] in first_places:
+        first = first_places[fields[0]]
+        problems.append(f"expected every person once, found {fields[0]!r} of {place} {first} again")
+    return problems
+
+
+def _section_problems(
+    kinds: Sequence[tuple[int, bool]], folds: int, pairs_per_class: int
+) -> list[tuple[int, str]]:
+    """Compare the runs of same and of different pairs with what the header promises.
+
+    Runs, and not positions, so that one missing line is one problem and not thousands.
+
+    Args:
+        kinds: of every pair its line (or number) and whether it is a same pair.
+        folds: promised number of folds.
+        pairs_per_class: promised same pairs, and different pairs, of each fold.
+
+    Returns:
+        The line (or number) where each problem starts, and what it is.
+    """
+    if kinds and not kinds[0][1]:
+        return [(kinds[0][0], "expected same pairs first, found a different pair")]
+    runs = [list(run) for _, run in groupby(kinds, key=lambda kind: kind[1])]
+    problems = []
+    for number, run in enumerate(runs):
+        if len(run) != pairs_per_class:
+            expected = f"{pairs_per_class} {'same' if run[0][1] else 'different'} pairs"
+            found = f"expected {expected} from here, in fold {number // 2 + 1}, found {len(run)}"
+            problems.append((run[0][0], found))
+    if len(runs) != 2 * folds:
+        expected = f"{folds} fold(s) of {pairs_per_class} same and {pairs_per_class} different"
+        found = f"{len(kinds)} pairs in {len(runs)} section(s) of one kind"
+        problems.append((1, f"expected {expected} pairs, found {found}"))
+    return problems
+
+
+def _number(text: str) -> int | None:
+    """The number that ``text`` writes in plain digits, else None (int() takes '1_0' and '+1')."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else None
+
+
+def _count(fields: Sequence[str]) -> int | None:
+    """The count that a line holds alone; None for any other line, and for a count of nothing."""
+    return (_number(fields[0]) or None) if len(fields) == 1 else None
+
+
+def _found(fields: Sequence[str]) -> str:
+    text = "\t".join(fields)
+    shown = text if len(text) <= 60 else f"{text[:60]}..."
+    return f"found {len(fields)}: {shown!r}"
+
+
+def _header_problem(lines: Sequence[tuple[int, list[str]]], expected: str) -> str:
+    if not lines:
+        return f"expected a header, {expected}, found an empty file"
+    return f"expected a header, {expected}, {_found(lines[0][1])}"
+
+
+def _read_lines(
+    path: str | os.PathLike[str],
+) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str]]]:
+    """Read a file into (line number, fields), and the problems met, as (line number, text)."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FacenetError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    lines: list[tuple[int, list[str]]] = []
+    problems: list[tuple[int, str]] = []
+    # At \n alone: str.splitlines would also cut at characters that a name may hold.
+    encoded_lines = content.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n")
+    for number, encoded in enumerate(encoded_lines, start=1):
+        try:
+            text = encoded.decode("utf-8").rstrip()
+        except UnicodeDecodeError as error:
+            byte = f"0x{encoded[error.start]:02x}"
+            problems.append((number, f"expected UTF-8, found byte {byte} at {error.start + 1}"))
+            text = encoded.decode("utf-8", errors="replace").rstrip()
+        if text:
+            lines.append((number, text.split("\t") if "\t" in text else text.split()))
+        elif content.strip():
+            problems.append((number, "expected a pair or person, found an empty line"))
+    return lines, problems
+
+
+def _refuse_lines(path: str | os.PathLike[str], problems: Sequence[tuple[int, str]]) -> None:
+    ordered = sorted(problems, key=lambda problem: problem[0])
+    refuse(os.fspath(path), [f"line {line}: {text}" for line, text in ordered])
+
+
+def _write_lines(path: str | os.PathLike[str], lines: Sequence[str]) -> None:
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8"))
+        partial.replace(target)
+    except OSError as error:
+        raise FacenetError(f"{target}: cannot be written: {error.strerror}") from error

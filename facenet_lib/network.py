@@ -1,0 +1,319 @@
+"""Inception-ResNet-v1 as a Keras functional model: standardized images in, prelogits out.
+
+Mirrors section 5 of the article; derived in chapter 4, "The network". The architecture is that
+of Szegedy et al. 2016 (Inception-v4, Inception-ResNet and the impact of residual connections on
+learning, figures 10 to 15) as davidsandberg/facenet laid it out in TF 1: a stem, five 35x35
+blocks, a reduction, ten 17x17 blocks, a reduction, five 8x8 blocks and a last one without
+activation, an average pool, dropout, and the bottleneck that gives the prelogits.
+
+A layer's name is the scope it had in TF 1 with dots for slashes, so that
+``Repeat.block35_1.Branch_0.Conv2d_1x1`` holds ``InceptionResnetV1/Repeat/block35_1/Branch_0/
+Conv2d_1x1/weights`` and ``pretrained.assign_tf1_variables`` needs no table.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from facenet_lib.errors import FacenetError
+
+BATCH_NORM_EPSILON = 1e-3
+"""Added to the variance in every batch normalization; the reference's value."""
+
+EMBEDDING_EPSILON = 1e-10
+"""Least squared norm by which prelogits are divided; the reference's value."""
+
+RESIDUAL_SCALES = {"block35": 0.17, "block17": 0.10, "block8": 0.20}
+"""How much of a block's output is added to its input; the reference's values."""
+
+
+def inception_resnet_v1(
+    image_size: int = 160,
+    embedding_size: int = 512,
+    dropout_rate: float = 0.2,
+    width: float = 1.0,
+    blocks: tuple[int, int, int] = (5, 10, 5),
+    batch_norm_momentum: float = 0.995,
+) -> keras.Model:
+    """Build the network from standardized images to prelogits.
+
+    With the defaults it has the reference's 490 variables and 23,497,424 numbers. Smaller
+    ``width`` and ``blocks`` give the same architecture in a size that learns on a laptop.
+
+    Args:
+        image_size: side of the square input in pixels; at least 75, which is what the strides
+            leave a 1x1 grid of.
+        embedding_size: length of the prelogits and so of the embeddings.
+        dropout_rate: part of the pooled features that is set to zero in training; the
+            reference's "keep probability" is one minus this.
+        width: factor on every convolution's number of channels (rounded to a multiple of 8).
+        blocks: how many 35x35, 17x17 and 8x8 residual blocks, the last 8x8 block (the one
+            without activation) not counted.
+        batch_norm_momentum: part of a moving average that one training step keeps. The
+            reference's 0.995 suits runs of many thousand steps; a run of one thousand wants 0.95.
+
+    Returns:
+        A functional model, float32 ``(n, image_size, image_size, 3)`` to float32
+        ``(n, embedding_size)``. Its ``end points`` are the outputs of the layers ``Mixed_5a``,
+        ``Mixed_6a``, ``Mixed_6b``, ``Mixed_7a``, ``Mixed_8a``, ``Mixed_8b`` and
+        ``PreLogitsFlatten``.
+
+    Raises:
+        FacenetError: for an image size that the strides leave nothing of, or another argument
+            out of its range.
+
+    Source: section 5 of the article; Szegedy et al. 2016. Derived in chapter 4, "The network".
+    """
+    _check_arguments(image_size, embedding_size, dropout_rate, width, blocks, batch_norm_momentum)
+    make = _LayerMaker(width, batch_norm_momentum)
+    images = keras.Input((image_size, image_size, 3), name="images")
+    features = _stem(make, images)
+    features = _residual_stage(make, features, "Repeat", "block35", blocks[0], "Mixed_5a")
+    features = _reduction_a(make, features)
+    features = _residual_stage(make, features, "Repeat_1", "block17", blocks[1], "Mixed_6b")
+    features = _reduction_b(make, features)
+    features = _residual_stage(make, features, "Repeat_2", "block8", blocks[2], "Mixed_8a")
+    features = _residual_block(make, features, "Block8", "block8", scale=1.0, activation=None)
+    features = layers.Identity(name="Mixed_8b")(features)
+    features = layers.GlobalAveragePooling2D(name="PreLogitsFlatten")(features)
+    features = layers.Dropout(dropout_rate, name="Dropout")(features)
+    features = layers.Dense(embedding_size, use_bias=False, name="Bottleneck")(features)
+    prelogits = make.batch_norm("Bottleneck")(features)
+    return keras.Model(images, prelogits, name="InceptionResnetV1")
+
+
+def embeddings(prelogits: tf.Tensor) -> tf.Tensor:
+    """Scale every row to length one: ``prelogits / sqrt(max(sum(prelogits**2), 1e-10))``.
+
+    Args:
+        prelogits: float ``(n, embedding_size)``.
+
+    Returns:
+        ``(n, embedding_size)`` of the same dtype; a row of zeros stays zero.
+
+    Source: section 5 of the article. Derived in chapter 4, "The network".
+    """
+    return tf.math.l2_normalize(prelogits, axis=1, epsilon=EMBEDDING_EPSILON)
+
+
+def logits_layer(num_classes: int) -> layers.Dense:
+    """Return the head that training puts on the prelogits: one logit for every identity.
+
+    It is no part of the network, because nothing after training needs it.
+
+    Args:
+        num_classes: number of identities in the training set, at least two.
+
+    Returns:
+        A dense layer, ``(n, embedding_size)`` to float32 ``(n, num_classes)``, with bias and
+        Glorot initialization as in the reference.
+
+    Raises:
+        FacenetError: for fewer than two classes.
+
+    Source: section 5 of the article. Derived in chapter 4, "The network".
+    """
+    if num_classes < 2:
+        raise FacenetError(f"a classifier needs at least 2 identities, found {num_classes}")
+    return layers.Dense(num_classes, name="Logits", dtype="float32")
+
+
+def grid_sizes(image_size: int) -> dict[str, int]:
+    """Return the side of the feature map after each part of the network that shrinks it.
+
+    Args:
+        image_size: side of the square input in pixels.
+
+    Returns:
+        Layer name to side, from ``Conv2d_1a_3x3`` to ``Mixed_7a``; 0 where nothing is left.
+
+    Derived in chapter 4, "The network".
+    """
+    halved_at = {"Conv2d_1a_3x3", "MaxPool_3a_3x3", "Conv2d_4b_3x3", "Mixed_6a", "Mixed_7a"}
+    sides: dict[str, int] = {}
+    side = image_size
+    for name in (
+        "Conv2d_1a_3x3",
+        "Conv2d_2a_3x3",
+        "MaxPool_3a_3x3",
+        "Conv2d_4a_3x3",
+        "Conv2d_4b_3x3",
+        "Mixed_6a",
+        "Mixed_7a",
+    ):
+        side = (side - 3) // 2 + 1 if name in halved_at else side - 2
+        side = max(side, 0)
+        sides[name] = side
+    return sides
+
+
+MINIMUM_IMAGE_SIZE = next(size for size in range(1, 160) if grid_sizes(size)["Mixed_7a"] >= 1)
+"""The smallest input in pixels of which the strides leave anything."""
+
+
+class _LayerMaker:
+    """Makes the convolution and normalization layers that share a width and a momentum."""
+
+    def __init__(self, width: float, batch_norm_momentum: float) -> None:
+        self.width = width
+        self.batch_norm_momentum = batch_norm_momentum
+
+    def channels(self, channels: int) -> int:
+        return max(8, round(channels * self.width / 8) * 8)
+
+    def batch_norm(self, name: str) -> layers.BatchNormalization:
+        # No gamma: the next convolution can scale as well, and the reference has none.
+        return layers.BatchNormalization(
+            scale=False,
+            momentum=self.batch_norm_momentum,
+            epsilon=BATCH_NORM_EPSILON,
+            name=f"{name}.BatchNorm",
+        )
+
+    def conv(
+        self,
+        inputs: keras.KerasTensor,
+        channels: int,
+        kernel_size: int | tuple[int, int],
+        name: str,
+        strides: int = 1,
+        padding: str = "same",
+    ) -> keras.KerasTensor:
+        """Convolution without bias, batch normalization, ReLU: slim's ``conv2d`` there."""
+        outputs = layers.Conv2D(
+            self.channels(channels), kernel_size, strides, padding, use_bias=False, name=name
+        )(inputs)
+        outputs = self.batch_norm(name)(outputs)
+        return layers.Activation("relu", name=f"{name}.Relu")(outputs)
+
+
+def _stem(make: _LayerMaker, images: keras.KerasTensor) -> keras.KerasTensor:
+    features = make.conv(images, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")
+    features = make.conv(features, 32, 3, "Conv2d_2a_3x3", padding="valid")
+    features = make.conv(features, 64, 3, "Conv2d_2b_3x3")
+    features = layers.MaxPooling2D(3, 2, "valid", name="MaxPool_3a_3x3")(features)
+    features = make.conv(features, 80, 1, "Conv2d_3b_1x1", padding="valid")
+    features = make.conv(features, 192, 3, "Conv2d_4a_3x3", padding="valid")
+    return make.conv(features, 256, 3, "Conv2d_4b_3x3", strides=2, padding="valid")
+
+
+def _residual_stage(
+    make: _LayerMaker,
+    features: keras.KerasTensor,
+    scope: str,
+    kind: str,
+    count: int,
+    end_point: str,
+) -> keras.KerasTensor:
+    for number in range(1, count + 1):
+        name = f"{scope}.{kind}_{number}"
+        scale = RESIDUAL_SCALES[kind]
+        features = _residual_block(make, features, name, kind, scale, activation="relu")
+    return layers.Identity(name=end_point)(features)
+
+
+def _residual_block(
+    make: _LayerMaker,
+    features: keras.KerasTensor,
+    name: str,
+    kind: str,
+    scale: float,
+    activation: str | None,
+) -> keras.KerasTensor:
+    """Add ``scale`` times the branches, brought back to the input's depth, to the input."""
+    branches = _BRANCHES[kind](make, features, name)
+    mixed = layers.Concatenate(name=f"{name}.Concat")(branches)
+    # The way back up has a bias and no normalization, in the reference too.
+    up = layers.Conv2D(features.shape[-1], 1, name=f"{name}.Conv2d_1x1")(mixed)
+    up = layers.Rescaling(scale, name=f"{name}.Scale")(up)
+    features = layers.Add(name=f"{name}.Add")([features, up])
+    if activation is None:
+        return features
+    return layers.Activation(activation, name=f"{name}.Relu")(features)
+
+
+def _block35_branches(
+    make: _LayerMaker, features: keras.KerasTensor, name: str
+) -> list[keras.KerasTensor]:
+    branch_0 = make.conv(features, 32, 1, f"{name}.Branch_0.Conv2d_1x1")
+    branch_1 = make.conv(features, 32, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
+    branch_1 = make.conv(branch_1, 32, 3, f"{name}.Branch_1.Conv2d_0b_3x3")
+    branch_2 = make.conv(features, 32, 1, f"{name}.Branch_2.Conv2d_0a_1x1")
+    branch_2 = make.conv(branch_2, 32, 3, f"{name}.Branch_2.Conv2d_0b_3x3")
+    branch_2 = make.conv(branch_2, 32, 3, f"{name}.Branch_2.Conv2d_0c_3x3")
+    return [branch_0, branch_1, branch_2]
+
+
+def _block17_branches(
+    make: _LayerMaker, features: keras.KerasTensor, name: str
+) -> list[keras.KerasTensor]:
+    branch_0 = make.conv(features, 128, 1, f"{name}.Branch_0.Conv2d_1x1")
+    branch_1 = make.conv(features, 128, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
+    branch_1 = make.conv(branch_1, 128, (1, 7), f"{name}.Branch_1.Conv2d_0b_1x7")
+    branch_1 = make.conv(branch_1, 128, (7, 1), f"{name}.Branch_1.Conv2d_0c_7x1")
+    return [branch_0, branch_1]
+
+
+def _block8_branches(
+    make: _LayerMaker, features: keras.KerasTensor, name: str
+) -> list[keras.KerasTensor]:
+    branch_0 = make.conv(features, 192, 1, f"{name}.Branch_0.Conv2d_1x1")
+    branch_1 = make.conv(features, 192, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
+    branch_1 = make.conv(branch_1, 192, (1, 3), f"{name}.Branch_1.Conv2d_0b_1x3")
+    branch_1 = make.conv(branch_1, 192, (3, 1), f"{name}.Branch_1.Conv2d_0c_3x1")
+    return [branch_0, branch_1]
+
+
+_BRANCHES = {
+    "block35": _block35_branches,
+    "block17": _block17_branches,
+    "block8": _block8_branches,
+}
+
+
+def _reduction_a(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:
+    branch_0 = make.conv(features, 384, 3, "Mixed_6a.Branch_0.Conv2d_1a_3x3", 2, "valid")
+    branch_1 = make.conv(features, 192, 1, "Mixed_6a.Branch_1.Conv2d_0a_1x1")
+    branch_1 = make.conv(branch_1, 192, 3, "Mixed_6a.Branch_1.Conv2d_0b_3x3")
+    branch_1 = make.conv(branch_1, 256, 3, "Mixed_6a.Branch_1.Conv2d_1a_3x3", 2, "valid")
+    pooled = layers.MaxPooling2D(3, 2, "valid", name="Mixed_6a.Branch_2.MaxPool_1a_3x3")(features)
+    return layers.Concatenate(name="Mixed_6a")([branch_0, branch_1, pooled])
+
+
+def _reduction_b(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:
+    branch_0 = make.conv(features, 256, 1, "Mixed_7a.Branch_0.Conv2d_0a_1x1")
+    branch_0 = make.conv(branch_0, 384, 3, "Mixed_7a.Branch_0.Conv2d_1a_3x3", 2, "valid")
+    branch_1 = make.conv(features, 256, 1, "Mixed_7a.Branch_1.Conv2d_0a_1x1")
+    branch_1 = make.conv(branch_1, 256, 3, "Mixed_7a.Branch_1.Conv2d_1a_3x3", 2, "valid")
+    branch_2 = make.conv(features, 256, 1, "Mixed_7a.Branch_2.Conv2d_0a_1x1")
+    branch_2 = make.conv(branch_2, 256, 3, "Mixed_7a.Branch_2.Conv2d_0b_3x3")
+    branch_2 = make.conv(branch_2, 256, 3, "Mixed_7a.Branch_2.Conv2d_1a_3x3", 2, "valid")
+    pooled = layers.MaxPooling2D(3, 2, "valid", name="Mixed_7a.Branch_3.MaxPool_1a_3x3")(features)
+    return layers.Concatenate(name="Mixed_7a")([branch_0, branch_1, branch_2, pooled])
+
+
+def _check_arguments(
+    image_size: int,
+    embedding_size: int,
+    dropout_rate: float,
+    width: float,
+    blocks: tuple[int, int, int],
+    batch_norm_momentum: float,
+) -> None:
+    if image_size < MINIMUM_IMAGE_SIZE:
+        raise FacenetError(
+            f"image_size {image_size} is too small for the network's strides: "
+            f"expected at least {MINIMUM_IMAGE_SIZE} pixels"
+        )
+    if embedding_size < 1:
+        raise FacenetError(f"embedding_size must be at least 1, found {embedding_size}")
+    if not 0.0 <= dropout_rate < 1.0:
+        raise FacenetError(f"dropout_rate must be in [0, 1), found {dropout_rate}")
+    if not width > 0.0:
+        raise FacenetError(f"width must be positive, found {width}")
+    if len(blocks) != 3 or min(blocks) < 0:
+        raise FacenetError(f"blocks must be three counts of at least 0, found {blocks}")
+    if not 0.0 <= batch_norm_momentum < 1.0:
+        raise FacenetError(f"batch_norm_momentum must be in [0, 1), found {batch_norm_momentum}")

@@ -1,0 +1,1623 @@
+"""Faces that the book draws itself: people who do not exist, so that everyone may train on them.
+
+A person is an :class:`Identity`: the numbers that stay the same from picture to picture (skull,
+jaw, eyes, brows, nose, mouth, ears, skin, hair, beard, marks). A picture is an identity seen
+under a :class:`Nuisance`: everything that changes and must be ignored to recognise someone (pose,
+light, expression, gaze, glasses, clothes, background, camera). :func:`render_face` draws the one
+under the other; :func:`write_faces` draws a whole dataset in the layout of Labeled Faces in the
+Wild (LFW), with its own ``pairs.txt``, ``people.txt`` and ``peopleDevTrain.txt``.
+
+How a face is drawn. The head is three-dimensional: a star-shaped surface, that is, a distance
+from the head's centre for every direction. Skull, face and jaw are three ellipsoids blended
+together; nose, lips, eye sockets, cheekbones, beard and hair are bumps on them. These
+distances are kept, once for each identity, on a square map of all directions (Lambert's azimuthal
+equal-area projection: the face is in the middle, the back of the head is the rim), together with
+surface normals, skin and hair colour. For each picture one ray for each of 2 x 2 samples of a pixel walks
+to this surface; eyes, brows and mouth are painted where it ends, because they move with the
+expression. Ears, neck, shoulders and long hair are ellipsoids and a cylinder. A second walk,
+towards the light, finds what lies in shadow. All colours are linear light until the last step.
+
+Head coordinates, used throughout: x to the right of the picture, y up, z out of the picture towards
+the viewer, origin between the ears behind the eyes. The unit is half the height of a
+head without hair, about 11.5 cm, so that the chin is near y = -1 and the crown near y = +1.
+
+Everything random comes from NumPy's ``SeedSequence``: the same seed gives the same picture,
+whatever was drawn before it and however many processes draw (on one kind of machine; another
+processor or NumPy may round the last bit of a float otherwise).
+
+Described in the appendix, The drawn faces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from facenet_lib.errors import FacenetError, refuse
+
+FloatArray = NDArray[np.float32]
+Seed = int | tuple[int, ...] | np.random.SeedSequence
+
+SMALLEST_SIZE = 64
+
+# Every range below is (lowest, highest) of a uniform draw, in the unit that the field's
+# documentation gives. These are the numbers to turn to make the task easier or harder.
+IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
+    "skull_width": (0.62, 0.78),
+    "skull_height": (0.93, 1.08),
+    "face_width": (0.50, 0.66),
+    "jaw_width": (0.36, 0.56),
+    "jaw_angle": (0.0, 0.075),
+    "chin_length": (-0.09, 0.10),
+    "chin_width": (0.10, 0.24),
+    "chin_projection": (0.0, 0.13),
+    "cheekbones": (-0.03, 0.075),
+    "cheek_fullness": (-0.06, 0.06),
+    "brow_ridge": (0.0, 0.07),
+    "eye_spacing": (0.22, 0.325),
+    "eye_height": (-0.05, 0.07),
+    "eye_width": (0.095, 0.145),
+    "eye_opening": (0.036, 0.07),
+    "eye_tilt": (-10.0, 14.0),
+    "eye_depth": (0.02, 0.11),
+    "lid_crease": (0.0, 1.0),
+    "brow_height": (0.12, 0.21),
+    "brow_thickness": (0.014, 0.042),
+    "brow_length": (0.13, 0.20),
+    "brow_arch": (-0.01, 0.07),
+    "brow_tilt": (-12.0, 12.0),
+    "brow_density": (0.45, 1.0),
+    "nose_length": (0.30, 0.50),
+    "nose_width": (0.10, 0.20),
+    "nose_bridge": (0.03, 0.15),
+    "nose_bridge_width": (0.05, 0.10),
+    "nose_tip": (0.14, 0.28),
+    "nose_tip_width": (0.06, 0.11),
+    "nose_hump": (-0.03, 0.05),
+    "mouth_height": (-0.62, -0.52),
+    "mouth_width": (0.15, 0.28),
+    "upper_lip": (0.018, 0.065),
+    "lower_lip": (0.03, 0.085),
+    "cupids_bow": (0.0, 0.5),
+    "lip_redness": (0.0, 1.0),
+    "ear_size": (0.17, 0.29),
+    "ear_protrusion": (8.0, 50.0),
+    "melanin": (0.0, 1.0),
+    "undertone": (-1.0, 1.0),
+    "blush": (0.0, 1.0),
+    "hairline": (0.46, 0.74),
+    "temple_recession": (0.0, 0.22),
+    "hair_volume": (0.6, 1.5),
+    "hair_part": (-1.0, 1.0),
+    "age": (0.0, 1.0),
+}
+
+NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
+    "yaw": (-35.0, 35.0),
+    "pitch": (-15.0, 15.0),
+    "roll": (-12.0, 12.0),
+    "scale": (0.93, 1.07),
+    "shift_x": (-0.08, 0.08),
+    "shift_y": (-0.06, 0.06),
+    "light_azimuth": (-75.0, 75.0),
+    "light_elevation": (-5.0, 60.0),
+    "light_strength": (0.5, 1.3),
+    "light_warmth": (-1.0, 1.0),
+    "ambient_strength": (0.18, 0.6),
+    "ambient_warmth": (-1.0, 1.0),
+    "smile": (-0.3, 1.0),
+    "mouth_open": (0.0, 1.0),
+    "brow_raise": (-0.6, 1.0),
+    "eye_closing": (0.0, 1.0),
+    "gaze_x": (-18.0, 18.0),
+    "gaze_y": (-10.0, 10.0),
+    "blur": (0.0, 1.1),
+    "noise": (0.0, 7.0),
+    "exposure": (-0.7, 0.6),
+    "contrast": (0.75, 1.2),
+    "jpeg_quality": (55.0, 95.0),
+}
+
+# How often what is not a matter of degree occurs.
+GLASSES_SHARE = 0.2
+OPEN_MOUTH_SHARE = 0.35
+EYE_CLOSING_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """Where hair grows and how far it stands off.
+
+    Attributes:
+        edge: height of the hair's lower edge (y, head units) at :data:`_EDGE_ANGLES` degrees
+            from the middle of the face, relative to the hairline for the first three.
+        top: thickness on top of the head, head units.
+        side: thickness at the sides, head units.
+        curl: 0 (straight) to 1 (curls).
+        back: how low hair hangs behind the neck (y, head units); 0: it does not.
+        bun: radius of a knot on top of the head, head units; 0: none.
+    """
+
+    edge: tuple[float, ...]
+    top: float
+    side: float
+    curl: float
+    back: float = 0.0
+    bun: float = 0.0
+
+
+_EDGE_ANGLES = (0.0, 25.0, 46.0, 64.0, 78.0, 96.0, 125.0, 180.0)
+_SHORT_EDGE = (0.0, -0.01, -0.09, 0.2, -0.08, 0.0, -0.6, -0.7)
+HAIR_STYLES: Mapping[str, HairStyle] = {
+    "bald": HairStyle((2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0), 0.0, 0.0, 0.0),
+    "receding": HairStyle((0.6, 0.6, 0.6, 0.3, -0.05, 0.0, -0.6, -0.7), 0.0, 0.035, 0.1),
+    "cropped": HairStyle(_SHORT_EDGE, 0.02, 0.012, 0.15),
+    "short": HairStyle(_SHORT_EDGE, 0.10, 0.045, 0.1),
+    "quiff": HairStyle(_SHORT_EDGE, 0.24, 0.03, 0.2),
+    "fringe": HairStyle((-0.33, -0.33, -0.30, 0.1, -0.15, -0.2, -0.6, -0.7), 0.12, 0.09, 0.05),
+    "curly": HairStyle((0.0, -0.02, -0.09, 0.2, -0.05, -0.05, -0.6, -0.7), 0.22, 0.16, 1.0),
+    "afro": HairStyle((0.0, -0.02, -0.1, 0.2, -0.05, -0.2, -0.6, -0.7), 0.36, 0.30, 0.8),
+    "bob": HairStyle((0.0, -0.03, -0.13, 0.05, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75),
+    "fringed_bob": HairStyle(
+        (-0.32, -0.32, -0.28, 0.0, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75
+    ),
+    "long": HairStyle((0.0, -0.03, -0.13, 0.05, -0.7, -0.9, -0.95, -0.95), 0.10, 0.09, 0.1, -1.7),
+    "wavy": HairStyle((0.0, -0.05, -0.15, 0.05, -0.7, -0.9, -0.95, -0.95), 0.15, 0.15, 0.6, -1.5),
+    "bun": HairStyle(_SHORT_EDGE, 0.05, 0.035, 0.1, 0.0, 0.27),
+}
+BEARDS = ("none", "none", "none", "none", "stubble", "moustache", "goatee", "full")
+
+# Colours are sRGB, 0 to 255, as one picks them from a photograph.
+HAIR_COLOURS: Mapping[str, tuple[int, int, int]] = {
+    "black": (24, 20, 20),
+    "dark brown": (52, 34, 24),
+    "brown": (92, 58, 36),
+    "auburn": (112, 48, 26),
+    "ginger": (172, 84, 34),
+    "dark blond": (148, 112, 68),
+    "blond": (208, 172, 112),
+    "grey": (134, 132, 130),
+    "white": (212, 210, 206),
+}
+EYE_COLOURS: Mapping[str, tuple[int, int, int]] = {
+    "black-brown": (44, 26, 18),
+    "brown": (92, 54, 28),
+    "hazel": (128, 98, 48),
+    "green": (88, 124, 78),
+    "blue": (78, 124, 170),
+    "grey": (128, 142, 150),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a person recognisable. Lengths are in head units (half a head, about 11.5 cm).
+
+    Attributes:
+        skull_width: half-width of the skull.
+        skull_height: factor on the height of the skull above the eyes.
+        face_width: half-width of the face at the cheeks.
+        jaw_width: half-width of the jaw below the mouth.
+        jaw_angle: how far the corners of the jaw stand out.
+        chin_length: how much lower than y = -1 the chin ends.
+        chin_width: width of the chin's bump.
+        chin_projection: how far the chin stands out.
+        cheekbones: how far the cheekbones stand out.
+        cheek_fullness: how far the cheeks below them stand out; negative: hollow.
+        brow_ridge: how far the bone over the eyes stands out.
+        eye_spacing: half the distance between the eyes' middles.
+        eye_height: y of the eyes' middles.
+        eye_width: half the length of an eye's opening.
+        eye_opening: half the height of an eye's opening when relaxed.
+        eye_tilt: degrees by which the outer corners of the eyes are higher than the inner.
+        eye_depth: depth of the sockets.
+        lid_crease: 0 (a smooth upper lid) to 1 (a deep fold).
+        eye_colour: a key of :data:`EYE_COLOURS`.
+        brow_height: distance of the brows above the eyes.
+        brow_thickness: half the thickness of the brows.
+        brow_length: half the length of the brows.
+        brow_arch: how far the middle of a brow is above its ends.
+        brow_tilt: degrees by which the outer ends are higher than the inner.
+        brow_density: opacity, 0 to 1.
+        nose_length: from the root to the tip.
+        nose_width: half the distance between the outer edges of the nostrils.
+        nose_bridge: how far the root stands out.
+        nose_bridge_width: half-width of the ridge.
+        nose_tip: how far the tip stands out.
+        nose_tip_width: half-width of the tip.
+        nose_hump: bump (or, negative, hollow) in the middle of the ridge.
+        mouth_height: y of the line between the lips.
+        mouth_width: half the width of the closed mouth.
+        upper_lip: thickness of the upper lip.
+        lower_lip: thickness of the lower lip.
+        cupids_bow: depth of the notch in the upper lip, as a share of its thickness.
+        lip_redness: 0 (like the skin) to 1 (red).
+        ear_size: half the height of the ears.
+        ear_protrusion: degrees by which the ears stand off the head.
+        melanin: 0 (palest skin) to 1 (darkest).
+        undertone: -1 (pink) to 1 (golden).
+        blush: redness of cheeks and nose, 0 to 1.
+        hair_style: a key of :data:`HAIR_STYLES`.
+        hair_colour: a key of :data:`HAIR_COLOURS`.
+        hairline: y of the hair's edge above the forehead.
+        temple_recession: how much higher the hairline is at the temples.
+        hair_volume: factor on the thickness of the hair.
+        hair_part: where the parting is, -1 (picture's left) to 1 (right).
+        beard: one of :data:`BEARDS`.
+        age: depth of the lines of face and forehead and of the bags under the eyes, 0 to 1.
+        freckles: number of freckles.
+        moles: (x, y, radius) of each mole, seen from the front.
+        scar: (x, y, degrees, length) of a scar, seen from the front, or None.
+        detail_seed: seed of freckles, strands and the grain of the skin.
+    """
+
+    skull_width: float
+    skull_height: float
+    face_width: float
+    jaw_width: float
+    jaw_angle: float
+    chin_length: float
+    chin_width: float
+    chin_projection: float
+    cheekbones: float
+    cheek_fullness: float
+    brow_ridge: float
+    eye_spacing: float
+    eye_height: float
+    eye_width: float
+    eye_opening: float
+    eye_tilt: float
+    eye_depth: float
+    lid_crease: float
+    eye_colour: str
+    brow_height: float
+    brow_thickness: float
+    brow_length: float
+    brow_arch: float
+    brow_tilt: float
+    brow_density: float
+    nose_length: float
+    nose_width: float
+    nose_bridge: float
+    nose_bridge_width: float
+    nose_tip: float
+    nose_tip_width: float
+    nose_hump: float
+    mouth_height: float
+    mouth_width: float
+    upper_lip: float
+    lower_lip: float
+    cupids_bow: float
+    lip_redness: float
+    ear_size: float
+    ear_protrusion: float
+    melanin: float
+    undertone: float
+    blush: float
+    hair_style: str
+    hair_colour: str
+    hairline: float
+    temple_recession: float
+    hair_volume: float
+    hair_part: float
+    beard: str
+    age: float
+    freckles: int
+    moles: tuple[tuple[float, float, float], ...]
+    scar: tuple[float, float, float, float] | None
+    detail_seed: int
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """What changes from picture to picture. Lengths are in head units unless said otherwise.
+
+    Attributes:
+        yaw: degrees by which the head is turned to the picture's right.
+        pitch: degrees by which it looks up.
+        roll: degrees by which it leans anticlockwise.
+        scale: factor on the size of the head in the picture.
+        shift_x: how far right of the middle the head is.
+        shift_y: how far above the middle the head is.
+        light_azimuth: degrees right of the viewer from which the light comes.
+        light_elevation: degrees above the viewer from which the light comes.
+        light_strength: factor on the light.
+        light_warmth: -1 (blue) to 1 (orange).
+        ambient_strength: light from everywhere.
+        ambient_warmth: its colour, -1 (blue) to 1 (orange).
+        smile: -1 (corners of the mouth down) to 1 (a broad smile).
+        mouth_open: 0 (closed) to 1.
+        brow_raise: -1 (frown) to 1 (surprise).
+        eye_closing: 0 (relaxed) to 1 (closed).
+        gaze_x: degrees by which the eyes look right of the viewer.
+        gaze_y: degrees by which they look above the viewer.
+        glasses: one of ``"none"``, ``"round"``, ``"square"``, ``"wide"``.
+        glasses_colour: sRGB, 0 to 255.
+        cloth_colour: sRGB, 0 to 255.
+        background: one of :data:`BACKGROUNDS`.
+        background_seed: seed of the background's colours and shapes.
+        exposure: stops by which the whole picture is brightened.
+        contrast: factor on the differences from middle grey.
+        blur: standard deviation of a Gaussian blur, in pixels of a picture of 160 pixels.
+        noise: standard deviation of the sensor's noise, in grey levels (0 to 255).
+        noise_seed: seed of the noise.
+        jpeg_quality: quality at which :func:`write_faces` saves the picture, 1 to 95.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    scale: float
+    shift_x: float
+    shift_y: float
+    light_azimuth: float
+    light_elevation: float
+    light_strength: float
+    light_warmth: float
+    ambient_strength: float
+    ambient_warmth: float
+    smile: float
+    mouth_open: float
+    brow_raise: float
+    eye_closing: float
+    gaze_x: float
+    gaze_y: float
+    glasses: str
+    glasses_colour: tuple[int, int, int]
+    cloth_colour: tuple[int, int, int]
+    background: str
+    background_seed: int
+    exposure: float
+    contrast: float
+    blur: float
+    noise: float
+    noise_seed: int
+    jpeg_quality: int
+
+
+GLASSES = ("round", "square", "wide")
+BACKGROUNDS = ("gradient", "blobs", "stripes", "blocks", "grain")
+
+
+def _generator(seed: Seed) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise FacenetError(
+            f"seed: expected a whole number >= 0, a tuple of such or a SeedSequence, "
+            f"found {seed!r}"
+        ) from error
+
+
+def _uniform(
+    generator: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    return {name: float(generator.uniform(low, high)) for name, (low, high) in ranges.items()}
+
+
+def _choice(generator: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[int(generator.integers(len(options)))]
+
+
+def draw_identity(seed: Seed) -> Identity:
+    """Draw a person at random.
+
+    Args:
+        seed: whole number, tuple of whole numbers, or SeedSequence; the same seed gives the same
+            person.
+
+    Returns:
+        An identity within :data:`IDENTITY_RANGES`.
+
+    Raises:
+        FacenetError: if ``seed`` is not a seed.
+    """
+    generator = _generator(seed)
+    values = _uniform(generator, IDENTITY_RANGES)
+    # Dark hair is likelier with dark skin, so that most people look like someone one could meet.
+    colours = tuple(HAIR_COLOURS)
+    dark = generator.random() < 0.25 + 0.55 * values["melanin"]
+    hair_colour = _choice(generator, colours[:3] if dark else colours)
+    eyes = tuple(EYE_COLOURS)
+    eye_colour = _choice(generator, eyes[:2] if generator.random() < values["melanin"] else eyes)
+    moles = tuple(
+        (
+            float(generator.uniform(-0.5, 0.5)),
+            float(generator.uniform(-0.85, 0.4)),
+            float(generator.uniform(0.016, 0.034)),
+        )
+        for _ in range(int(generator.choice((0, 0, 1, 2, 3))))
+    )
+    scar = (
+        float(generator.uniform(-0.45, 0.45)),
+        float(generator.uniform(-0.6, 0.4)),
+        float(generator.uniform(0.0, 180.0)),
+        float(generator.uniform(0.12, 0.3)),
+    )
+    return Identity(
+        **values,
+        hair_style=_choice(generator, tuple(HAIR_STYLES)),
+        hair_colour=hair_colour,
+        eye_colour=eye_colour,
+        beard=_choice(generator, BEARDS),
+        freckles=int(generator.integers(30, 140)) if generator.random() < 0.25 else 0,
+        moles=moles,
+        scar=scar if generator.random() < 0.15 else None,
+        detail_seed=int(generator.integers(2**31)),
+    )
+
+
+def draw_nuisance(seed: Seed) -> Nuisance:
+    """Draw the circumstances of one picture at random.
+
+    Args:
+        seed: whole number, tuple of whole numbers, or SeedSequence.
+
+    Returns:
+        A nuisance within :data:`NUISANCE_RANGES`.
+
+    Raises:
+        FacenetError: if ``seed`` is not a seed.
+    """
+    generator = _generator(seed)
+    values = _uniform(generator, NUISANCE_RANGES)
+    if generator.random() >= OPEN_MOUTH_SHARE:
+        values["mouth_open"] = 0.0
+    if generator.random() >= EYE_CLOSING_SHARE:
+        values["eye_closing"] = 0.0
+    values["jpeg_quality"] = round(values["jpeg_quality"])
+    glasses = _choice(generator, GLASSES) if generator.random() < GLASSES_SHARE else "none"
+    grey = int(generator.integers(15, 90))
+    return Nuisance(
+        **values,
+        glasses=glasses,
+        glasses_colour=(grey, int(grey * generator.uniform(0.5, 1.0)), grey // 2),
+        cloth_colour=_any_colour(generator),
+        background=_choice(generator, BACKGROUNDS),
+        background_seed=int(generator.integers(2**31)),
+        noise_seed=int(generator.integers(2**31)),
+    )
+
+
+def _any_colour(generator: np.random.Generator) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in generator.integers(15, 240, 3))
+    return red, green, blue
+
+
+# --------------------------------------------------------------------------- small mathematics
+
+
+def _linear(srgb: tuple[float, float, float]) -> FloatArray:
+    """(3,) linear light of an sRGB colour given in 0 to 255."""
+    return (np.asarray(srgb, np.float32) / np.float32(255.0)) ** np.float32(2.2)
+
+
+def _smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
+    share = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
+
+
+def _bump(x: FloatArray, y: FloatArray, width: float, height: float) -> FloatArray:
+    """Gaussian hill of height 1 around (0, 0)."""
+    return np.exp(-0.5 * ((x / width) ** 2 + (y / height) ** 2))
+
+
+def _blend(base: FloatArray, top: FloatArray, opacity: FloatArray) -> None:
+    """Paint ``top`` (3,) or (3, n) over ``base`` (3, n) in place."""
+    base += (top.reshape(3, -1) - base) * opacity
+
+
+def _smooth_noise(generator: np.random.Generator, cells: tuple[int, int], size: int) -> FloatArray:
+    """(size, size) noise of unit variance with ``cells`` (across, down) independent values."""
+    grid = generator.standard_normal((cells[1], cells[0])).astype(np.float32)
+    return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """Matrix from head to camera coordinates; angles in degrees, signs as in Nuisance."""
+    a, b, c = (math.radians(angle) for angle in (yaw, pitch, roll))
+    turn = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
+    nod = np.array([[1, 0, 0], [0, math.cos(b), math.sin(b)], [0, -math.sin(b), math.cos(b)]])
+    lean = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
+    return lean @ nod @ turn
+
+
+# ------------------------------------------------------------- the map of all directions
+
+_MAP = 320  # texels along a side: one texel is about one sample of a 160-pixel picture
+_MAP_EXTENT = 1.9  # the projection's disc has radius 2; what lies outside is never seen
+
+
+@lru_cache(maxsize=1)
+def _map_directions() -> FloatArray:
+    """(3, texels) unit vector of each texel of the map."""
+    line = (np.arange(_MAP, dtype=np.float32) + 0.5) / _MAP * (2 * _MAP_EXTENT) - _MAP_EXTENT
+    u, v = np.meshgrid(line, line)
+    squared = np.minimum(u * u + v * v, np.float32(3.99))
+    shrink = np.sqrt(1.0 - squared / 4.0)
+    return np.stack([u * shrink, v * shrink, 1.0 - squared / 2.0]).reshape(3, -1)
+
+
+def _map_position(x: FloatArray, y: FloatArray, z: FloatArray, r: FloatArray) -> tuple:
+    """Column and row (floats, texels) where the map holds the direction (x, y, z) of length r."""
+    scale = np.sqrt(2.0 / np.maximum(r * (r + z), 1e-6)) * np.float32(_MAP / (2 * _MAP_EXTENT))
+    highest = np.float32(_MAP - 1.001)
+    middle = np.float32(_MAP / 2 - 0.5)
+    column = np.clip(x * scale + middle, 0.0, highest)
+    row = np.clip(y * scale + middle, 0.0, highest)
+    return column, row
+
+
+@dataclass(frozen=True)
+class _Head:
+    """An identity's surface on the map of all directions.
+
+    Attributes:
+        radius: (texels,) distance of the surface from the centre.
+        bound: the largest radius.
+        surface: (texels, 10): normal x y z, openness 0 to 1 (1: nothing nearby keeps light away),
+            linear albedo r g b, share of hair 0 to 1, and x y of the point of the smooth head (without nose and lips) that
+            features are painted at.
+        skin: (3,) linear albedo of the skin, for ears and neck.
+        hair: (3,) linear albedo of the hair.
+        ear_width: x of the head's side where the ears are.
+    """
+
+    radius: FloatArray
+    bound: float
+    surface: FloatArray
+    skin: FloatArray
+    hair: FloatArray
+    ear_width: float
+
+
+def _ellipsoid_radius(
+    directions: FloatArray, centre: tuple[float, ...], radii: tuple[float, ...]
+) -> FloatArray:
+    """Distance from the origin, which lies inside, to an ellipsoid in each direction."""
+    a = b = 0.0
+    c = -1.0
+    for direction, middle, radius in zip(directions, centre, radii, strict=True):
+        a = a + (direction / radius) ** 2
+        b = b + direction * (middle / radius**2)
+        c += (middle / radius) ** 2
+    return (b + np.sqrt(b * b - a * c)) / a
+
+
+def _smooth_head(identity: Identity, directions: FloatArray) -> FloatArray:
+    """Skull, face and jaw blended: (texels,) radius."""
+    who = identity
+    height = 0.80 * who.skull_height
+    chin = -1.0 - who.chin_length
+    jaw_middle = -0.42
+    parts = (
+        ((0.0, 0.2, -0.10), (who.skull_width, height, 0.86)),
+        ((0.0, -0.12, 0.10), (who.face_width, 0.78, 0.66)),
+        ((0.0, jaw_middle, 0.17), (who.jaw_width, jaw_middle - chin, 0.54)),
+    )
+    sharpness = 14.0
+    total = sum(
+        np.exp(sharpness * (_ellipsoid_radius(directions, centre, radii) - 1.0))
+        for centre, radii in parts
+    )
+    return (1.0 + np.log(total) / sharpness).astype(np.float32)
+
+
+def _features(identity: Identity, x: FloatArray, y: FloatArray) -> FloatArray:
+    """How far the features of the face rise over the smooth head at (x, y) seen from the front."""
+    who = identity
+    side = np.abs(x)
+    eye_x = side - who.eye_spacing
+    eye_y = y - who.eye_height
+    rise = -who.eye_depth * _bump(eye_x, eye_y, 0.13, 0.085)
+    rise += 0.045 * _bump(eye_x, eye_y + 0.005, who.eye_width * 0.75, 0.06)
+    rise += who.brow_ridge * _bump(side - 0.2, eye_y - 0.17, 0.2, 0.05)
+    rise += who.cheekbones * _bump(side - 0.40, y + 0.16, 0.13, 0.10)
+    rise += who.cheek_fullness * _bump(side - 0.36, y + 0.45, 0.13, 0.16)
+    rise += who.jaw_angle * _bump(side - 0.46, y + 0.62, 0.10, 0.13)
+    rise += who.chin_projection * _bump(side, y + 0.88 + who.chin_length, who.chin_width, 0.11)
+    rise += _nose(who, side, y)
+    mouth_y = y - who.mouth_height
+    width = who.mouth_width * 0.62
+    rise += 0.045 * _bump(side, mouth_y + 0.02, width * 1.5, 0.12)
+    rise += (0.012 + 0.4 * who.upper_lip) * _bump(side, mouth_y - 0.5 * who.upper_lip, width, 0.03)
+    rise += (0.012 + 0.4 * who.lower_lip) * _bump(
+        side, mouth_y + 0.55 * who.lower_lip, width * 0.9, 0.6 * who.lower_lip
+    )
+    rise -= 0.03 * _bump(side, mouth_y, width * 1.1, 0.012)
+    rise -= 0.035 * _bump(side, mouth_y + 0.05 + 1.2 * who.lower_lip, width, 0.035)
+    rise -= 0.012 * _bump(side, mouth_y - 0.09, 0.022, 0.05)
+    return rise
+
+
+def _nose(identity: Identity, side: FloatArray, y: FloatArray) -> FloatArray:
+    who = identity
+    root = who.eye_height + 0.07
+    along = (root - y) / who.nose_length  # 0 at the root, 1 at the tip
+    inside = np.clip(along, 0.0, 1.0)
+    ridge = who.nose_bridge + (who.nose_tip - who.nose_bridge) * inside**1.4
+    ridge += who.nose_hump * np.sin(math.pi * inside) ** 2
+    ridge *= _smoothstep(-0.35, 0.1, along) * (1.0 - _smoothstep(1.0, 1.0 + 0.13 / who.nose_length, along))
+    half_width = who.nose_bridge_width + (who.nose_tip_width - who.nose_bridge_width) * inside**2
+    half_width = half_width * (1.0 + 0.5 * np.exp(-((along / 0.35) ** 2)))
+    rise = ridge * np.exp(-((side / half_width) ** 2) * 0.7)
+    tip_y = root - who.nose_length
+    wing = _bump(side - who.nose_width * 0.72, y - tip_y + 0.005, who.nose_width * 0.28, 0.05)
+    return rise + (0.05 + 0.2 * who.nose_width) * wing
+
+
+def _hair(
+    identity: Identity, directions: FloatArray, y: FloatArray, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Hair on the map: share 0 to 1, thickness in head units, and brightness of the strands."""
+    who = identity
+    style = HAIR_STYLES[who.hair_style]
+    azimuth = np.degrees(np.arctan2(directions[0], directions[2]))
+    edge = np.asarray(style.edge, np.float32)
+    edge[:3] += who.hairline
+    edge[2] += who.temple_recession
+    edge[1] += 0.5 * who.temple_recession
+    line = np.interp(np.abs(azimuth), _EDGE_ANGLES, edge).astype(np.float32)
+    lean = who.hair_part if style.top > 0.03 else 0.0
+    line += 0.10 * lean * np.sin(np.radians(azimuth * 1.6)) * (np.abs(azimuth) < 60)
+    curls = _smooth_noise(generator, (44, 44), _MAP).ravel()
+    tufts = _smooth_noise(generator, (90, 26), _MAP).ravel()
+    line += (0.012 + 0.02 * style.curl) * tufts
+    above = y - line
+    share = _smoothstep(-0.015, 0.03, above)
+    body = np.sqrt(_smoothstep(-0.01, 0.22, above))
+    topness = _smoothstep(0.1, 0.75, y)
+    thickness = (style.side + (style.top - style.side) * topness) * who.hair_volume * body
+    # The parting is a shallow valley that runs from the forehead to the crown.
+    valley = np.exp(-(((directions[0] - 0.38 * lean) / 0.05) ** 2)) * topness
+    thickness *= 1.0 - (0.45 if abs(lean) > 0.25 else 0.0) * valley
+    thickness *= 1.0 + 0.16 * style.curl * curls
+    # Strands run from the parting downwards: noise that is fine across and coarse along them.
+    fine = generator.standard_normal(512).astype(np.float32)
+    across = (azimuth + 180.0) * (512 / 360.0) * (1.0 - style.curl * 0.3) + 3.0 * curls * style.curl
+    strands = np.interp(across + 14.0 * tufts * 0.1 + y * 6.0 * lean, np.arange(512), fine)
+    brightness = np.exp(0.16 * strands + 0.28 * style.curl * curls).astype(np.float32)
+    thickness = thickness + 0.004 * share * strands * min(1.0, style.top * 12)
+    return share, (thickness * share).astype(np.float32), brightness
+
+
+def _beard(identity: Identity, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
+    """Density of the beard, 0 to 1, on the map."""
+    who = identity
+    if who.beard == "none":
+        return np.zeros_like(x)
+    side = np.abs(x)
+    mouth_y = y - who.mouth_height
+    over_lip = _smoothstep(0.015, 0.04, mouth_y - 0.8 * who.upper_lip) * (
+        1.0 - _smoothstep(0.10, 0.14, mouth_y + 0.25 * side - 0.8 * who.upper_lip + 0.03)
+    )
+    moustache = over_lip * (1.0 - _smoothstep(1.0, 1.25, side / who.mouth_width))
+    chin = 1.0 - _smoothstep(-1.5 * who.lower_lip - 0.05, -1.5 * who.lower_lip + 0.0, mouth_y)
+    goatee = chin * (1.0 - _smoothstep(0.85, 1.2, side / who.mouth_width))
+    around = _smoothstep(0.95, 1.2, side / who.mouth_width) * (1.0 - _smoothstep(1.3, 1.6, side / who.mouth_width))
+    goatee = np.maximum(goatee, around * (mouth_y < 0.08) * chin)
+    cheek_line = who.mouth_height + 0.02 + 1.1 * np.maximum(side - 0.33, 0.0)
+    full = np.maximum((1.0 - _smoothstep(-0.04, 0.04, y - cheek_line)) * (side > 0.2), chin)
+    full = full * _smoothstep(-0.25, 0.0, z)
+    if who.beard == "moustache":
+        return moustache
+    if who.beard == "goatee":
+        return np.maximum(goatee, 0.9 * moustache)
+    density = np.maximum(full, moustache)
+    return 0.45 * density if who.beard == "stubble" else density
+
+
+def _skin_colour(identity: Identity) -> FloatArray:
+    """(3,) linear albedo: pale and dark skin mixed in the logarithm, as pigments mix."""
+    pale, dark = _linear((243, 205, 182)), _linear((84, 50, 36))
+    colour = pale ** (1.0 - identity.melanin) * dark**identity.melanin
+    golden = np.array([0.0, 0.05, -0.16], np.float32) * identity.undertone
+    return (colour * np.exp(golden)).astype(np.float32)
+
+
+def _skin(
+    identity: Identity, x: FloatArray, y: FloatArray, generator: np.random.Generator
+) -> FloatArray:
+    """(3, texels) albedo of the skin with blush, freckles, moles, scar and lines."""
+    who = identity
+    colour = np.repeat(_skin_colour(who)[:, None], x.size, axis=1)
+    side = np.abs(x)
+    mottled = _smooth_noise(generator, (30, 30), _MAP).ravel()
+    colour *= 1.0 + 0.025 * mottled
+    red = _bump(side - 0.36, y + 0.25, 0.14, 0.11) + 0.7 * _bump(
+        side, y - who.eye_height + who.nose_length - 0.05, 0.12, 0.08
+    )
+    colour *= np.exp(
+        np.array([[0.02], [-0.24], [-0.20]], np.float32) * ((0.25 + who.blush) * red)
+    )
+    # Around the eyes the skin is thin and darker; with age there are bags under them.
+    eye_x, eye_y = side - who.eye_spacing, y - who.eye_height
+    colour *= 1.0 - 0.16 * _bump(eye_x, eye_y, 0.14, 0.08)
+    bags = _bump(eye_x, eye_y + 0.12 - 2.0 * eye_x**2, 0.10, 0.018)
+    lines = bags * 0.28
+    for height in (0.32, 0.40, 0.48):
+        lines += 0.20 * _bump(side, y - height + 0.1 * x * x, 0.28, 0.009)
+    fold_x = who.nose_width * 1.15 + 0.55 * np.clip(-0.28 - y, 0.0, 0.35)
+    fold = np.exp(-(((side - fold_x) / 0.018) ** 2)) * _smoothstep(-0.66, -0.5, y)
+    lines += 0.38 * fold * (1.0 - _smoothstep(-0.36, -0.28, y))
+    colour *= 1.0 - who.age * np.minimum(lines, 0.6)
+    spots = np.zeros_like(x)
+    for _ in range(who.freckles):
+        spot_x, spot_y = generator.normal(0.0, 0.28), generator.normal(-0.18, 0.14)
+        radius = generator.uniform(0.008, 0.018)
+        _add_spot(spots, x, y, (float(spot_x), float(spot_y), float(radius)), 0.5)
+    for mole in who.moles:
+        _add_spot(spots, x, y, mole, 2.2)
+    colour *= np.exp(np.array([[-0.7], [-1.0], [-1.1]], np.float32) * np.minimum(spots, 2.2))
+    if who.scar is not None:
+        scar_x, scar_y, angle, length = who.scar
+        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        along = (x - scar_x) * cosine + (y - scar_y) * sine
+        across = (y - scar_y) * cosine - (x - scar_x) * sine + 0.5 * along**2
+        _blend(
+            colour,
+            colour * np.array([[1.45], [1.1], [1.1]], np.float32) + 0.05,
+            0.85 * np.exp(-((across / 0.014) ** 2)) * (np.abs(along) < length / 2),
+        )
+    return colour
+
+
+def _add_spot(
+    spots: FloatArray, x: FloatArray, y: FloatArray, spot: tuple[float, float, float], depth: float
+) -> None:
+    spot_x, spot_y, radius = spot
+    squared = ((x - spot_x) ** 2 + (y - spot_y) ** 2) / radius**2
+    near = np.flatnonzero(squared < 9.0)
+    spots[near] += depth * np.exp(-(squared[near] ** 2))
+
+
+@lru_cache(maxsize=8)
+def _head(identity: Identity) -> _Head:
+    """Everything about an identity that no nuisance changes (drawn once, used for each picture)."""
+    generator = np.random.default_rng(identity.detail_seed)
+    directions = _map_directions()
+    smooth = _smooth_head(identity, directions)
+    base = directions * smooth
+    x, y, z = base
+    front = _smoothstep(-0.05, 0.2, z)
+    radius = smooth + front * _features(identity, x, y)
+    skin_radius = radius.copy()
+    colour = _skin(identity, x, y, generator)
+    share, thickness, brightness = _hair(identity, directions, y, generator)
+    hair_colour = _linear(HAIR_COLOURS[identity.hair_colour])
+    grain = _smooth_noise(generator, (120, 120), _MAP).ravel()
+    beard = _beard(identity, x, y, z)
+    _blend(colour, hair_colour[:, None] * (1.0 + 0.25 * grain), beard * 0.92)
+    if identity.beard in ("moustache", "goatee", "full"):
+        radius += 0.035 * beard * (1.0 + 0.25 * grain)
+    style = HAIR_STYLES[identity.hair_style]
+    density = share * (0.82 if style.top < 0.03 else 1.0)
+    _blend(colour, hair_colour[:, None] * brightness, density)
+    radius += thickness
+    points = (directions * radius).reshape(3, _MAP, _MAP)
+    normal = np.cross(
+        np.gradient(points, axis=2), np.gradient(points, axis=1), axisa=0, axisb=0, axisc=0
+    ).reshape(3, -1)
+    normal /= np.sqrt((normal**2).sum(axis=0)) + 1e-12
+    surface = np.concatenate(
+        [
+            normal,
+            _openness(radius)[None],
+            colour,
+            np.maximum(share, 0.7 * beard)[None],
+            x[None],
+            y[None],
+        ]
+    )
+    ear = int(np.argmax(directions[0] - 10 * np.abs(directions[2] + 0.1) - 10 * np.abs(directions[1])))
+    return _Head(
+        radius=radius.astype(np.float32),
+        bound=float(radius.max()),
+        surface=np.ascontiguousarray(surface.T, dtype=np.float32),
+        skin=_skin_colour(identity),
+        hair=hair_colour,
+        ear_width=float(skin_radius[ear]),
+    )
+
+
+def _openness(radius: FloatArray) -> FloatArray:
+    """How little the neighbourhood stands over each texel: ambient occlusion, 0.3 to 1."""
+    image = Image.fromarray(radius.reshape(_MAP, _MAP))
+    small = image.resize((_MAP // 8, _MAP // 8), Image.Resampling.BOX)
+    around = np.asarray(small.resize((_MAP, _MAP), Image.Resampling.BICUBIC)).ravel()
+    return np.clip(1.0 - 7.0 * (around - radius), 0.35, 1.08)
+
+
+# --------------------------------------------------------------------------- light and canvas
+
+_FRAME = 2.85  # height of the picture, head units, at scale 1
+_MIDDLE = 0.04  # y of the head that is in the middle of the picture
+_SAMPLES = 2  # along each side of a pixel
+_WALK_STEPS = 11
+_SHADOW_STEPS = 6
+
+
+@dataclass(frozen=True)
+class _Light:
+    """A distant lamp and light from everywhere, seen from some frame of coordinates.
+
+    Attributes:
+        direction: (3,) towards the lamp.
+        view: (3,) towards the viewer.
+        up: (3,) upwards.
+        lamp: (3,) linear colour of the lamp.
+        ambient: (3,) linear colour of the light from everywhere.
+    """
+
+    direction: FloatArray
+    view: FloatArray
+    up: FloatArray
+    lamp: FloatArray
+    ambient: FloatArray
+
+    def turned(self, rotation: NDArray[np.float64]) -> _Light:
+        """The same light seen from a frame that ``rotation`` takes to this one."""
+        inverse = rotation.T.astype(np.float32)
+        return _Light(
+            inverse @ self.direction,
+            inverse @ self.view,
+            inverse @ self.up,
+            self.lamp,
+            self.ambient,
+        )
+
+
+def _light(nuisance: Nuisance) -> _Light:
+    azimuth = math.radians(nuisance.light_azimuth)
+    elevation = math.radians(nuisance.light_elevation)
+    direction = (
+        math.sin(azimuth) * math.cos(elevation),
+        math.sin(elevation),
+        math.cos(azimuth) * math.cos(elevation),
+    )
+    warm = np.array([0.22, 0.0, -0.34], np.float32)
+    return _Light(
+        direction=np.array(direction, np.float32),
+        view=np.array([0, 0, 1], np.float32),
+        up=np.array([0, 1, 0], np.float32),
+        lamp=np.exp(warm * nuisance.light_warmth) * np.float32(nuisance.light_strength),
+        ambient=np.exp(warm * nuisance.ambient_warmth) * np.float32(nuisance.ambient_strength),
+    )
+
+
+# Light enters skin and leaves it nearby: red goes farthest round the edge of a shadow.
+_SKIN_WRAP = np.array([0.30, 0.16, 0.10], np.float32)
+
+
+def _shade(
+    light: _Light,
+    albedo: FloatArray,
+    normal: FloatArray,
+    lit: FloatArray | float,
+    openness: FloatArray | float,
+    gloss: FloatArray | float,
+    sharpness: int,
+) -> FloatArray:
+    """(3, n) linear colour that a surface sends to the viewer.
+
+    Args:
+        light: seen from the frame of ``normal``.
+        albedo: (3, n) linear.
+        normal: (3, n) unit vectors.
+        lit: share of the lamp that arrives, 0 in shadow.
+        openness: share of the surrounding light that arrives.
+        gloss: strength of the mirrored lamp.
+        sharpness: exponent of the mirrored lamp, a power of two.
+    """
+    facing = light.direction @ normal
+    wrap = _SKIN_WRAP[:, None]
+    diffuse = np.maximum((facing + wrap) / (1.0 + wrap), 0.0)
+    diffuse *= lit
+    around = (0.78 + 0.22 * (light.up @ normal)) * openness
+    colour = albedo * (diffuse * light.lamp[:, None] + around * light.ambient[:, None])
+    half = light.direction + light.view
+    half = half / np.sqrt((half**2).sum())
+    mirrored = np.maximum(half @ normal, 0.0)
+    for _ in range(sharpness.bit_length() - 1):
+        mirrored *= mirrored
+    rim = 1.0 - np.maximum(light.view @ normal, 0.0)
+    rim *= rim
+    mirrored = mirrored * gloss * lit
+    colour += mirrored * light.lamp[:, None]
+    colour += (0.10 * rim * rim * openness) * light.ambient[:, None]
+    return colour
+
+
+class _Canvas:
+    """The samples of a picture: what has been painted so far, and how near it is."""
+
+    def __init__(self, nuisance: Nuisance, size: int) -> None:
+        self.side = size * _SAMPLES
+        self.sample = _FRAME / (self.side * nuisance.scale)  # width of a sample, head units
+        line = ((np.arange(self.side) + 0.5) / self.side - 0.5) * _FRAME
+        self.across = ((line - nuisance.shift_x) / nuisance.scale).astype(np.float32)
+        self.up = ((-line - nuisance.shift_y) / nuisance.scale + _MIDDLE).astype(np.float32)
+        self.colour = np.zeros((self.side * self.side, 3), np.float32)
+        self.height = np.full(self.side * self.side, -np.inf, np.float32)  # towards the viewer
+
+    def inside(self, x: float, y: float, half_width: float, half_height: float) -> NDArray[np.int64]:
+        """Samples in a rectangle around (x, y) of the camera's plane."""
+        columns = np.flatnonzero(np.abs(self.across - x) <= half_width)
+        rows = np.flatnonzero(np.abs(self.up - y) <= half_height)
+        return (rows[:, None] * self.side + columns).ravel()
+
+    def position(self, samples: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Camera coordinates x and y of samples."""
+        rows, columns = np.divmod(samples, self.side)
+        return self.across[columns], self.up[rows]
+
+    def visible(self, samples: NDArray[np.int64], height: FloatArray) -> NDArray[np.bool_]:
+        """Which of these points nothing painted before hides."""
+        return height > self.height[samples]
+
+    def paint(self, samples: NDArray[np.int64], height: FloatArray, colour: FloatArray) -> None:
+        """Put visible points on the canvas; ``colour`` is (3, n)."""
+        self.colour[samples] = colour.T
+        self.height[samples] = height
+
+    def tint(self, samples: NDArray[np.int64], colour: FloatArray, opacity: FloatArray) -> None:
+        """Lay ``colour`` (3,) or (3, n) over the canvas without changing what is nearest."""
+        old = self.colour[samples]
+        layer = np.atleast_2d(colour.T)
+        self.colour[samples] = old + (layer - old) * opacity[:, None]
+
+
+# --------------------------------------------------------------------------- simple bodies
+
+
+@dataclass(frozen=True)
+class _Ellipsoid:
+    """An ellipsoid in some frame of coordinates.
+
+    Attributes:
+        centre: (3,).
+        axes: (3, 3) unit vectors of its axes, one per row.
+        radii: (3,).
+    """
+
+    centre: tuple[float, float, float]
+    radii: tuple[float, float, float]
+    axes: NDArray[np.float64]
+
+
+def _hit_ellipsoid(
+    canvas: _Canvas, body: _Ellipsoid, rotation: NDArray[np.float64], offset: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Samples whose ray meets the body first; their height and (3, n) position on the unit ball.
+
+    ``rotation`` and ``offset`` take the body's frame to the camera's.
+    """
+    centre = rotation @ np.array(body.centre) + offset
+    # Camera coordinates to those in which the body is the unit ball.
+    to_ball = (body.axes @ rotation.T) / np.array(body.radii)[:, None]
+    spread = np.linalg.inv(to_ball)
+    reach = np.sqrt((spread**2).sum(axis=1))
+    samples = canvas.inside(centre[0], centre[1], reach[0], reach[1])
+    x, y = canvas.position(samples)
+    plane = to_ball.astype(np.float32)
+    x = x - np.float32(centre[0])
+    y = y - np.float32(centre[1])
+    origin = plane[:, 0:1] * x + plane[:, 1:2] * y
+    direction = plane[:, 2]
+    a = float(direction @ direction)
+    b = direction @ origin
+    root = b * b - a * ((origin * origin).sum(axis=0) - 1.0)
+    met = root > 0.0
+    height = (np.sqrt(np.maximum(root, 0.0)) - b) / a
+    seen = met & canvas.visible(samples, height + np.float32(centre[2]))
+    height = height[seen]
+    ball = origin[:, seen] + direction[:, None] * height
+    return samples[seen], height + np.float32(centre[2]), ball
+
+
+def _ellipsoid_normal(
+    body: _Ellipsoid, ball: FloatArray, rotation: NDArray[np.float64]
+) -> FloatArray:
+    """(3, n) unit normals in the camera's frame."""
+    to_camera = (rotation @ body.axes.T) / np.array(body.radii)
+    normal = to_camera.astype(np.float32) @ ball
+    normal /= np.sqrt((normal * normal).sum(axis=0))
+    return normal
+
+
+_UPRIGHT = np.eye(3)
+
+
+def _paint_body(
+    canvas: _Canvas, identity: Identity, nuisance: Nuisance, head: _Head, light: _Light
+) -> None:
+    """Shoulders, neck and hanging hair."""
+    turned = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    body = _rotation(0.35 * nuisance.yaw, 0.0, 0.3 * nuisance.roll)
+    joint = np.array([0.0, -0.45, -0.2])  # head and body meet here
+    offset = (turned - body) @ joint
+    cloth = _linear(nuisance.cloth_colour)
+    half_neck = 0.26 + 0.35 * identity.jaw_width
+
+    def paint(part: _Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
+        samples, height, ball = _hit_ellipsoid(canvas, part, body, offset)
+        normal = _ellipsoid_normal(part, ball, body)
+        openness = np.float32(1.0)
+        if shadow:  # the head keeps light away from the neck
+            _, up = canvas.position(samples)
+            openness = _smoothstep(-0.62, -1.35, up - np.float32(offset[1])) * 0.65 + 0.35
+        shaded = _shade(light, colour[:, None], normal, openness, openness, gloss, 8)
+        canvas.paint(samples, height, shaded)
+
+    paint(_Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
+    paint(_Ellipsoid((0.0, -1.95, -0.25), (1.28, 0.72, 0.5), _UPRIGHT), cloth, 0.0, True)
+    paint(_Ellipsoid((0.0, -1.62, -0.27), (0.86, 0.42, 0.42), _UPRIGHT), cloth, 0.0, True)
+    style = HAIR_STYLES[identity.hair_style]
+    if style.back:
+        half = (0.45 - style.back) / 2
+        width = head.ear_width + (0.4 + 0.6 * identity.hair_volume) * style.side
+        fall = _Ellipsoid((0.0, 0.35 - half, -0.35), (width * 1.12, half, 0.42), _UPRIGHT)
+        _paint_hair(canvas, identity, head, light, fall, body, offset)
+    if style.bun:
+        radius = style.bun * (0.7 + 0.3 * identity.hair_volume)
+        bun = _Ellipsoid((0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT)
+        _paint_hair(canvas, identity, head, light, bun, turned, np.zeros(3))
+
+
+def _paint_hair(
+    canvas: _Canvas,
+    identity: Identity,
+    head: _Head,
+    light: _Light,
+    part: _Ellipsoid,
+    rotation: NDArray[np.float64],
+    offset: NDArray[np.float64],
+) -> None:
+    samples, height, ball = _hit_ellipsoid(canvas, part, rotation, offset)
+    normal = _ellipsoid_normal(part, ball, rotation)
+    curl = HAIR_STYLES[identity.hair_style].curl
+    waves = ball[0] * 9.0 + (0.2 + 0.8 * curl) * np.sin(ball[1] * 7.0)
+    strands = np.sin(waves * 2.0) + np.sin(waves * 5.3 + 1.0) + 0.7 * np.sin(waves * 11.7 + 2.0)
+    colour = head.hair[:, None] * np.exp(0.13 * strands)
+    dim = np.float32(0.8)
+    canvas.paint(samples, height, _shade(light, colour, normal, dim, dim, 0.02, 8))
+
+
+def _paint_ears(
+    canvas: _Canvas, identity: Identity, nuisance: Nuisance, head: _Head, light: _Light
+) -> None:
+    turned = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    out = math.radians(identity.ear_protrusion)
+    tall = identity.ear_size
+    for side in (-1.0, 1.0):
+        # Axes of the ear's disc: through it, up it (leaning back), and backwards along it.
+        back = np.array([side * math.sin(out), 0.0, -math.cos(out)])
+        through = np.array([side * math.cos(out), 0.0, math.sin(out)])
+        up = np.array([0.0, 1.0, 0.0]) - 0.2 * np.array([0.0, 0.0, 1.0])
+        up -= through * (through @ up)
+        up /= np.sqrt(up @ up)
+        back = np.cross(through, up) * side
+        middle = np.array([side * (head.ear_width - 0.03), -0.10, -0.02])
+        middle = middle + 0.45 * tall * back * np.sign(-back[2])
+        ear = _Ellipsoid(
+            (float(middle[0]), float(middle[1]), float(middle[2])),
+            (0.055, tall, 0.58 * tall),
+            np.stack([through, up, back]),
+        )
+        samples, height, ball = _hit_ellipsoid(canvas, ear, turned, np.zeros(3))
+        if not samples.size:
+            continue
+        normal = _ellipsoid_normal(ear, ball, turned)
+        reach = np.sqrt(ball[1] ** 2 + ball[2] ** 2)
+        # A rim around a bowl: the bowl's walls lean the other way and get less light.
+        bowl = _smoothstep(0.82, 0.55, np.sqrt((ball[1] - 0.05) ** 2 + ball[2] ** 2))
+        rim = np.exp(-(((reach - 0.62) / 0.12) ** 2))
+        openness = 1.0 - 0.45 * bowl * (1.0 - 0.5 * _bump(ball[1] + 0.1, ball[2], 0.25, 0.2))
+        colour = head.skin[:, None] * np.exp(
+            np.array([[0.05], [-0.22], [-0.18]], np.float32) * (0.7 + 0.3 * bowl)
+        )
+        shaded = _shade(light, colour, normal, 0.9 * openness, openness * (1 - 0.25 * rim), 0.02, 8)
+        canvas.paint(samples, height, shaded)
+
+
+# --------------------------------------------------------------------------- the head
+
+
+def _lower_jaw(identity: Identity, gap: float, y: FloatArray) -> FloatArray:
+    """How far an open mouth has moved down what is now at height y."""
+    return np.float32(gap) * _smoothstep(0.0, gap + 0.06, np.float32(identity.mouth_height) - y)
+
+
+def _walk_to_head(
+    canvas: _Canvas, identity: Identity, head: _Head, rotation: NDArray[np.float64], gap: float
+) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Samples that see the head, their (3, n) points in head coordinates, and their height.
+
+    Each ray starts where it enters the ball around the head and goes on by a share of the
+    point's distance from the surface, measured along the line to the centre.
+    """
+    bound = np.float32(head.bound + 0.02 + gap)
+    samples = canvas.inside(0.0, 0.0, float(bound), float(bound))
+    x, y = canvas.position(samples)
+    left = bound * bound - x * x - y * y
+    near = left > 0.0
+    samples, x, y = samples[near], x[near], y[near]
+    height = np.sqrt(left[near])
+    inverse = rotation.T.astype(np.float32)
+    start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
+    towards = inverse[:, 2]
+    for step in range(_WALK_STEPS):
+        above = _above_head(identity, head, start, towards, height, gap)
+        if step == 4:  # most rays that pass the head by are far from it now
+            near = above < 0.25
+            samples, start, height, above = samples[near], start[:, near], height[near], above[near]
+        height = height - np.float32(0.72) * above
+    met = above < 1.5 * canvas.sample
+    height = height[met]
+    return samples[met], start[:, met] + towards[:, None] * height, height
+
+
+def _above_head(
+    identity: Identity,
+    head: _Head,
+    start: FloatArray,
+    towards: FloatArray,
+    height: FloatArray,
+    gap: float,
+) -> FloatArray:
+    """Distance of points from the surface, along the line to the centre; negative inside."""
+    x = start[0] + towards[0] * height
+    y = start[1] + towards[1] * height
+    z = start[2] + towards[2] * height
+    if gap:
+        y = y + _lower_jaw(identity, gap, y)
+    r = np.sqrt(x * x + y * y + z * z)
+    column, row = _map_position(x, y, z, r)
+    column += 0.5
+    row += 0.5
+    texel = row.astype(np.int32) * _MAP + column.astype(np.int32)
+    return r - head.radius.take(texel)
+
+
+def _surface(head: _Head, points: FloatArray) -> FloatArray:
+    """(10, n) the map's surface values at points, interpolated between four texels."""
+    x, y, z = points
+    column, row = _map_position(x, y, z, np.sqrt(x * x + y * y + z * z))
+    left, low = column.astype(np.int32), row.astype(np.int32)
+    right_share, high_share = (column - left)[:, None], (row - low)[:, None]
+    texel = low * _MAP + left
+    take = head.surface.take
+    lower = take(texel, axis=0)
+    lower += (take(texel + 1, axis=0) - lower) * right_share
+    texel += _MAP
+    upper = take(texel, axis=0)
+    upper += (take(texel + 1, axis=0) - upper) * right_share
+    lower += (upper - lower) * high_share
+    return np.ascontiguousarray(lower.T)
+
+
+def _lamp_share(head: _Head, points: FloatArray, normal: FloatArray, light: _Light) -> FloatArray:
+    """Share of the lamp that reaches points of the head: 0 in the shadow of nose, brow or hair."""
+    x, y, z = points + normal * np.float32(0.015)
+    way = light.direction
+    share = np.ones_like(x)
+    for step in range(_SHADOW_STEPS):
+        distance = np.float32(0.035 + 0.05 * step)
+        px, py, pz = x + way[0] * distance, y + way[1] * distance, z + way[2] * distance
+        r = np.sqrt(px * px + py * py + pz * pz)
+        column, row = _map_position(px, py, pz, r)
+        texel = row.astype(np.int32) * _MAP + column.astype(np.int32)
+        clear = (r - head.radius.take(texel)) * (14.0 / (1.0 + 1.2 * step)) + 1.0
+        np.minimum(share, clear, out=share)
+    return np.maximum(share, 0.0)
+
+
+def _paint_head(
+    canvas: _Canvas, identity: Identity, nuisance: Nuisance, head: _Head, light: _Light
+) -> None:
+    rotation = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    gap = 0.15 * nuisance.mouth_open
+    samples, points, height = _walk_to_head(canvas, identity, head, rotation, gap)
+    moved = _lower_jaw(identity, gap, points[1]) if gap else np.zeros_like(height)
+    surface = _surface(head, np.stack([points[0], points[1] + moved, points[2]]))
+    normal = surface[0:3] / np.sqrt((surface[0:3] ** 2).sum(axis=0) + 1e-9)
+    openness, albedo, hair = surface[3], surface[4:7], surface[7]
+    local = light.turned(rotation)
+    lit = _lamp_share(head, points, normal, local)
+    face = _Face(
+        identity=identity,
+        nuisance=nuisance,
+        light=local,
+        sample=canvas.sample,
+        x=surface[8],
+        y=surface[9] - moved,
+        front=np.flatnonzero((points[2] > 0.15) & (hair < 0.99)),
+        albedo=albedo,
+        normal=normal,
+        openness=openness,
+        gloss=0.035 + 0.02 * np.maximum(1.0 - hair, 0.0),
+    )
+    uncovered = albedo.copy()
+    _paint_nostrils(face)
+    _paint_mouth(face)
+    glints = [_paint_eye(face, side) for side in (-1.0, 1.0)]
+    # What hair covers, it covers.
+    _blend(albedo, uncovered, np.clip(hair * 1.5 - 0.5, 0.0, 1.0))
+    for side in (-1.0, 1.0):
+        _paint_brow(face, side, head.hair)
+    shaded = _shade(local, albedo, normal, lit, openness, face.gloss, 8)
+    for spot, strength in glints:
+        shaded[:, spot] += strength * (local.lamp + local.ambient)[:, None]
+    seen = canvas.visible(samples, height)
+    canvas.paint(samples[seen], height[seen], shaded[:, seen])
+
+
+# ----------------------------------------------------------------- eyes, brows, nostrils, mouth
+
+
+@dataclass(frozen=True)
+class _Face:
+    """The samples of a head while its features are painted: the arrays are changed in place.
+
+    Attributes:
+        identity: who it is.
+        nuisance: what the picture is like.
+        light: seen from the head.
+        sample: width of a sample, head units.
+        x: (n,) horizontal place on the smooth head.
+        y: (n,) vertical place there, after an open mouth moved the chin.
+        front: indices of the samples that may show a feature of the face.
+        albedo: (3, n) linear.
+        normal: (3, n).
+        openness: (n,).
+        gloss: (n,).
+    """
+
+    identity: Identity
+    nuisance: Nuisance
+    light: _Light
+    sample: float
+    x: FloatArray
+    y: FloatArray
+    front: NDArray[np.int64]
+    albedo: FloatArray
+    normal: FloatArray
+    openness: FloatArray
+    gloss: FloatArray
+
+    def window(
+        self, x: float, y: float, half_width: float, half_height: float
+    ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+        """Samples near (x, y) and their place relative to it."""
+        across, up = self.x[self.front] - np.float32(x), self.y[self.front] - np.float32(y)
+        near = np.flatnonzero((np.abs(across) < half_width) & (np.abs(up) < half_height))
+        return self.front[near], across[near], up[near]
+
+    def cover(
+        self, spot: NDArray[np.int64], colour: FloatArray, opacity: FloatArray
+    ) -> None:
+        """Paint ``colour`` (3,) or (3, n) over the albedo of samples."""
+        part = self.albedo[:, spot]
+        _blend(part, colour, opacity)
+        self.albedo[:, spot] = part
+
+    def edge(self, distance: FloatArray, softness: float = 1.0) -> FloatArray:
+        """Coverage of what begins where ``distance`` (head units) turns positive."""
+        return np.clip(distance / np.float32(self.sample * 2.0 * softness) + 0.5, 0.0, 1.0)
+
+
+_DARK_LINE = _linear((38, 20, 16))
+
+
+def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]:
+    """Paint an eye; return where and how strongly the lamp glints in it."""
+    who, how = face.identity, face.nuisance
+    spot, across, up = face.window(side * who.eye_spacing, who.eye_height, 0.22, 0.19)
+    tilt = math.radians(who.eye_tilt)
+    outward = across * np.float32(side)
+    along = outward * math.cos(tilt) + up * math.sin(tilt)
+    above = up * math.cos(tilt) - outward * math.sin(tilt)
+    u = along / who.eye_width
+    inside = np.maximum(1.0 - u * u, 0.0)
+    squeeze = max(how.smile, 0.0) * 0.30
+    opening = who.eye_opening * (1.0 + 0.25 * max(how.brow_raise, 0.0)) * (1.0 - how.eye_closing)
+    lowest = -0.62 * who.eye_opening
+    lower = (lowest * (1.0 - squeeze)) * inside * (1.0 + 0.18 * u)
+    upper = lower + (opening * (1.0 - 0.4 * squeeze) - (lowest + lowest * -squeeze)) * 0 + 0
+    full = opening - lowest * (1.0 - how.eye_closing) * (1.0 - squeeze)
+    upper = lower + full * inside**0.7 * (1.0 - 0.16 * u)
+    open_share = np.minimum(face.edge(upper - above), face.edge(above - lower)) * (inside > 0)
+    # The ball of the eye turns so that it looks at the viewer, give or take the gaze.
+    gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
+    turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
+    radius = 0.115
+    iris_x = side * along * 0 + (outward * side) - np.float32(np.clip(turned[0], -0.42, 0.42) * radius)
+    iris_y = up - np.float32(np.clip(turned[1], -0.25, 0.25) * radius) - 0.005
+    iris_radius = 0.058
+    reach = np.sqrt(iris_x**2 + iris_y**2)
+    white = _linear((226, 220, 214))[:, None] * (
+        1.0 - 0.35 * np.clip(np.abs(u) ** 3, 0.0, 1.0)
+    )
+    colour = white.astype(np.float32)
+    iris = _linear(EYE_COLOURS[who.eye_colour])[:, None]
+    ring = 0.55 + 0.9 * _smoothstep(iris_radius, iris_radius * 0.45, reach)
+    ring *= 1.0 - 0.55 * _smoothstep(iris_radius * 0.82, iris_radius, reach)
+    _blend(colour, iris * ring, face.edge(iris_radius - reach))
+    _blend(colour, _linear((8, 6, 6)), face.edge(iris_radius * 0.42 - reach))
+    # The upper lid and its lashes throw a soft shadow on the ball.
+    colour *= 1.0 - 0.6 * _smoothstep(0.05, 0.0, upper - above)
+    face.cover(spot, colour, open_share)
+    lid = _linear((60, 34, 28))
+    lashes = np.exp(-((((above - upper - 0.006) / 0.011)) ** 2)) * _smoothstep(1.12, 0.9, np.abs(u))
+    face.cover(spot, _DARK_LINE, 0.92 * lashes)
+    under = np.exp(-(((above - lower + 0.005) / 0.009) ** 2)) * _smoothstep(1.1, 0.7, np.abs(u))
+    face.cover(spot, lid, 0.38 * under)
+    relaxed = lower + (who.eye_opening - lowest) * inside**0.7 * (1.0 - 0.16 * u)
+    crease_height = np.maximum(upper, relaxed * 0.7 + upper * 0.3) + 0.024 + 0.012 * who.lid_crease
+    crease = np.exp(-(((above - crease_height) / 0.010) ** 2)) * _smoothstep(1.25, 0.8, np.abs(u))
+    face.albedo[:, spot] *= 1.0 - 0.55 * who.lid_crease * crease
+    ball = np.stack([(outward * side), up, np.full_like(up, radius)]) / radius
+    ball /= np.sqrt((ball**2).sum(axis=0))
+    face.normal[:, spot] += (ball - face.normal[:, spot]) * open_share
+    face.openness[spot] = np.maximum(face.openness[spot], 0.85 * open_share)
+    half = face.light.direction + face.light.view
+    half = half / np.sqrt((half**2).sum())
+    glint_x = (outward * side) - np.float32(np.clip(half[0], -0.5, 0.5) * 0.075)
+    glint_y = up - np.float32(np.clip(half[1], -0.5, 0.5) * 0.075)
+    glint = face.edge(0.0145 - np.sqrt(glint_x**2 + glint_y**2)) * open_share
+    return spot, 0.75 * glint
+
+
+def _paint_brow(face: _Face, side: float, hair: FloatArray) -> None:
+    who, how = face.identity, face.nuisance
+    raised = who.brow_height + 0.05 * how.brow_raise
+    middle = side * (who.eye_spacing + 0.015)
+    spot, across, up = face.window(middle, who.eye_height + raised, 0.26, 0.17)
+    s = across * np.float32(side) / who.brow_length  # -1 at the inner end, 1 at the outer
+    tilt = math.tan(math.radians(who.brow_tilt)) * who.brow_length
+    frown = 0.05 * min(how.brow_raise, 0.0) * np.clip(-s, 0.0, 1.0)
+    line = who.brow_arch * (0.6 - (s - 0.25) ** 2) + tilt * s + frown
+    thickness = who.brow_thickness * np.clip(1.05 - 0.55 * np.clip(s, 0.0, 1.0) ** 2, 0.1, 1.0)
+    thickness = thickness * np.sqrt(np.clip((1.0 - np.abs(s)) * 5.0, 0.0, 1.0))
+    distance = np.abs(up - line) / np.maximum(thickness, 1e-3)
+    strands = 1.0 + 0.16 * np.sin(s * 46.0 + up * 90.0)
+    opacity = np.clip(1.6 - 1.3 * distance, 0.0, 1.0) * (np.abs(s) < 1.0) * strands
+    colour = hair * np.float32(0.55) + _DARK_LINE * 0.25
+    face.cover(spot, colour, np.clip(opacity * who.brow_density, 0.0, 1.0))
+
+
+def _paint_nostrils(face: _Face) -> None:
+    who = face.identity
+    tip_y = who.eye_height + 0.07 - who.nose_length
+    for side in (-1.0, 1.0):
+        spot, across, up = face.window(side * who.nose_width * 0.47, tip_y - 0.045, 0.09, 0.06)
+        up = up - 0.25 * np.abs(across)
+        hole = _bump(across, up, who.nose_width * 0.20, 0.016)
+        face.cover(spot, _linear((34, 12, 10)), np.clip(hole * 1.15 - 0.1, 0.0, 0.88))
+    # Where the wings meet the cheek there is a crease.
+    spot, across, up = face.window(0.0, tip_y, who.nose_width * 1.6, 0.12)
+    wing = np.exp(-(((np.abs(across) - who.nose_width * 1.02) / 0.014) ** 2))
+    wing *= _smoothstep(-0.06, -0.02, up) * _smoothstep(0.075, 0.02, up)
+    face.albedo[:, spot] *= 1.0 - 0.34 * wing
+
+
+def _paint_mouth(face: _Face) -> None:
+    who, how = face.identity, face.nuisance
+    smile = how.smile
+    width = who.mouth_width * (1.0 + 0.24 * max(smile, 0.0) - 0.10 * how.mouth_open)
+    spot, across, up = face.window(0.0, who.mouth_height - 0.08, width * 1.4, 0.34)
+    up = up - 0.08
+    u = across / width
+    inside = np.maximum(1.0 - u * u, 0.0)
+    line = smile * 0.055 * np.minimum(u * u, 1.2) - 0.015 * smile
+    gap = (0.15 * how.mouth_open + 0.045 * max(smile - 0.45, 0.0)) * inside**0.7
+    bow = 1.0 - who.cupids_bow * np.exp(-((u / 0.14) ** 2)) + 0.12 * np.exp(-(((np.abs(u) - 0.3) / 0.15) ** 2))
+    thinner = 1.0 - 0.22 * max(smile, 0.0)
+    top = line + who.upper_lip * thinner * inside**0.75 * bow
+    bottom = line - gap - who.lower_lip * thinner * inside**0.8
+    lips = face.edge(top - up, 1.6) * face.edge(up - bottom, 2.2) * (inside > 0)
+    skin = _skin_colour(who)
+    red = skin * np.array([0.86, 0.42, 0.44], np.float32)
+    plain = skin * np.array([0.86, 0.62, 0.60], np.float32)
+    colour = plain + (red - plain) * np.float32(who.lip_redness)
+    upper_lip = (up > line - gap * 0.5)[None]
+    tone = np.where(upper_lip, colour[:, None] * np.float32(0.78), colour[:, None])
+    face.cover(spot, tone.astype(np.float32), 0.9 * lips)
+    face.gloss[spot] += 0.06 * lips * (~upper_lip[0])
+    within = face.edge(line - up) * face.edge(up - line + gap) * (gap > 0.004)
+    hole = np.broadcast_to(_linear((62, 18, 18))[:, None], (3, spot.size)).copy()
+    _blend(hole, _linear((150, 70, 66)), 0.8 * _smoothstep(0.05, 0.0, up - line + gap) * (gap > 0.05))
+    # Teeth hang from the upper lip.
+    teeth = face.edge(up - line + np.minimum(0.055, gap * 0.9)) * _smoothstep(0.95, 0.75, np.abs(u))
+    _blend(hole, _linear((236, 228, 214)) * 0.85, teeth)
+    hole *= 1.0 - 0.5 * _smoothstep(0.012, 0.0, line - up)
+    face.cover(spot, hole, within)
+    face.normal[:, spot] += (np.array([[0], [0], [1]], np.float32) - face.normal[:, spot]) * (0.8 * within)
+    face.openness[spot] += (0.8 - face.openness[spot]) * within
+    closed = np.exp(-(((up - line) / 0.0095) ** 2)) * (1.0 - within) * _smoothstep(1.06, 0.92, np.abs(u))
+    face.cover(spot, skin * np.array([0.22, 0.12, 0.12], np.float32), 0.85 * closed * (gap < 0.03))
+    corner = _bump(np.abs(u) - 1.0, (up - line) / width, 0.07, 0.07)
+    face.albedo[:, spot] *= 1.0 - 0.35 * corner
+    # A smile folds the cheeks.
+    fold_x = width * 1.12 + 0.02
+    fold = np.exp(-(((np.abs(across) - fold_x + 0.7 * (up - line) ** 2 + 0.25 * (up - line)) / 0.022) ** 2))
+    fold *= _smoothstep(-0.13, 0.0, up) * _smoothstep(0.26, 0.1, up)
+    face.albedo[:, spot] *= 1.0 - 0.30 * max(smile, 0.0) * fold
+
+
+# --------------------------------------------------------------------------- glasses
+
+
+def _paint_glasses(canvas: _Canvas, identity: Identity, nuisance: Nuisance, head: _Head) -> None:
+    """Frames and lenses in a plane before the eyes, and an arm to each ear."""
+    if nuisance.glasses == "none":
+        return
+    rotation = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    plane_z = 0.90
+    inverse = rotation.T.astype(np.float32)
+    samples = canvas.inside(0.0, 0.0, 1.3, 0.9)
+    x, y = canvas.position(samples)
+    start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
+    towards = inverse[:, 2]
+    height = (plane_z - start[2]) / towards[2]
+    px = start[0] + towards[0] * height
+    py = start[1] + towards[1] * height - np.float32(identity.eye_height - 0.02)
+    half_width, half_height, power = {
+        "round": (0.175, 0.17, 2.0),
+        "square": (0.19, 0.135, 5.0),
+        "wide": (0.205, 0.15, 3.0),
+    }[nuisance.glasses]
+    middle = max(identity.eye_spacing, half_width + 0.04)
+    lens_x, lens_y = np.abs(np.abs(px) - middle) / half_width, np.abs(py) / half_height
+    near = np.flatnonzero((lens_x < 1.3) & (lens_y < 1.3))
+    reach = np.ones_like(px) * 9.0
+    reach[near] = (lens_x[near] ** power + lens_y[near] ** power) ** (1.0 / power)
+    line = 0.10 if nuisance.glasses == "wide" else 0.075
+    soft = canvas.sample * 2.0 / half_width
+    rim = np.clip((line - np.abs(reach - 1.0)) / soft + 0.5, 0.0, 1.0)
+    bridge = (np.abs(px) < middle - half_width * 0.97) & (np.abs(py - 0.045) < 0.016)
+    rim = np.maximum(rim, bridge)
+    # The plane may lie inside the brow of a face turned aside.
+    shown = height + 0.12 > canvas.height[samples]
+    frame = _linear(nuisance.glasses_colour) * (0.4 + 0.6 * nuisance.light_strength)
+    lens = np.clip((1.0 - reach) / soft + 0.5, 0.0, 1.0) * shown
+    # A lens mirrors a bright band of the surroundings.
+    band = np.exp(-(((px - 0.6 * py - 0.35 * math.sin(math.radians(nuisance.light_azimuth))) / 0.09) ** 2))
+    spot = np.flatnonzero(lens > 0.0)
+    canvas.tint(samples[spot], np.array([0.9, 0.95, 1.0], np.float32), lens[spot] * (0.03 + 0.10 * band[spot]))
+    _paint_arms(canvas, identity, rotation, head, frame, plane_z, middle + half_width)
+    spot = np.flatnonzero((rim > 0.0) & shown)
+    canvas.tint(samples[spot], frame, rim[spot].astype(np.float32))
+
+
+def _paint_arms(
+    canvas: _Canvas,
+    identity: Identity,
+    rotation: NDArray[np.float64],
+    head: _Head,
+    frame: FloatArray,
+    plane_z: float,
+    hinge: float,
+) -> None:
+    for side in (-1.0, 1.0):
+        ends = rotation @ np.array(
+            [
+                [side * hinge, side * (head.ear_width + 0.03)],
+                [identity.eye_height + 0.02, identity.eye_height - 0.0],
+                [plane_z, 0.05],
+            ]
+        )
+        begin, end = ends[:, 0], ends[:, 1]
+        middle = (begin + end) / 2
+        half = np.abs(end - begin) / 2 + 0.03
+        samples = canvas.inside(middle[0], middle[1], half[0], half[1])
+        x, y = canvas.position(samples)
+        span = (end - begin).astype(np.float32)
+        x, y = x - np.float32(begin[0]), y - np.float32(begin[1])
+        length = float(span[0] ** 2 + span[1] ** 2) + 1e-6
+        share = np.clip((x * span[0] + y * span[1]) / length, 0.0, 1.0)
+        away = np.sqrt((x - share * span[0]) ** 2 + (y - share * span[1]) ** 2)
+        height = np.float32(begin[2]) + share * span[2]
+        opacity = np.clip((0.018 - away) / canvas.sample + 0.5, 0.0, 1.0)
+        spot = np.flatnonzero((opacity > 0.0) & (height > canvas.height[samples] - 0.02))
+        canvas.tint(samples[spot], frame * 0.8, opacity[spot])
+
+
+# --------------------------------------------------------------------------- background, camera
+
+
+def _background(nuisance: Nuisance, size: int) -> FloatArray:
+    """(size, size, 3) linear colours behind the head."""
+    generator = np.random.default_rng(nuisance.background_seed)
+
+    def colours(down: int, across: int) -> FloatArray:
+        return generator.uniform(0.05, 0.95, (down, across, 3)).astype(np.float32)
+
+    def enlarged(grid: FloatArray, method: Image.Resampling) -> FloatArray:
+        whole = Image.fromarray((grid * 255).astype(np.uint8)).resize((size, size), method)
+        return np.asarray(whole, np.float32) / np.float32(255.0)
+
+    kind = nuisance.background
+    if kind == "blobs":
+        cells = int(generator.integers(3, 9))
+        picture = enlarged(colours(cells, cells), Image.Resampling.BICUBIC)
+    elif kind == "blocks":
+        across, down = (int(value) for value in generator.integers(2, 7, 2))
+        picture = enlarged(colours(down, across), Image.Resampling.NEAREST)
+    else:
+        picture = enlarged(colours(2, 2), Image.Resampling.BICUBIC)
+    if kind == "stripes":
+        line = np.linspace(-1.0, 1.0, size, dtype=np.float32)
+        angle, pitch = generator.uniform(0.0, math.pi), generator.uniform(4.0, 16.0)
+        wave = np.sin(
+            np.float32(pitch) * (line * math.cos(angle) + line[:, None] * math.sin(angle))
+        )
+        picture = picture + (colours(1, 1) - picture) * (0.5 + 0.5 * wave)[..., None] ** 2
+    elif kind == "grain":
+        cells = int(generator.integers(20, 60))
+        noise = enlarged(colours(cells, cells).mean(axis=2, keepdims=True).repeat(3, 2), Image.Resampling.BICUBIC)
+        picture = picture * (0.3 + 1.4 * noise)
+    return np.clip(picture, 0.0, 1.0) ** np.float32(2.2)
+
+
+_DISPLAY = (np.linspace(0.0, 1.0, 4096) ** (1 / 2.2) * 255.0).astype(np.float32)
+
+
+def _photograph(linear: FloatArray, nuisance: Nuisance) -> NDArray[np.uint8]:
+    """Exposure, tone curve, blur and noise of a camera."""
+    size = linear.shape[0]
+    bright = linear * np.float32(1.25 * 2.0**nuisance.exposure)
+    bright = bright / (1.0 + 0.28 * bright)  # film does not clip at once
+    grey = _DISPLAY.take((np.minimum(bright, 1.0) * 4095.0).astype(np.int32))
+    grey = (grey - 118.0) * np.float32(nuisance.contrast) + 118.0
+    picture = Image.fromarray(np.clip(grey, 0.0, 255.0).astype(np.uint8))
+    picture = picture.filter(ImageFilter.GaussianBlur(nuisance.blur * size / 160.0))
+    noise = np.random.default_rng(nuisance.noise_seed).standard_normal(
+        (size, size, 3), dtype=np.float32
+    )
+    noisy = np.asarray(picture, np.float32) + noise * np.float32(nuisance.noise)
+    return np.clip(noisy + 0.5, 0.0, 255.0).astype(np.uint8)
+
+
+def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDArray[np.uint8]:
+    """Draw one picture of a person.
+
+    Args:
+        identity: who it is.
+        nuisance: pose, light, expression, surroundings and camera.
+        size: side of the picture, pixels, at least 64.
+
+    Returns:
+        uint8 (size, size, 3), RGB.
+
+    Raises:
+        FacenetError: if ``size`` is too small or not a whole number.
+    """
+    _check_size(size)
+    head = _head(identity)
+    light = _light(nuisance)
+    canvas = _Canvas(nuisance, size)
+    _paint_head(canvas, identity, nuisance, head, light)
+    if HAIR_STYLES[identity.hair_style].edge[4] > -0.3:  # longer hair covers the ears
+        _paint_ears(canvas, identity, nuisance, head, light)
+    _paint_body(canvas, identity, nuisance, head, light)
+    _paint_glasses(canvas, identity, nuisance, head)
+    painted = (canvas.height > -np.inf).astype(np.float32)
+    layers = np.concatenate([canvas.colour, painted[:, None]], axis=1)
+    pixels = layers.reshape(size, _SAMPLES, size, _SAMPLES, 4).mean(axis=(1, 3))
+    picture = _background(nuisance, size) * (1.0 - pixels[..., 3:]) + pixels[..., :3]
+    return _photograph(picture, nuisance)
+
+
+def _check_size(size: int) -> None:
+    if not isinstance(size, int) or size < SMALLEST_SIZE:
+        raise FacenetError(
+            f"size: expected a whole number of pixels of at least {SMALLEST_SIZE}, found {size!r}"
+        )

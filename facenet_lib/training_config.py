@@ -1,0 +1,266 @@
+"""What a training run is told: one frozen dataclass, read from YAML or the command line.
+
+Apart from ``facenet_lib.training`` only so that ``facenet train --help`` can list every setting
+without loading TensorFlow. Derived in chapter 6, "Training".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facenet_lib.errors import FacenetError, refuse
+
+RECIPES_FOLDER = Path(__file__).parent / "recipes"
+END_OF_TRAINING = -1.0
+"""The learning rate that ends a run in a schedule, as in the reference's schedule files."""
+
+
+def _setting(default: Any, about: str, lowest: float | None = None, below: float = math.inf) -> Any:
+    """A field with its help text and its range ``[lowest, below)``."""
+    metadata = {"help": about, "lowest": lowest, "below": below}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a run, apart from its images.
+
+    The defaults are those of the reference's published recipe (its wiki page "Classifier
+    training of Inception-ResNet-v1") on a full-size network. ``facenet train --help`` prints
+    every setting with its meaning; here are those whose unit is not in the name.
+
+    Attributes:
+        image_size, crop_size, frame_size: pixels; see ``input_pipeline.Preprocessing``. 0 for
+            the last two means: the image size, the whole image.
+        epoch_size: batches in an epoch, which need not be one pass over the images.
+        learning_rates: epoch (from 0) to the rate from that epoch on; -1 ends the run.
+        gradient_norm: largest global norm of the gradient; 0 leaves it alone.
+
+    Raises:
+        FacenetError: naming every setting that is of the wrong type or out of its range.
+
+    Source: sections 2 to 6 of the article. Derived in chapter 6, "Training".
+    """
+
+    image_size: int = _setting(160, "side of the network's input in pixels", 1)
+    crop_size: int = _setting(0, "side of the window cut from an image; 0: image_size", 0)
+    frame_size: int = _setting(0, "centre square of an image that is used; 0: all of it", 0)
+    standardization: str = _setting("fixed", "fixed: (x - 127.5) / 128, or per_image")
+    random_crop: bool = _setting(True, "cut the training window at random, not in the centre")
+    random_flip: bool = _setting(True, "mirror every second training image")
+    random_rotate: bool = _setting(False, "turn training images by up to 10 degrees")
+    embedding_size: int = _setting(512, "length of an embedding", 1)
+    width: float = _setting(1.0, "factor on the channels of every convolution", 0.01)
+    blocks: tuple[int, int, int] = _setting((5, 10, 5), "residual blocks of the three stages", 0)
+    dropout_rate: float = _setting(0.6, "part of the pooled features dropped", 0.0, 1.0)
+    batch_norm_momentum: float = _setting(0.995, "kept of a moving average at a step", 0.0, 1.0)
+    batch_size: int = _setting(90, "images in a step", 2)
+    epoch_size: int = _setting(1000, "steps in an epoch", 1)
+    epochs: int = _setting(275, "epochs in the run", 1)
+    learning_rates: Mapping[int, float] = _setting(
+        {0: 0.05, 60: 0.005, 80: 0.0005, 91: END_OF_TRAINING}, "schedule file, or epoch: rate"
+    )
+    gradient_norm: float = _setting(0.0, "clip the gradient to this global norm; 0: never", 0.0)
+    center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
+    center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.000001)
+    center_loss_divide: bool = _setting(False, "divide a center's update as the paper does")
+    prelogits_norm_factor: float = _setting(5e-4, "factor of the prelogits norm", 0.0)
+    prelogits_norm_p: float = _setting(1.0, "order of the prelogits norm", 1.0)
+    weight_decay: float = _setting(5e-4, "factor of half the squares of the kernels", 0.0)
+    minimum_images: int = _setting(1, "leave out people with fewer images than this", 1)
+    evaluate_every: int = _setting(1, "epochs between two evaluations on the pairs", 1)
+    damaged_images: str = _setting("raise", "raise: stop at a damaged image; skip: leave it out")
+    seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", _as_blocks(self.blocks))
+        object.__setattr__(self, "learning_rates", _as_schedule(self.learning_rates))
+        refuse("training configuration", list(_problems(self)))
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the rate of ``epoch`` (from 0); :data:`END_OF_TRAINING` once it is over."""
+        if epoch >= self.epochs:
+            return END_OF_TRAINING
+        started = max(first for first in self.learning_rates if first <= epoch)
+        return self.learning_rates[started]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as what JSON and YAML can hold."""
+        settings = dataclasses.asdict(self)
+        return settings | {"blocks": list(self.blocks), "learning_rates": dict(self.learning_rates)}
+
+
+def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
+    """Read a configuration from a YAML file of ``setting: value`` lines.
+
+    Args:
+        path: a file, or the name of a recipe that comes with the library
+            (``drawn_faces``, ``lfw_view1``).
+        changes: settings that take the place of the file's.
+
+    Raises:
+        FacenetError: when the file cannot be read, or naming every setting that is unknown,
+            of the wrong type or out of its range.
+    """
+    return config_from_dict({**_read_yaml(_find(path)), **changes}, source=str(path))
+
+
+def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> TrainingConfig:
+    """Make a configuration from a mapping of settings.
+
+    Args:
+        settings: name to value; what is not named has its default.
+        source: how an error calls the mapping.
+
+    Raises:
+        FacenetError: naming every setting that is unknown, of the wrong type or out of range.
+    """
+    known = [setting.name for setting in dataclasses.fields(TrainingConfig)]
+    unknown = [name for name in settings if name not in known]
+    refuse(source, [f"unknown setting {name!r}; known are {', '.join(known)}" for name in unknown])
+    try:
+        return TrainingConfig(**settings)
+    except FacenetError as error:
+        raise FacenetError(f"{source}: {error}") from error
+
+
+def read_learning_rates(path: str | Path) -> dict[int, float]:
+    """Read a schedule file of ``epoch: rate`` lines; ``#`` starts a comment, -1 ends the run.
+
+    Args:
+        path: the file, in the layout of the reference's learning_rate_schedule files.
+
+    Returns:
+        Epoch to rate, in the file's order.
+
+    Raises:
+        FacenetError: naming every line that is not ``epoch: rate``.
+    """
+    rates: dict[int, float] = {}
+    problems = []
+    for number, line in enumerate(_read_text(Path(path)).splitlines(), start=1):
+        content = line.split("#")[0].strip()
+        if not content:
+            continue
+        try:
+            epoch, rate = content.split(":")
+            if int(epoch) in rates:
+                problems.append(f"line {number}: epoch {int(epoch)} stands twice")
+            rates[int(epoch)] = float(rate)
+        except ValueError:
+            problems.append(f"line {number}: expected 'epoch: rate', found {content!r}")
+    refuse(str(path), problems)
+    return rates
+
+
+def _find(path: str | Path) -> Path:
+    recipe = RECIPES_FOLDER / f"{path}.yaml"
+    return recipe if recipe.is_file() else Path(path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FacenetError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FacenetError(f"{path}: expected UTF-8 text, found byte {error.start}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        raise FacenetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise FacenetError(
+            f"{path}: expected lines of 'setting: value', found {type(content).__name__}"
+        )
+    return content
+
+
+def _as_blocks(blocks: Any) -> Any:
+    return tuple(blocks) if isinstance(blocks, list) else blocks
+
+
+def _as_schedule(rates: Any) -> Any:
+    """A schedule in the order of its epochs, however it was given."""
+    if isinstance(rates, (str, Path)):
+        rates = read_learning_rates(rates)
+    if not isinstance(rates, Mapping):
+        return rates
+    try:
+        # JSON turns the epochs into strings, YAML leaves 1e-3 one.
+        return dict(sorted((int(epoch), float(rate)) for epoch, rate in rates.items()))
+    except (TypeError, ValueError):
+        return rates
+
+
+def _problems(config: TrainingConfig) -> list[str]:
+    problems = []
+    for setting in dataclasses.fields(config):
+        problems += _setting_problems(setting, getattr(config, setting.name))
+    for name, words in (
+        ("standardization", ("fixed", "per_image")),
+        ("damaged_images", ("raise", "skip")),
+    ):
+        found = getattr(config, name)
+        if isinstance(found, str) and found not in words:
+            problems.append(f"{name}: expected {' or '.join(words)}, found {found!r}")
+    return problems
+
+
+def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
+    name, lowest, below = setting.name, setting.metadata["lowest"], setting.metadata["below"]
+    if name == "learning_rates":
+        return _schedule_problems(value)
+    if name == "blocks":
+        return _blocks_problems(value)
+    expected, fits = {
+        "int": ("a whole number", _is_int(value)),
+        "float": ("a number", _is_number(value)),
+        "bool": ("true or false", isinstance(value, bool)),
+        "str": ("a word", isinstance(value, str)),
+    }[str(setting.type)]
+    if not fits:
+        return [f"{name}: expected {expected}, found {value!r}"]
+    if lowest is not None and not lowest <= value < below:
+        limit = f" and below {below:g}" if below < math.inf else ""
+        return [f"{name}: expected at least {lowest:g}{limit}, found {value!r}"]
+    return []
+
+
+def _blocks_problems(blocks: Any) -> list[str]:
+    counts = blocks if isinstance(blocks, tuple) else ()
+    if len(counts) == 3 and all(_is_int(count) and count >= 0 for count in counts):
+        return []
+    return [f"blocks: expected three counts of at least 0, found {blocks!r}"]
+
+
+def _schedule_problems(rates: Any) -> list[str]:
+    good = isinstance(rates, dict) and all(
+        _is_int(epoch) and _is_number(rate) and (rate > 0 or rate == END_OF_TRAINING)
+        for epoch, rate in rates.items()
+    )
+    if not good:
+        return [f"learning_rates: expected epoch: positive rate or -1, found {rates!r}"]
+    if min(rates, default=None) != 0:
+        return [f"learning_rates: expected a rate for epoch 0, found epochs {sorted(rates)}"]
+    return []
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and math.isfinite(value)

@@ -1,0 +1,572 @@
+"""Face verification: do two images show one person, and how often is the answer right?
+
+Two embeddings are accepted as one person when their distance is strictly less than a threshold.
+LFW's protocol measures this on pairs in ten folds: the threshold is chosen on nine of them and
+judged on the tenth. This module computes what the TF 1 reference (``lfw.evaluate`` with
+``facenet.calculate_roc`` and ``facenet.calculate_val``) computes, to the last digit when it is
+given the same grid of thresholds, but counts accepted pairs in sorted distances instead of
+comparing every distance with every threshold.
+
+Derived in chapter 1, LFW pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facenet_lib.errors import FacenetError, refuse
+
+_BLOCK = 256  # pairs whose embeddings stay in the processor's cache between two operations
+_NORMAL_QUANTILE = 1.959963984540054  # 95% of a normal distribution lies this near its mean
+
+
+@dataclass(frozen=True, eq=False)
+class VerificationResult:
+    """How well a distance and a threshold tell same from different pairs.
+
+    A fold's threshold is always chosen on the other folds. Means and standard deviations are
+    taken over folds; the standard deviation divides by the number of folds, as the reference's.
+
+    Attributes:
+        accuracy: mean share of right answers, each fold at the threshold that is best on the
+            other folds (the smallest of equally good ones).
+        accuracy_std: standard deviation of the folds' accuracies, the reference's "+-".
+        standard_error: of the mean accuracy, ``accuracy_std / sqrt(folds)``.
+        fold_accuracies: float64 (folds,).
+        validation_rate: VAL, the mean share of same pairs accepted at the threshold that has
+            the targeted false accept rate on the other folds.
+        validation_rate_std: standard deviation of VAL over folds.
+        false_accept_rate: FAR, the mean share of different pairs accepted at those thresholds.
+        far_target: the false accept rate that was aimed at.
+        true_accepts: same pairs accepted at those thresholds, counted over all folds.
+        false_accepts: different pairs accepted at those thresholds, counted over all folds.
+        same_pairs: same pairs in all folds.
+        different_pairs: different pairs in all folds.
+        area_under_curve: AUC, the area under the ROC below.
+        equal_error_rate: EER, the false positive rate where the ROC, drawn with straight lines,
+            has as many false positives as false negatives.
+        threshold: one to use afterwards, best for the accuracy over all pairs at once: of a
+            grid, the smallest such element; else half way between the largest distance that is
+            accepted and the smallest that is not, so that rounding flips no pair. With
+            ``subtract_mean``, for distances after subtraction of the mean of all embeddings.
+        true_positive_rates: float64 (thresholds,), the ROC's ordinate. With a grid the mean over
+            folds, as the reference's; else over all pairs at once.
+        false_positive_rates: float64 (thresholds,), the ROC's abscissa, likewise.
+        thresholds: float64 (thresholds,), increasing: the grid, or every distinct distance and
+            one above them.
+    """
+
+    accuracy: float
+    accuracy_std: float
+    standard_error: float
+    fold_accuracies: NDArray[np.float64]
+    validation_rate: float
+    validation_rate_std: float
+    false_accept_rate: float
+    far_target: float
+    true_accepts: int
+    false_accepts: int
+    same_pairs: int
+    different_pairs: int
+    area_under_curve: float
+    equal_error_rate: float
+    threshold: float
+    true_positive_rates: NDArray[np.float64]
+    false_positive_rates: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+    @property
+    def validation_rate_interval(self) -> tuple[float, float]:
+        """95% interval of VAL, from the number of same pairs accepted."""
+        return rate_interval(self.true_accepts, self.same_pairs)
+
+    @property
+    def false_accept_rate_interval(self) -> tuple[float, float]:
+        """95% interval of FAR; on LFW a FAR of 0.001 rests on 3 of 3000 different pairs."""
+        return rate_interval(self.false_accepts, self.different_pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the ROC's arrays, in plain numbers and lists that JSON can hold."""
+        arrays = ("true_positive_rates", "false_positive_rates", "thresholds")
+        plain = {name: value for name, value in vars(self).items() if name not in arrays}
+        plain["fold_accuracies"] = self.fold_accuracies.tolist()
+        plain["validation_rate_interval"] = list(self.validation_rate_interval)
+        plain["false_accept_rate_interval"] = list(self.false_accept_rate_interval)
+        return plain
+
+    def __str__(self) -> str:
+        low, high = self.false_accept_rate_interval
+        return (
+            f"accuracy {self.accuracy:.4f} +- {self.standard_error:.4f} (standard error over "
+            f"{len(self.fold_accuracies)} folds), validation rate {self.validation_rate:.4f} "
+            f"+- {self.validation_rate_std:.4f} at false accept rate {self.false_accept_rate:.5f} "
+            f"({self.false_accepts} of {self.different_pairs} different pairs; 95% interval "
+            f"{low:.5f} to {high:.5f}; target {self.far_target:g}), area under curve "
+            f"{self.area_under_curve:.4f}, equal error rate {self.equal_error_rate:.4f}, "
+            f"threshold {self.threshold:.4f}"
+        )
+
+
+def distances(
+    embeddings1: ArrayLike, embeddings2: ArrayLike, metric: str = "euclidean"
+) -> NDArray[np.floating]:
+    """Measure the distance of each row of one array to the same row of the other.
+
+    Args:
+        embeddings1: float (n, features).
+        embeddings2: float (n, features).
+        metric: "euclidean" for the squared Euclidean distance, "cosine" for the angle as a share
+            of a half turn, arccos(similarity) / pi.
+
+    Returns:
+        float (n,), float32 for float32 embeddings.
+
+    Raises:
+        FacenetError: for another metric, other shapes, numbers that are not finite, or a vector
+            of zeros, which has no angle.
+    """
+    first, second = _as_floats("embeddings1", embeddings1), _as_floats("embeddings2", embeddings2)
+    if first.shape != second.shape:
+        raise FacenetError(
+            f"embeddings2: expected the shape of embeddings1, {first.shape}, found {second.shape}"
+        )
+    _check_metric(metric)
+    measured = _distances(first, second, metric)
+    if not np.isfinite(measured).all():
+        problems = _row_problems("embeddings1", first, metric)
+        problems += _row_problems("embeddings2", second, metric)
+        _refuse_distances(measured, problems)
+    return measured
+
+
+def evaluate(
+    embeddings: ArrayLike,
+    issame: ArrayLike,
+    folds: int | ArrayLike = 10,
+    metric: str = "euclidean",
+    subtract_mean: bool = False,
+    thresholds: ArrayLike | None = None,
+    far_target: float = 1e-3,
+) -> VerificationResult:
+    """Measure how well distances of embeddings tell same from different pairs.
+
+    The reference's ``lfw.evaluate`` used one grid for the accuracy, ``np.arange(0, 4, 0.01)``,
+    and a finer one for VAL, ``np.arange(0, 4, 0.001)``: evaluate with each to have its numbers.
+    Without a grid every threshold at which a decision changes is considered, so that the result
+    depends on nothing but the order of the distances.
+
+    Args:
+        embeddings: float (2n, features); rows 2i and 2i + 1 are the two images of pair i.
+            float32 stays float32, as in the reference.
+        issame: bool, or integers 0 and 1, (n,): whether both images of a pair show one person.
+        folds: number of contiguous blocks of pairs, like scikit-learn's KFold without shuffling;
+            or the fold of every pair, integers (n,) that count from 0, for example
+            :meth:`facenet_lib.lfw_pairs.PairList.fold_ids`.
+        metric: "euclidean" or "cosine", see :func:`distances`.
+        subtract_mean: whether the mean of all embeddings of the other folds is subtracted first.
+        thresholds: an increasing grid (k,); None finds the exact optimum.
+        far_target: false accept rate, at least 0 and below 1, at which VAL is measured. On a
+            grid, the threshold that has it on the other folds is interpolated linearly (after
+            the last of several thresholds with one rate), and is 0 if no threshold reaches it;
+            exactly, it is the largest whose rate on the other folds does not exceed it.
+
+    Raises:
+        FacenetError: for embeddings with numbers that are not finite, for other shapes or
+            values than the above, and for folds in which a rate is undefined because a class is
+            missing.
+    """
+    values = _as_floats("embeddings", embeddings)
+    same = _check_issame(issame, len(values))
+    fold_ids = _check_folds(folds, same)
+    _check_metric(metric)
+    grid = None if thresholds is None else _check_thresholds(thresholds)
+    if not 0 <= far_target < 1:
+        raise FacenetError(f"far_target: expected at least 0 and below 1, found {far_target}")
+
+    measured = _pair_distances(values, metric, np.mean(values, axis=0) if subtract_mean else None)
+    overall = _SortedPairs.of(measured, same)
+    held_out = np.empty(len(same))
+    tests: list[_SortedPairs] = []
+    scores: list[_FoldScore] = []
+    for fold in range(fold_ids.max() + 1):
+        test = fold_ids == fold
+        if subtract_mean:
+            mean = np.mean(np.concatenate([values[0::2][~test], values[1::2][~test]]), axis=0)
+            measured = _pair_distances(values, metric, mean)
+        held_out[test] = measured[test]
+        tests.append(_SortedPairs.of(measured[test], same[test]))
+        training = _SortedPairs.of(measured[~test], same[~test])
+        scores.append(_score_fold(training, tests[-1], grid, far_target))
+
+    if grid is None:
+        pooled = _SortedPairs.of(held_out, same)
+        roc_thresholds = pooled.candidates()
+        true_positive_rates, false_positive_rates = pooled.rates(roc_thresholds)
+    else:
+        roc_thresholds = grid
+        rates = np.mean([test_pairs.rates(grid) for test_pairs in tests], axis=0)
+        true_positive_rates, false_positive_rates = rates
+    area, equal_error_rate = _area_and_equal_error_rate(true_positive_rates, false_positive_rates)
+    accuracies = np.array([score.accuracy for score in scores])
+    validation_rates = np.array([score.validation_rate for score in scores])
+    return VerificationResult(
+        accuracy=float(np.mean(accuracies)),
+        accuracy_std=float(np.std(accuracies)),
+        standard_error=float(np.std(accuracies) / math.sqrt(len(scores))),
+        fold_accuracies=accuracies,
+        validation_rate=float(np.mean(validation_rates)),
+        validation_rate_std=float(np.std(validation_rates)),
+        false_accept_rate=float(np.mean([score.false_accept_rate for score in scores])),
+        far_target=float(far_target),
+        true_accepts=sum(score.true_accepts for score in scores),
+        false_accepts=sum(score.false_accepts for score in scores),
+        same_pairs=int(same.sum()),
+        different_pairs=int(len(same) - same.sum()),
+        area_under_curve=area,
+        equal_error_rate=equal_error_rate,
+        threshold=_final_threshold(overall, grid),
+        true_positive_rates=true_positive_rates,
+        false_positive_rates=false_positive_rates,
+        thresholds=roc_thresholds,
+    )
+
+
+def rate_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95% confidence interval of a rate of which ``successes`` of ``trials`` were seen.
+
+    Wilson's score interval (Wilson, 1927), which stays sensible for few or no successes: 0 of
+    3000 gives (0, 0.0013). It takes the trials for independent, which pairs that share a person
+    are not quite.
+
+    Raises:
+        FacenetError: if there are no trials, or more successes than trials.
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise FacenetError(f"rate: expected 0 to {trials} successes, found {successes}")
+    squared = _NORMAL_QUANTILE**2
+    centre = (successes + squared / 2) / (trials + squared)
+    spread = successes * (trials - successes) / trials + squared / 4
+    half = _NORMAL_QUANTILE * math.sqrt(spread) / (trials + squared)
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == trials else centre + half
+    return low, high
+
+
+@dataclass(frozen=True)
+class _SortedPairs:
+    """The distances of the same and of the different pairs, each sorted."""
+
+    same: NDArray[np.float64]
+    different: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, distances: NDArray[np.float64], issame: NDArray[np.bool_]) -> _SortedPairs:
+        return cls(np.sort(distances[issame]), np.sort(distances[~issame]))
+
+    def accepted(self, thresholds: ArrayLike) -> tuple[Any, Any]:
+        """Numbers of same and of different pairs strictly below each threshold."""
+        return np.searchsorted(self.same, thresholds), np.searchsorted(self.different, thresholds)
+
+    def rates(self, thresholds: ArrayLike) -> tuple[Any, Any]:
+        """Shares of the same and of the different pairs that are accepted."""
+        true_accepts, false_accepts = self.accepted(thresholds)
+        return true_accepts / len(self.same), false_accepts / len(self.different)
+
+    def accuracy(self, thresholds: ArrayLike) -> Any:
+        """Share of pairs that are answered rightly."""
+        true_accepts, false_accepts = self.accepted(thresholds)
+        correct = true_accepts + (len(self.different) - false_accepts)
+        return correct / (len(self.same) + len(self.different))
+
+    def candidates(self) -> NDArray[np.float64]:
+        """One threshold for each way to cut the sorted distances, increasing.
+
+        A distance accepts what is below it; one number above all of them accepts everything.
+        """
+        distinct = np.unique(np.concatenate([self.same, self.different]))
+        return np.append(distinct, np.nextafter(distinct[-1], np.inf))
+
+
+@dataclass(frozen=True)
+class _FoldScore:
+    """What one fold adds to the result."""
+
+    accuracy: float
+    true_accepts: int
+    false_accepts: int
+    validation_rate: float
+    false_accept_rate: float
+
+
+def _score_fold(
+    training: _SortedPairs,
+    test: _SortedPairs,
+    grid: NDArray[np.float64] | None,
+    far_target: float,
+) -> _FoldScore:
+    thresholds = training.candidates() if grid is None else grid
+    best = thresholds[np.argmax(training.accuracy(thresholds))]
+    if grid is None:
+        far_threshold = _exact_far_threshold(training, far_target)
+    else:
+        far_threshold = _grid_far_threshold(training, grid, far_target)
+    true_accepts, false_accepts = test.accepted(far_threshold)
+    validation_rate, false_accept_rate = test.rates(far_threshold)
+    return _FoldScore(
+        accuracy=float(test.accuracy(best)),
+        true_accepts=int(true_accepts),
+        false_accepts=int(false_accepts),
+        validation_rate=float(validation_rate),
+        false_accept_rate=float(false_accept_rate),
+    )
+
+
+def _exact_far_threshold(training: _SortedPairs, far_target: float) -> float:
+    """The largest threshold that accepts at most ``far_target`` of the different pairs.
+
+    It is the distance of the first different pair too many, which strict less-than rejects.
+    """
+    trials = len(training.different)
+    most = np.searchsorted(np.arange(trials + 1) / trials, far_target, side="right") - 1
+    return float(training.different[most])
+
+
+def _grid_far_threshold(
+    training: _SortedPairs, grid: NDArray[np.float64], far_target: float
+) -> float:
+    """The threshold whose false accept rate is ``far_target``, interpolated as the reference."""
+    _, false_accept_rates = training.rates(grid)
+    if false_accept_rates[0] > far_target:
+        raise FacenetError(
+            f"thresholds: expected the first, {grid[0]:g}, to accept at most {far_target:g} of the "
+            f"different pairs, found {false_accept_rates[0]:.4f}; let the grid start lower"
+        )
+    if false_accept_rates[-1] < far_target:
+        return 0.0
+    return float(np.interp(far_target, false_accept_rates, grid))
+
+
+def _final_threshold(pairs: _SortedPairs, grid: NDArray[np.float64] | None) -> float:
+    thresholds = pairs.candidates() if grid is None else grid
+    best = int(np.argmax(pairs.accuracy(thresholds)))
+    if grid is not None or best == 0:
+        return float(thresholds[best])
+    accepted, rejected = thresholds[best - 1 : best + 1]
+    middle = accepted + (rejected - accepted) / 2
+    return float(middle if accepted < middle else rejected)
+
+
+def _area_and_equal_error_rate(
+    true_positive_rates: NDArray[np.float64], false_positive_rates: NDArray[np.float64]
+) -> tuple[float, float]:
+    # A grid that stops short of a corner is joined to it, or the area beyond would be lost.
+    if false_positive_rates[0] > 0 or false_positive_rates[-1] < 1:
+        true_positive_rates = np.concatenate([[0.0], true_positive_rates, [1.0]])
+        false_positive_rates = np.concatenate([[0.0], false_positive_rates, [1.0]])
+    area = float(np.trapezoid(true_positive_rates, false_positive_rates))
+    # False positives minus false negatives: never falls along the curve, from -1 up to 1.
+    excess = false_positive_rates - (1 - true_positive_rates)
+    after = int(np.argmax(excess >= 0))
+    if after == 0:
+        return area, float(false_positive_rates[0])
+    share = -excess[after - 1] / (excess[after] - excess[after - 1])
+    step = false_positive_rates[after] - false_positive_rates[after - 1]
+    return area, float(false_positive_rates[after - 1] + share * step)
+
+
+def _squared_euclidean(
+    embeddings1: NDArray[np.floating], embeddings2: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    difference = np.subtract(embeddings1, embeddings2)
+    squared: NDArray[np.floating] = np.sum(np.square(difference, out=difference), axis=1)
+    return squared
+
+
+def _angle(
+    embeddings1: NDArray[np.floating], embeddings2: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    products = np.sum(np.multiply(embeddings1, embeddings2), axis=1)
+    norms = np.linalg.norm(embeddings1, axis=1) * np.linalg.norm(embeddings2, axis=1)
+    # Rounding carries the similarity of parallel vectors beyond 1, where arccos is undefined.
+    similarity = np.clip(products / norms, -1, 1)
+    angles: NDArray[np.floating] = np.arccos(similarity) / math.pi
+    angles[~((norms > 0) & np.isfinite(norms))] = np.nan
+    return angles
+
+
+_METRICS: dict[
+    str, Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.floating]]
+] = {"euclidean": _squared_euclidean, "cosine": _angle}
+
+
+def _distances(
+    embeddings1: NDArray[np.floating],
+    embeddings2: NDArray[np.floating],
+    metric: str,
+    mean: NDArray[np.floating] | None = None,
+) -> NDArray[np.floating]:
+    """The reference's operations, row by row the same, a block at a time; not checked."""
+    measured = np.empty(len(embeddings1), embeddings1.dtype)
+    with np.errstate(all="ignore"):  # the caller looks at what is not finite
+        for start in range(0, len(measured), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            first, second = embeddings1[block], embeddings2[block]
+            if mean is not None:
+                first, second = first - mean, second - mean
+            measured[block] = _METRICS[metric](first, second)
+    return measured
+
+
+def _pair_distances(
+    embeddings: NDArray[np.floating], metric: str, mean: NDArray[np.floating] | None
+) -> NDArray[np.float64]:
+    """Distances of rows 2i and 2i + 1, after subtraction of ``mean``; refused if not finite."""
+    measured = _distances(embeddings[0::2], embeddings[1::2], metric, mean)
+    if not np.isfinite(measured).all():
+        _refuse_distances(measured, _row_problems("embeddings", embeddings, metric, mean))
+    # float64 holds float32 exactly, and is what comparing with a float64 threshold works in.
+    return measured.astype(np.float64)
+
+
+def _row_problems(
+    name: str,
+    embeddings: NDArray[np.floating],
+    metric: str,
+    mean: NDArray[np.floating] | None = None,
+) -> list[str]:
+    problems = []
+    for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
+        column = int(np.argmin(np.isfinite(embeddings[row])))
+        found = f"found {embeddings[row, column]} in column {column}"
+        problems.append(f"{name} row {row}: expected finite numbers, {found}")
+    if metric == "cosine" and not problems:
+        centred, suffix = embeddings, ""
+        if mean is not None:
+            centred, suffix = embeddings - mean, " after subtraction of the mean"
+        for row in np.flatnonzero(~centred.any(axis=1)):
+            problems.append(
+                f"{name} row {row}: expected a direction, found a vector of zeros{suffix}"
+            )
+    return problems
+
+
+def _refuse_distances(measured: NDArray[np.floating], problems: Sequence[str]) -> None:
+    """Tell the rows at fault, or the pairs whose finite rows have no distance in their dtype."""
+    refuse(
+        "distances",
+        problems
+        or [
+            f"pair {pair}: expected a finite distance, found {measured[pair]}: its embeddings are "
+            f"too large or too small for {measured.dtype}"
+            for pair in np.flatnonzero(~np.isfinite(measured))
+        ],
+    )
+
+
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
+
+
+def _as_floats(name: str, embeddings: ArrayLike) -> NDArray[np.floating]:
+    values = _as_array(name, embeddings)
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or 0 in values.shape:
+        raise FacenetError(
+            f"{name}: expected numbers of shape (rows, features), "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    if values.dtype == np.float16:
+        return values.astype(np.float32)
+    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
+
+
+def _check_issame(issame: ArrayLike, rows: int) -> NDArray[np.bool_]:
+    if rows % 2:
+        raise FacenetError(f"embeddings: expected two rows for each pair, found {rows} rows")
+    answers = _as_array("issame", issame)
+    if answers.shape != (rows // 2,):
+        raise FacenetError(
+            f"issame: expected shape ({rows // 2},), one answer for two rows of embeddings, "
+            f"found {answers.shape}"
+        )
+    if answers.dtype.kind not in "biu":
+        raise FacenetError(f"issame: expected True and False, or 1 and 0, found {answers.dtype}")
+    neither = np.flatnonzero((answers != 0) & (answers != 1))
+    if len(neither):
+        found = f"{answers[neither[0]]} for pair {neither[0]}"
+        raise FacenetError(f"issame: expected True and False, or 1 and 0, found {found}")
+    same: NDArray[np.bool_] = answers.astype(bool)
+    if same.all() or not same.any():
+        kind = "same" if same[0] else "different"
+        raise FacenetError(f"issame: expected same and different pairs, found only {kind} pairs")
+    return same
+
+
+def _check_folds(folds: int | ArrayLike, same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The fold of every pair, where every fold has pairs of both classes."""
+    pairs = len(same)
+    if isinstance(folds, Integral) and not isinstance(folds, bool):
+        if not 2 <= folds <= pairs:
+            raise FacenetError(f"folds: expected 2 to {pairs}, the number of pairs, found {folds}")
+        sizes = np.full(int(folds), pairs // int(folds))
+        sizes[: pairs % int(folds)] += 1
+        fold_ids = np.repeat(np.arange(len(sizes)), sizes)
+    else:
+        fold_ids = _as_array("folds", folds)
+        if fold_ids.shape != (pairs,) or fold_ids.dtype.kind not in "iu":
+            raise FacenetError(
+                f"folds: expected a number, or integers of shape ({pairs},), one for each pair, "
+                f"found {fold_ids.dtype} of shape {fold_ids.shape}"
+            )
+        if fold_ids.min() < 0 or fold_ids.max() < 1:
+            raise FacenetError(
+                "folds: expected two or more folds, counted from 0, "
+                f"found {fold_ids.min()} to {fold_ids.max()}"
+            )
+        if fold_ids.max() >= pairs:
+            raise FacenetError(
+                f"folds: expected at most one fold for each of {pairs} pairs, "
+                f"found fold {fold_ids.max()}"
+            )
+    same_counts = np.bincount(fold_ids[same], minlength=fold_ids.max() + 1)
+    different_counts = np.bincount(fold_ids[~same], minlength=fold_ids.max() + 1)
+    problems = [
+        f"fold {fold}: expected same and different pairs, found {same_count} and {different_count}"
+        for fold, (same_count, different_count) in enumerate(zip(same_counts, different_counts))
+        if not (same_count and different_count)
+    ]
+    if problems:
+        problems.append(
+            "a rate without pairs is undefined; deal the pairs of each class to the folds, as "
+            "PairList.fold_ids() does, or take fewer folds"
+        )
+    refuse("folds", problems)
+    return fold_ids.astype(np.int64)
+
+
+def _check_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+    grid = _as_array("thresholds", thresholds)
+    if grid.ndim != 1 or not len(grid) or grid.dtype.kind not in "fiu":
+        raise FacenetError(
+            f"thresholds: expected increasing numbers of shape (k,), "
+            f"found {grid.dtype} of shape {grid.shape}"
+        )
+    grid = grid.astype(np.float64)
+    if not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
+        raise FacenetError("thresholds: expected finite numbers in increasing order")
+    return grid
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in _METRICS:
+        expected = " or ".join(repr(name) for name in _METRICS)
+        raise FacenetError(f"metric: expected {expected}, found {metric!r}")
