@@ -287,10 +287,10 @@ def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
         FacenetError: if there is no such image, or the name would leave ``root``.
     """
     refuse("image", _name_problems(name) + _index_problems(index))
-    path = _find_image(root, name, index)
+    path = _find_image(Path(root), name, index)
     if path is None:
-        raise FacenetError(_missing(root, name, index))
-    return Path(path)
+        raise FacenetError(_missing(Path(root), name, index))
+    return path
 
 
 def resolve_pairs(
@@ -311,8 +311,9 @@ def resolve_pairs(
         FacenetError: if ``root`` is no folder, or images are missing, which are told at once.
             No pair is skipped, since that would change the protocol.
     """
-    if not os.path.isdir(root):
-        raise FacenetError(f"{os.fspath(root)}: expected a folder of people, found no folder")
+    root = Path(root)
+    if not root.is_dir():
+        raise FacenetError(f"{root}: expected a folder of people, found no folder")
     pairs = tuple(pairs)
     paths: dict[tuple[str, int], str] = {}
     missing: dict[tuple[str, int], str] = {}
@@ -324,22 +325,21 @@ def resolve_pairs(
         if path is None:
             missing[name, index] = _missing(root, name, index)
         else:
-            paths[name, index] = path
+            paths[name, index] = str(path)
     refuse("images of the pairs", list(missing.values()))
     return [paths[image] for image in images], np.array([pair.issame for pair in pairs], dtype=bool)
 
 
-def _find_image(root: str | os.PathLike[str], name: str, index: int) -> str | None:
-    stem = os.path.join(os.fspath(root), name, f"{name}_{index:04d}")
-    return next((stem + suffix for suffix in IMAGE_SUFFIXES if os.path.isfile(stem + suffix)), None)
+def _find_image(root: Path, name: str, index: int) -> Path | None:
+    paths = (root / name / f"{name}_{index:04d}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _missing(root: str | os.PathLike[str], name: str, index: int) -> str:
-    folder = os.path.join(os.fspath(root), name)
+def _missing(root: Path, name: str, index: int) -> str:
+    folder = root / name
     expected = " or ".join(f"{name}_{index:04d}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return f"{folder}: expected {expected}, found " + (
-        "neither" if os.path.isdir(folder) else "no such folder"
-    )
+    found = "neither" if folder.is_dir() else "no such folder"
+    return f"{folder}: expected {expected}, found {found}"
 
 
 def _name_problems(name: str) -> list[str]:

@@ -61,10 +61,10 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "cheekbones": (-0.03, 0.075),
     "cheek_fullness": (-0.06, 0.06),
     "brow_ridge": (0.0, 0.07),
-    "eye_spacing": (0.22, 0.325),
+    "eye_spacing": (0.235, 0.335),
     "eye_height": (-0.05, 0.07),
-    "eye_width": (0.095, 0.145),
-    "eye_opening": (0.036, 0.07),
+    "eye_width": (0.125, 0.178),
+    "eye_opening": (0.045, 0.09),
     "eye_tilt": (-10.0, 14.0),
     "eye_depth": (0.02, 0.11),
     "lid_crease": (0.0, 1.0),
@@ -82,9 +82,9 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "nose_tip_width": (0.06, 0.11),
     "nose_hump": (-0.03, 0.05),
     "mouth_height": (-0.62, -0.52),
-    "mouth_width": (0.15, 0.28),
-    "upper_lip": (0.018, 0.065),
-    "lower_lip": (0.03, 0.085),
+    "mouth_width": (0.17, 0.30),
+    "upper_lip": (0.028, 0.08),
+    "lower_lip": (0.04, 0.10),
     "cupids_bow": (0.0, 0.5),
     "lip_redness": (0.0, 1.0),
     "ear_size": (0.17, 0.29),
@@ -94,7 +94,7 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "blush": (0.0, 1.0),
     "hairline": (0.46, 0.74),
     "temple_recession": (0.0, 0.22),
-    "hair_volume": (0.6, 1.5),
+    "hair_volume": (0.6, 1.4),
     "hair_part": (-1.0, 1.0),
     "age": (0.0, 1.0),
 }
@@ -163,7 +163,7 @@ HAIR_STYLES: Mapping[str, HairStyle] = {
     "quiff": HairStyle(_SHORT_EDGE, 0.24, 0.03, 0.2),
     "fringe": HairStyle((-0.33, -0.33, -0.30, 0.1, -0.15, -0.2, -0.6, -0.7), 0.12, 0.09, 0.05),
     "curly": HairStyle((0.0, -0.02, -0.09, 0.2, -0.05, -0.05, -0.6, -0.7), 0.22, 0.16, 1.0),
-    "afro": HairStyle((0.0, -0.02, -0.1, 0.2, -0.05, -0.2, -0.6, -0.7), 0.36, 0.30, 0.8),
+    "afro": HairStyle((0.0, -0.02, -0.1, 0.2, -0.05, -0.2, -0.6, -0.7), 0.30, 0.28, 0.8),
     "bob": HairStyle((0.0, -0.03, -0.13, 0.05, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75),
     "fringed_bob": HairStyle(
         (-0.32, -0.32, -0.28, 0.0, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75
@@ -669,7 +669,7 @@ def _hair(
     line += 0.10 * lean * np.sin(np.radians(azimuth * 1.6)) * (np.abs(azimuth) < 60)
     curls = _smooth_noise(generator, (44, 44), _MAP).ravel()
     tufts = _smooth_noise(generator, (90, 26), _MAP).ravel()
-    line += (0.012 + 0.02 * style.curl) * tufts
+    line += (0.008 + 0.02 * style.curl) * tufts
     above = y - line
     share = _smoothstep(-0.015, 0.03, above)
     body = np.sqrt(_smoothstep(-0.01, 0.22, above))
@@ -684,7 +684,7 @@ def _hair(
     across = (azimuth + 180.0) * (512 / 360.0) * (1.0 - style.curl * 0.3) + 3.0 * curls * style.curl
     strands = np.interp(across + 14.0 * tufts * 0.1 + y * 6.0 * lean, np.arange(512), fine)
     brightness = np.exp(0.16 * strands + 0.28 * style.curl * curls).astype(np.float32)
-    thickness = thickness + 0.004 * share * strands * min(1.0, style.top * 12)
+    thickness = thickness + 0.0025 * share * strands * min(1.0, style.top * 12)
     return share, (thickness * share).astype(np.float32), brightness
 
 
@@ -752,7 +752,7 @@ def _skin(
     for _ in range(who.freckles):
         spot_x, spot_y = generator.normal(0.0, 0.28), generator.normal(-0.18, 0.14)
         radius = generator.uniform(0.008, 0.018)
-        _add_spot(spots, x, y, (float(spot_x), float(spot_y), float(radius)), 0.5)
+        _add_spot(spots, x, y, (float(spot_x), float(spot_y), float(radius)), 0.35)
     for mole in who.moles:
         _add_spot(spots, x, y, mole, 2.2)
     colour *= np.exp(np.array([[-0.7], [-1.0], [-1.1]], np.float32) * np.minimum(spots, 2.2))
@@ -837,10 +837,11 @@ def _openness(radius: FloatArray) -> FloatArray:
 
 # --------------------------------------------------------------------------- light and canvas
 
-_FRAME = 2.85  # height of the picture, head units, at scale 1
-_MIDDLE = 0.04  # y of the head that is in the middle of the picture
+_FRAME = 2.7  # height of the picture, head units, at scale 1
+_MIDDLE = 0.02  # y of the head that is in the middle of the picture
 _SAMPLES = 2  # along each side of a pixel
-_WALK_STEPS = 11
+_WALK_STEPS = 24
+_WALK_SIFTS = (3, 5, 7, 9, 12, 16)
 _SHADOW_STEPS = 6
 
 
@@ -1044,7 +1045,7 @@ def _paint_body(
     joint = np.array([0.0, -0.45, -0.2])  # head and body meet here
     offset = (turned - body) @ joint
     cloth = _linear(nuisance.cloth_colour)
-    half_neck = 0.26 + 0.35 * identity.jaw_width
+    half_neck = 0.20 + 0.34 * identity.jaw_width
 
     def paint(part: _Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
         samples, height, ball = _hit_ellipsoid(canvas, part, body, offset)
@@ -1057,8 +1058,8 @@ def _paint_body(
         canvas.paint(samples, height, shaded)
 
     paint(_Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
-    paint(_Ellipsoid((0.0, -1.95, -0.25), (1.28, 0.72, 0.5), _UPRIGHT), cloth, 0.0, True)
-    paint(_Ellipsoid((0.0, -1.62, -0.27), (0.86, 0.42, 0.42), _UPRIGHT), cloth, 0.0, True)
+    paint(_Ellipsoid((0.0, -1.95, -0.25), (1.30, 0.80, 0.5), _UPRIGHT), cloth, 0.0, True)
+    paint(_Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
     style = HAIR_STYLES[identity.hair_style]
     if style.back:
         half = (0.45 - style.back) / 2
@@ -1153,13 +1154,17 @@ def _walk_to_head(
     inverse = rotation.T.astype(np.float32)
     start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
     towards = inverse[:, 2]
+    above = np.empty_like(height)
+    walking = np.arange(height.size)
     for step in range(_WALK_STEPS):
-        above = _above_head(identity, head, start, towards, height, gap)
-        if step == 4:  # most rays that pass the head by are far from it now
-            near = above < 0.25
-            samples, start, height, above = samples[near], start[:, near], height[near], above[near]
-        height = height - np.float32(0.72) * above
-    met = above < 1.5 * canvas.sample
+        part = start if walking.size == height.size else start.take(walking, axis=1)
+        gone = height.take(walking)
+        left = _above_head(identity, head, part, towards, gone, gap)
+        above[walking] = left
+        height[walking] = gone - np.float32(0.8) * left
+        if step in _WALK_SIFTS:  # go on with the rays that are neither there nor far past it
+            walking = walking[(np.abs(left) > 0.006) & (height.take(walking) > -0.6)]
+    met = above < 0.015
     height = height[met]
     return samples[met], start[:, met] + towards[:, None] * height, height
 
@@ -1337,10 +1342,10 @@ def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]
     # The ball of the eye turns so that it looks at the viewer, give or take the gaze.
     gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
     turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
-    radius = 0.115
+    radius = 0.135
     iris_x = side * along * 0 + (outward * side) - np.float32(np.clip(turned[0], -0.42, 0.42) * radius)
     iris_y = up - np.float32(np.clip(turned[1], -0.25, 0.25) * radius) - 0.005
-    iris_radius = 0.058
+    iris_radius = 0.070
     reach = np.sqrt(iris_x**2 + iris_y**2)
     white = _linear((226, 220, 214))[:, None] * (
         1.0 - 0.35 * np.clip(np.abs(u) ** 3, 0.0, 1.0)
@@ -1371,7 +1376,7 @@ def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]
     half = half / np.sqrt((half**2).sum())
     glint_x = (outward * side) - np.float32(np.clip(half[0], -0.5, 0.5) * 0.075)
     glint_y = up - np.float32(np.clip(half[1], -0.5, 0.5) * 0.075)
-    glint = face.edge(0.0145 - np.sqrt(glint_x**2 + glint_y**2)) * open_share
+    glint = face.edge(0.018 - np.sqrt(glint_x**2 + glint_y**2)) * open_share
     return spot, 0.75 * glint
 
 
@@ -1538,7 +1543,9 @@ def _background(nuisance: Nuisance, size: int) -> FloatArray:
     generator = np.random.default_rng(nuisance.background_seed)
 
     def colours(down: int, across: int) -> FloatArray:
-        return generator.uniform(0.05, 0.95, (down, across, 3)).astype(np.float32)
+        grey = generator.uniform(0.1, 0.9, (down, across, 1))
+        hue = generator.uniform(-0.25, 0.25, (down, across, 3))
+        return np.clip(grey + hue, 0.02, 0.98).astype(np.float32)
 
     def enlarged(grid: FloatArray, method: Image.Resampling) -> FloatArray:
         whole = Image.fromarray((grid * 255).astype(np.uint8)).resize((size, size), method)

@@ -539,9 +539,10 @@ def _check_folds(folds: int | ArrayLike, same: NDArray[np.bool_]) -> NDArray[np.
             )
     same_counts = np.bincount(fold_ids[same], minlength=fold_ids.max() + 1)
     different_counts = np.bincount(fold_ids[~same], minlength=fold_ids.max() + 1)
+    counts = zip(same_counts, different_counts, strict=True)
     problems = [
         f"fold {fold}: expected same and different pairs, found {same_count} and {different_count}"
-        for fold, (same_count, different_count) in enumerate(zip(same_counts, different_counts))
+        for fold, (same_count, different_count) in enumerate(counts)
         if not (same_count and different_count)
     ]
     if problems:
