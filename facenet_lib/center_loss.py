@@ -85,19 +85,22 @@ class CenterLoss(tf.Module):
             Scalar of the features' dtype; its gradient reaches the features alone.
 
         Raises:
-            FacenetError: when the shapes do not fit the centers.
+            FacenetError: when the shapes do not fit the centers or each other, or the labels
+                are no integers.
             tf.errors.InvalidArgumentError: for a label that has no center.
         """
         features = tf.convert_to_tensor(features)
         labels = tf.convert_to_tensor(labels)
-        self._check_shapes(features, labels)
-        tf.debugging.assert_less(
-            labels,
-            tf.cast(self.centers.shape[0], labels.dtype),
-            message=f"labels must be below the number of classes, {self.centers.shape[0]}",
+        self._check(features, labels)
+        labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
+        classes = self.centers.shape[0]
+        in_range = tf.debugging.assert_equal(
+            tf.logical_and(labels >= 0, labels < classes),
+            True,
+            message=f"labels must be at least 0 and below the number of classes, {classes}",
         )
-        tf.debugging.assert_non_negative(labels, message="labels must not be negative")
-        centers_batch = tf.gather(self.centers, labels)
+        with tf.control_dependencies([] if in_range is None else [in_range]):
+            centers_batch = tf.gather(self.centers, labels)
         diff = (1.0 - self.alpha) * (centers_batch - tf.cast(features, tf.float32))
         if self.divide_by_count:
             _, position, count = tf.unique_with_counts(labels)
@@ -106,12 +109,18 @@ class CenterLoss(tf.Module):
         self.centers.scatter_sub(tf.IndexedSlices(diff, labels))
         return tf.reduce_mean(tf.square(features - tf.cast(centers_batch, features.dtype)))
 
-    def _check_shapes(self, features: tf.Tensor, labels: tf.Tensor) -> None:
-        expected = (None, self.centers.shape[1])
-        if not features.shape.is_compatible_with(expected) or labels.shape.rank != 1:
+    def _check(self, features: tf.Tensor, labels: tf.Tensor) -> None:
+        width = self.centers.shape[1]
+        # One row of features would broadcast over many labels, so the two n are compared too.
+        if labels.shape.rank != 1 or not features.shape.is_compatible_with((*labels.shape, width)):
             raise FacenetError(
-                f"features must be (n, {expected[1]}) and labels (n,), "
-                f"found {tuple(features.shape)} and {tuple(labels.shape)}"
+                f"features must be (n, {width}) and labels (n,), "
+                f"found {features.shape} and {labels.shape}"
+            )
+        if not (features.dtype.is_floating and labels.dtype.is_integer):
+            raise FacenetError(
+                "features must be floating point and labels integers, "
+                f"found {features.dtype.name} and {labels.dtype.name}"
             )
 
 
@@ -185,7 +194,7 @@ def total_loss(
         prelogits: float ``(n, embedding_size)``.
         labels: integers ``(n,)`` in ``[0, num_classes)``.
         kernels: the variables that weight decay holds small: weights of convolutions and dense
-            layers, no biases.
+            layers, no biases; may be empty.
         center_loss: called once, and so updated, even where its factor is 0: the centers and
             the term then still tell how compact the classes are.
         factors: what each term counts.
@@ -201,7 +210,7 @@ def total_loss(
     )
     center_term = center_loss(prelogits, labels)
     norm_term = prelogits_norm(prelogits, factors.prelogits_norm_p)
-    decay_term = tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(kernel)) for kernel in kernels])
+    decay_term = sum((tf.nn.l2_loss(kernel) for kernel in kernels), start=tf.zeros([]))
     total = (
         cross_entropy
         + factors.center_loss * center_term

@@ -38,7 +38,7 @@ def image_and_label_lists(faces: Mapping[str, Sequence[Path]]) -> tuple[list[str
     image_list = [str(path) for paths in faces.values() for path in paths]
     label_list = [label for label, paths in enumerate(faces.values()) for _ in paths]
     if not image_list:
-        raise FacenetError(f"image list: expected at least one image, found {len(faces)} people without any")
+        raise FacenetError(f"image list: expected images, found {len(faces)} people without any")
     return image_list, label_list
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import enum
 import math
-import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -261,9 +260,8 @@ def input_pipeline(
 
     def read_image(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = _decode(tf.io.read_file(element.pop("path")))
-        if "angle" in element:
-            image = _rotate(image, element.pop("angle"))
-        window = _window(image, element.pop("place", _CENTRE), preprocessing)
+        place, degrees = element.pop("place", _CENTRE), element.pop("angle", None)
+        window = _window(image, place, preprocessing, degrees)
         if "flip" in element:
             window = _flip(window, element.pop("flip"))
         return element | {"window": window}
@@ -300,6 +298,15 @@ def skipped_paths(
 # How many more files are looked at once the first damaged one has been found.
 _FURTHER_LOOK = 2000
 
+# What reading and decoding raise; running out of memory, for one, is not among them.
+_FILE_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+)
+
 
 @contextmanager
 def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
@@ -308,7 +315,7 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
     TensorFlow's own error tells what went wrong but, for a damaged image, not where. This
     looks for the damaged files itself, from the first path on, so that finding the first
     takes no longer than the reading that came upon it, and then a bounded way further, so
-    that neighbours in misfortune are named together.
+    that neighbours in misfortune are named together::
 
         with explained_errors(paths):
             for batch in input_pipeline(paths, ...):
@@ -325,14 +332,14 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.OpError as error:
-        # Of all errors in a training step, only those of tf.data's own functions concern files.
-        if "transformation with iterator" not in error.message:
-            raise
+    except _FILE_ERRORS:
         problems = [f"{path}: {_why_unreadable(path)}" for path in _damaged(paths)]
         if not problems:
             raise
-        refuse("image files that cannot be used", problems)
+        try:
+            refuse("image files that cannot be used", problems)
+        except FacenetError as explained:
+            raise explained from None
 
 
 def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -399,12 +406,11 @@ def _why_undecodable(encoded: bytes) -> str:
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
     # decode_jpeg reads whatever TensorFlow knows: PNG, but also GIF and WebP, the latter in
     # another rank. So the format is decided here, by the first bytes.
-    start = tf.strings.substr(encoded, 0, len(_PNG_START))
-    is_jpeg = tf.strings.substr(encoded, 0, len(_JPEG_START)) == _JPEG_START
-    check = tf.debugging.Assert(
-        is_jpeg | (start == _PNG_START), ["expected JPEG or PNG, found bytes that begin", start]
-    )
-    with tf.control_dependencies([] if check is None else [check]):
+    start = tf.strings.substr(encoded, 0, 3)
+    known = (start == _JPEG_START) | (start == _PNG_START[:3])
+    # The raw operation, as tf.debugging.Assert would wrap it in a conditional for each image.
+    check = tf.raw_ops.Assert(condition=known, data=["expected JPEG or PNG, found", start])
+    with tf.control_dependencies([] if check is None else [check]):  # None when run eagerly
         return tf.io.decode_jpeg(encoded, channels=3)
 
 
@@ -414,57 +420,61 @@ _CENTRE = np.nextafter(np.full(2, 0.5, np.float32), np.float32(0))
 
 
 def _window(
-    images: tf.Tensor, place: tf.Tensor | npt.NDArray[np.float32], preprocessing: Preprocessing
+    images: tf.Tensor,
+    place: tf.Tensor | npt.NDArray[np.float32],
+    preprocessing: Preprocessing,
+    degrees: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Cut (..., height, width, 3) to (..., window_size, window_size, 3)."""
+    """Cut (..., height, width, 3) to (..., window_size, window_size, 3), turned if asked."""
     side = preprocessing.window_size
     size = tf.shape(images)[-3:-1]
     frame = size
     if preprocessing.frame_size is not None:
         frame = tf.minimum(size, preprocessing.frame_size)
     cut = tf.minimum(frame, side)
-    room = frame - cut
-    # float32 may round a fraction near 1 up to the end of the room.
-    offset = tf.minimum(tf.cast(place * tf.cast(room + 1, tf.float32), tf.int32), room)
-    top_left = (size - frame) // 2 + offset
+    choices = tf.cast(frame - cut + 1, tf.float32)
+    top_left = (size - frame) // 2 + tf.cast(place * choices, tf.int32)
     bottom_right = top_left + cut
-    window = images[..., top_left[0] : bottom_right[0], top_left[1] : bottom_right[1], :]
+
+    def straight() -> tf.Tensor:
+        return images[..., top_left[0] : bottom_right[0], top_left[1] : bottom_right[1], :]
+
+    if degrees is None:
+        window = straight()
+    else:
+        window = tf.cond(degrees == 0, straight, lambda: _rotate(images, degrees, top_left, cut))
     before = (side - cut) // 2
-    after = side - cut - before
-    edges = tf.stack([before, after], axis=1)
-    paddings = tf.pad(edges, [[images.shape.rank - 3, 1], [0, 0]])
-    padded = tf.pad(window, paddings)
+    edges = tf.stack([before, side - cut - before], axis=1)
+    padded = tf.pad(window, tf.pad(edges, [[images.shape.rank - 3, 1], [0, 0]]))
     return tf.ensure_shape(padded, (*images.shape[:-3], side, side, 3))
 
 
-def _rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-    """Turn uint8 (height, width, 3) counter-clockwise about its centre, bilinearly.
+def _rotate(
+    image: tf.Tensor, degrees: tf.Tensor, top_left: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
+    """Turn uint8 (height, width, 3) counter-clockwise about its centre; return one window of it.
 
-    What comes in at the corners is the image's own reflection: black wedges, as the reference
-    leaves them, never occur at inference and would shift the mean of per-image standardization.
+    Only the window's pixels are computed, bilinearly. Beyond the edges comes the image's own
+    reflection: the black wedges that the reference leaves never occur at inference, and they
+    would shift the mean of per-image standardization.
     """
-
-    def rotated() -> tf.Tensor:
-        radians = degrees * (math.pi / 180)
-        cos, sin = tf.cos(radians), tf.sin(radians)
-        size = tf.shape(image)[:2]
-        centre = (tf.cast(size, tf.float32) - 1) / 2
-        y, x = centre[0], centre[1]
-        # The transform takes a pixel of the result to where its value is found in the image.
-        zero = tf.zeros_like(cos)
-        transform = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero]
-        turned = tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(image, tf.float32)[tf.newaxis],
-            transforms=tf.stack(transform)[tf.newaxis],
-            output_shape=size,
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="REFLECT",
-        )[0]
-        # On uint8 the operation would cut the fraction off and darken the image.
-        return tf.cast(tf.round(turned), tf.uint8)
-
-    return tf.cond(degrees == 0, lambda: image, rotated)
+    radians = degrees * (math.pi / 180)
+    cos, sin = tf.cos(radians), tf.sin(radians)
+    centre = (tf.cast(tf.shape(image)[:2], tf.float32) - 1) / 2
+    corner = tf.cast(top_left, tf.float32) - centre
+    # The transform takes a pixel (x, y) of the window to where its value is found in the image.
+    to_x = [cos, -sin, cos * corner[1] - sin * corner[0] + centre[1]]
+    to_y = [sin, cos, sin * corner[1] + cos * corner[0] + centre[0]]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(image, tf.float32)[tf.newaxis],
+        transforms=tf.stack([*to_x, *to_y, 0.0, 0.0])[tf.newaxis],
+        output_shape=size,
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )[0]
+    # Rounds; on uint8 the operation itself would cut the fractions off and darken the image.
+    return tf.cast(turned + 0.5, tf.uint8)
 
 
 def _flip(window: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
@@ -477,26 +487,38 @@ def _flip(window: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 
 
 def _resize(windows: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Bring windows to the network's size, as float32.
+    """Bring windows to the network's size.
 
     Bilinear with antialiasing averages over the source pixels when it makes smaller, where
     plain bilinear would drop some; when it makes larger, the two are the same.
     """
-    if preprocessing.window_size == preprocessing.image_size:
-        return tf.cast(windows, tf.float32)
     side = preprocessing.image_size
+    if preprocessing.window_size == side:
+        return windows
     return tf.image.resize(windows, (side, side), method="bilinear", antialias=True)
 
 
 def _standardize(images: tf.Tensor, fixed: tf.Tensor | bool) -> tf.Tensor:
-    """Standardize float32 images, all in one way or each as ``fixed`` (n,) says."""
+    """Standardize images to float32, all in one way or each as ``fixed`` (n,) says."""
     if fixed is True:
-        return (images - 127.5) / 128.0
+        return _fixed_standardization(images)
     per_image = tf.image.per_image_standardization(images)
     if fixed is False:
         return per_image
     which = fixed[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return tf.where(which, (images - 127.5) / 128.0, per_image)
+    return tf.where(which, _fixed_standardization(images), per_image)
+
+
+def _fixed_standardization(images: tf.Tensor) -> tf.Tensor:
+    """(x - 127.5) / 128 as float32."""
+    if images.dtype != tf.uint8:
+        return (tf.cast(images, tf.float32) - 127.5) / 128.0
+    # Spreads 0 ... 255 evenly over the range: the same numbers to the last bit, but in one pass
+    # over the memory instead of three.
+    lowest, highest = (0 - 127.5) / 128, (255 - 127.5) / 128
+    return tf.quantization.dequantize(
+        tf.bitcast(images, tf.quint8), lowest, highest, mode="MIN_COMBINED"
+    )
 
 
 _LARGEST_ANGLE = 10.0  # degrees
@@ -581,9 +603,7 @@ def _integer_array(
     return None
 
 
-def _label_array(
-    labels: object, count: int, problems: list[str]
-) -> npt.NDArray[np.int64] | None:
+def _label_array(labels: object, count: int, problems: list[str]) -> npt.NDArray[np.int64] | None:
     array = _integer_array("labels", labels, count, problems)
     if array is not None and (array < 0).any():
         row = int(np.argmax(array < 0))
@@ -591,12 +611,10 @@ def _label_array(
     return array
 
 
-def _control_array(
-    controls: object, count: int, problems: list[str]
-) -> npt.NDArray[np.int64]:
+def _control_array(controls: object, count: int, problems: list[str]) -> npt.NDArray[np.int64]:
     every_bit = sum(Control)
     if _is_integer(controls):
-        controls = np.broadcast_to(np.int64(operator.index(controls)), count)  # type: ignore
+        controls = np.full(count, controls)
     array = _integer_array("controls", controls, count, problems)
     if array is None:
         return np.zeros(count, np.int64)

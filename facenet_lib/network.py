@@ -56,9 +56,9 @@ def inception_resnet_v1(
 
     Returns:
         A functional model, float32 ``(n, image_size, image_size, 3)`` to float32
-        ``(n, embedding_size)``. Its ``end points`` are the outputs of the layers ``Mixed_5a``,
-        ``Mixed_6a``, ``Mixed_6b``, ``Mixed_7a``, ``Mixed_8a``, ``Mixed_8b`` and
-        ``PreLogitsFlatten``.
+        ``(n, embedding_size)``. Its end points are the outputs of the layers ``Mixed_5a``,
+        ``Mixed_6a``, ``Mixed_6b``, ``Mixed_7a``, ``Mixed_8a``, ``Mixed_8b`` (the reference's
+        PrePool) and ``PreLogitsFlatten`` (before the dropout; the reference's is after it).
 
     Raises:
         FacenetError: for an image size that the strides leave nothing of, or another argument
@@ -88,7 +88,7 @@ def embeddings(prelogits: tf.Tensor) -> tf.Tensor:
     """Scale every row to length one: ``prelogits / sqrt(max(sum(prelogits**2), 1e-10))``.
 
     Args:
-        prelogits: float ``(n, embedding_size)``.
+        prelogits: float ``(n, embedding_size)``, not float16, to which 1e-10 is zero.
 
     Returns:
         ``(n, embedding_size)`` of the same dtype; a row of zeros stays zero.

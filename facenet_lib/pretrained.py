@@ -48,23 +48,29 @@ def assign_tf1_variables(network: keras.Model, mapping: Mapping[str, np.ndarray]
 
     Args:
         network: what :func:`facenet_lib.network.inception_resnet_v1` built.
-        mapping: TF 1 name to an array of that variable's shape, any float dtype.
+        mapping: TF 1 name to an array of that variable's shape, of any real dtype.
 
     Raises:
-        FacenetError: naming at once every variable that is missing, left over, of another
-            shape or not finite. The network is then unchanged.
+        FacenetError: naming at once every variable that is missing, left over, no array of
+            real numbers, of another shape or not finite. The network is then unchanged.
 
     Derived in chapter 4, "The network".
     """
     variables = tf1_variable_names(network)
     problems = [f"{name}: missing" for name in variables if name not in mapping]
     problems += [f"{name}: not part of the network" for name in mapping if name not in variables]
+    values = {}
     for name in variables.keys() & mapping.keys():
-        expected, found = tuple(variables[name].shape), np.shape(mapping[name])
-        if expected != found:
-            problems.append(f"{name}: expected shape {expected}, found {found}")
-        elif not np.isfinite(mapping[name]).all():
-            problems.append(f"{name}: holds NaN or infinity")
+        variable, found = variables[name], np.asarray(mapping[name])
+        if found.dtype.kind not in "fiu":
+            problems.append(f"{name}: expected real numbers, found dtype {found.dtype}")
+        elif found.shape != tuple(variable.shape):
+            problems.append(f"{name}: expected shape {tuple(variable.shape)}, found {found.shape}")
+        else:
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity
+                values[name] = found.astype(variable.dtype)
+            if not np.isfinite(values[name]).all():
+                problems.append(f"{name}: holds NaN, infinity or a number beyond {variable.dtype}")
     refuse("TF 1 variables", sorted(problems))
     for name, variable in variables.items():
-        variable.assign(np.asarray(mapping[name], dtype=variable.dtype))
+        variable.assign(values[name])

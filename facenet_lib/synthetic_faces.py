@@ -30,17 +30,29 @@ Described in the appendix, The drawn faces.
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from tqdm.auto import tqdm
 
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.lfw_pairs import Pair, PairList, write_pairs, write_people
 
 FloatArray = NDArray[np.float32]
 Seed = int | tuple[int, ...] | np.random.SeedSequence
@@ -391,9 +403,14 @@ def _generator(seed: Seed) -> np.random.Generator:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise FacenetError(
-            f"seed: expected a whole number >= 0, a tuple of such or a SeedSequence, "
-            f"found {seed!r}"
+            f"seed: expected a whole number >= 0, a tuple of such or a SeedSequence, found {seed!r}"
         ) from error
+
+
+def _checked_seed(seed: int) -> int:
+    if not _is_whole(seed) or seed < 0:
+        raise FacenetError(f"seed: expected a whole number >= 0, found {seed!r}")
+    return int(seed)
 
 
 def _uniform(
@@ -492,6 +509,11 @@ def _any_colour(generator: np.random.Generator) -> tuple[int, int, int]:
 
 
 # --------------------------------------------------------------------------- small mathematics
+
+
+def _dot(vector: FloatArray, rows: FloatArray) -> FloatArray:
+    """vector @ rows for (3,) and (3, n), without BLAS and its threads."""
+    return vector[0] * rows[0] + vector[1] * rows[1] + vector[2] * rows[2]
 
 
 def _linear(srgb: tuple[float, float, float]) -> FloatArray:
@@ -644,7 +666,9 @@ def _nose(identity: Identity, side: FloatArray, y: FloatArray) -> FloatArray:
     inside = np.clip(along, 0.0, 1.0)
     ridge = who.nose_bridge + (who.nose_tip - who.nose_bridge) * inside**1.4
     ridge += who.nose_hump * np.sin(math.pi * inside) ** 2
-    ridge *= _smoothstep(-0.35, 0.1, along) * (1.0 - _smoothstep(1.0, 1.0 + 0.13 / who.nose_length, along))
+    ridge *= _smoothstep(-0.35, 0.1, along) * (
+        1.0 - _smoothstep(1.0, 1.0 + 0.13 / who.nose_length, along)
+    )
     half_width = who.nose_bridge_width + (who.nose_tip_width - who.nose_bridge_width) * inside**2
     half_width = half_width * (1.0 + 0.5 * np.exp(-((along / 0.35) ** 2)))
     rise = ridge * np.exp(-((side / half_width) ** 2) * 0.7)
@@ -701,7 +725,9 @@ def _beard(identity: Identity, x: FloatArray, y: FloatArray, z: FloatArray) -> F
     moustache = over_lip * (1.0 - _smoothstep(1.0, 1.25, side / who.mouth_width))
     chin = 1.0 - _smoothstep(-1.5 * who.lower_lip - 0.05, -1.5 * who.lower_lip + 0.0, mouth_y)
     goatee = chin * (1.0 - _smoothstep(0.85, 1.2, side / who.mouth_width))
-    around = _smoothstep(0.95, 1.2, side / who.mouth_width) * (1.0 - _smoothstep(1.3, 1.6, side / who.mouth_width))
+    around = _smoothstep(0.95, 1.2, side / who.mouth_width) * (
+        1.0 - _smoothstep(1.3, 1.6, side / who.mouth_width)
+    )
     goatee = np.maximum(goatee, around * (mouth_y < 0.08) * chin)
     cheek_line = who.mouth_height + 0.02 + 1.1 * np.maximum(side - 0.33, 0.0)
     full = np.maximum((1.0 - _smoothstep(-0.04, 0.04, y - cheek_line)) * (side > 0.2), chin)
@@ -734,9 +760,7 @@ def _skin(
     red = _bump(side - 0.36, y + 0.25, 0.14, 0.11) + 0.7 * _bump(
         side, y - who.eye_height + who.nose_length - 0.05, 0.12, 0.08
     )
-    colour *= np.exp(
-        np.array([[0.02], [-0.24], [-0.20]], np.float32) * ((0.25 + who.blush) * red)
-    )
+    colour *= np.exp(np.array([[0.02], [-0.24], [-0.20]], np.float32) * ((0.25 + who.blush) * red))
     # Around the eyes the skin is thin and darker; with age there are bags under them.
     eye_x, eye_y = side - who.eye_spacing, y - who.eye_height
     colour *= 1.0 - 0.16 * _bump(eye_x, eye_y, 0.14, 0.08)
@@ -816,7 +840,9 @@ def _head(identity: Identity) -> _Head:
             y[None],
         ]
     )
-    ear = int(np.argmax(directions[0] - 10 * np.abs(directions[2] + 0.1) - 10 * np.abs(directions[1])))
+    ear = int(
+        np.argmax(directions[0] - 10 * np.abs(directions[2] + 0.1) - 10 * np.abs(directions[1]))
+    )
     return _Head(
         radius=radius.astype(np.float32),
         bound=float(radius.max()),
@@ -917,18 +943,18 @@ def _shade(
         gloss: strength of the mirrored lamp.
         sharpness: exponent of the mirrored lamp, a power of two.
     """
-    facing = light.direction @ normal
+    facing = _dot(light.direction, normal)
     wrap = _SKIN_WRAP[:, None]
     diffuse = np.maximum((facing + wrap) / (1.0 + wrap), 0.0)
     diffuse *= lit
-    around = (0.78 + 0.22 * (light.up @ normal)) * openness
+    around = (0.78 + 0.22 * (_dot(light.up, normal))) * openness
     colour = albedo * (diffuse * light.lamp[:, None] + around * light.ambient[:, None])
     half = light.direction + light.view
     half = half / np.sqrt((half**2).sum())
-    mirrored = np.maximum(half @ normal, 0.0)
+    mirrored = np.maximum(_dot(half, normal), 0.0)
     for _ in range(sharpness.bit_length() - 1):
         mirrored *= mirrored
-    rim = 1.0 - np.maximum(light.view @ normal, 0.0)
+    rim = 1.0 - np.maximum(_dot(light.view, normal), 0.0)
     rim *= rim
     mirrored = mirrored * gloss * lit
     colour += mirrored * light.lamp[:, None]
@@ -948,7 +974,9 @@ class _Canvas:
         self.colour = np.zeros((self.side * self.side, 3), np.float32)
         self.height = np.full(self.side * self.side, -np.inf, np.float32)  # towards the viewer
 
-    def inside(self, x: float, y: float, half_width: float, half_height: float) -> NDArray[np.int64]:
+    def inside(
+        self, x: float, y: float, half_width: float, half_height: float
+    ) -> NDArray[np.int64]:
         """Samples in a rectangle around (x, y) of the camera's plane."""
         columns = np.flatnonzero(np.abs(self.across - x) <= half_width)
         rows = np.flatnonzero(np.abs(self.up - y) <= half_height)
@@ -1013,7 +1041,7 @@ def _hit_ellipsoid(
     origin = plane[:, 0:1] * x + plane[:, 1:2] * y
     direction = plane[:, 2]
     a = float(direction @ direction)
-    b = direction @ origin
+    b = _dot(direction, origin)
     root = b * b - a * ((origin * origin).sum(axis=0) - 1.0)
     met = root > 0.0
     height = (np.sqrt(np.maximum(root, 0.0)) - b) / a
@@ -1028,7 +1056,7 @@ def _ellipsoid_normal(
 ) -> FloatArray:
     """(3, n) unit normals in the camera's frame."""
     to_camera = (rotation @ body.axes.T) / np.array(body.radii)
-    normal = to_camera.astype(np.float32) @ ball
+    normal = np.stack([_dot(row, ball) for row in to_camera.astype(np.float32)])
     normal /= np.sqrt((normal * normal).sum(axis=0))
     return normal
 
@@ -1068,7 +1096,9 @@ def _paint_body(
         _paint_hair(canvas, identity, head, light, fall, body, offset)
     if style.bun:
         radius = style.bun * (0.7 + 0.3 * identity.hair_volume)
-        bun = _Ellipsoid((0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT)
+        bun = _Ellipsoid(
+            (0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT
+        )
         _paint_hair(canvas, identity, head, light, bun, turned, np.zeros(3))
 
 
@@ -1305,9 +1335,7 @@ class _Face:
         near = np.flatnonzero((np.abs(across) < half_width) & (np.abs(up) < half_height))
         return self.front[near], across[near], up[near]
 
-    def cover(
-        self, spot: NDArray[np.int64], colour: FloatArray, opacity: FloatArray
-    ) -> None:
+    def cover(self, spot: NDArray[np.int64], colour: FloatArray, opacity: FloatArray) -> None:
         """Paint ``colour`` (3,) or (3, n) over the albedo of samples."""
         part = self.albedo[:, spot]
         _blend(part, colour, opacity)
@@ -1343,13 +1371,13 @@ def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]
     gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
     turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
     radius = 0.135
-    iris_x = side * along * 0 + (outward * side) - np.float32(np.clip(turned[0], -0.42, 0.42) * radius)
+    iris_x = (
+        side * along * 0 + (outward * side) - np.float32(np.clip(turned[0], -0.42, 0.42) * radius)
+    )
     iris_y = up - np.float32(np.clip(turned[1], -0.25, 0.25) * radius) - 0.005
     iris_radius = 0.070
     reach = np.sqrt(iris_x**2 + iris_y**2)
-    white = _linear((226, 220, 214))[:, None] * (
-        1.0 - 0.35 * np.clip(np.abs(u) ** 3, 0.0, 1.0)
-    )
+    white = _linear((226, 220, 214))[:, None] * (1.0 - 0.35 * np.clip(np.abs(u) ** 3, 0.0, 1.0))
     colour = white.astype(np.float32)
     iris = _linear(EYE_COLOURS[who.eye_colour])[:, None]
     ring = 0.55 + 0.9 * _smoothstep(iris_radius, iris_radius * 0.45, reach)
@@ -1360,7 +1388,7 @@ def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]
     colour *= 1.0 - 0.6 * _smoothstep(0.05, 0.0, upper - above)
     face.cover(spot, colour, open_share)
     lid = _linear((60, 34, 28))
-    lashes = np.exp(-((((above - upper - 0.006) / 0.011)) ** 2)) * _smoothstep(1.12, 0.9, np.abs(u))
+    lashes = np.exp(-(((above - upper - 0.006) / 0.011) ** 2)) * _smoothstep(1.12, 0.9, np.abs(u))
     face.cover(spot, _DARK_LINE, 0.92 * lashes)
     under = np.exp(-(((above - lower + 0.005) / 0.009) ** 2)) * _smoothstep(1.1, 0.7, np.abs(u))
     face.cover(spot, lid, 0.38 * under)
@@ -1423,7 +1451,11 @@ def _paint_mouth(face: _Face) -> None:
     inside = np.maximum(1.0 - u * u, 0.0)
     line = smile * 0.055 * np.minimum(u * u, 1.2) - 0.015 * smile
     gap = (0.15 * how.mouth_open + 0.045 * max(smile - 0.45, 0.0)) * inside**0.7
-    bow = 1.0 - who.cupids_bow * np.exp(-((u / 0.14) ** 2)) + 0.12 * np.exp(-(((np.abs(u) - 0.3) / 0.15) ** 2))
+    bow = (
+        1.0
+        - who.cupids_bow * np.exp(-((u / 0.14) ** 2))
+        + 0.12 * np.exp(-(((np.abs(u) - 0.3) / 0.15) ** 2))
+    )
     thinner = 1.0 - 0.22 * max(smile, 0.0)
     top = line + who.upper_lip * thinner * inside**0.75 * bow
     bottom = line - gap - who.lower_lip * thinner * inside**0.8
@@ -1438,21 +1470,29 @@ def _paint_mouth(face: _Face) -> None:
     face.gloss[spot] += 0.06 * lips * (~upper_lip[0])
     within = face.edge(line - up) * face.edge(up - line + gap) * (gap > 0.004)
     hole = np.broadcast_to(_linear((62, 18, 18))[:, None], (3, spot.size)).copy()
-    _blend(hole, _linear((150, 70, 66)), 0.8 * _smoothstep(0.05, 0.0, up - line + gap) * (gap > 0.05))
+    _blend(
+        hole, _linear((150, 70, 66)), 0.8 * _smoothstep(0.05, 0.0, up - line + gap) * (gap > 0.05)
+    )
     # Teeth hang from the upper lip.
     teeth = face.edge(up - line + np.minimum(0.055, gap * 0.9)) * _smoothstep(0.95, 0.75, np.abs(u))
     _blend(hole, _linear((236, 228, 214)) * 0.85, teeth)
     hole *= 1.0 - 0.5 * _smoothstep(0.012, 0.0, line - up)
     face.cover(spot, hole, within)
-    face.normal[:, spot] += (np.array([[0], [0], [1]], np.float32) - face.normal[:, spot]) * (0.8 * within)
+    face.normal[:, spot] += (np.array([[0], [0], [1]], np.float32) - face.normal[:, spot]) * (
+        0.8 * within
+    )
     face.openness[spot] += (0.8 - face.openness[spot]) * within
-    closed = np.exp(-(((up - line) / 0.0095) ** 2)) * (1.0 - within) * _smoothstep(1.06, 0.92, np.abs(u))
+    closed = (
+        np.exp(-(((up - line) / 0.0095) ** 2)) * (1.0 - within) * _smoothstep(1.06, 0.92, np.abs(u))
+    )
     face.cover(spot, skin * np.array([0.22, 0.12, 0.12], np.float32), 0.85 * closed * (gap < 0.03))
     corner = _bump(np.abs(u) - 1.0, (up - line) / width, 0.07, 0.07)
     face.albedo[:, spot] *= 1.0 - 0.35 * corner
     # A smile folds the cheeks.
     fold_x = width * 1.12 + 0.02
-    fold = np.exp(-(((np.abs(across) - fold_x + 0.7 * (up - line) ** 2 + 0.25 * (up - line)) / 0.022) ** 2))
+    fold = np.exp(
+        -(((np.abs(across) - fold_x + 0.7 * (up - line) ** 2 + 0.25 * (up - line)) / 0.022) ** 2)
+    )
     fold *= _smoothstep(-0.13, 0.0, up) * _smoothstep(0.26, 0.1, up)
     face.albedo[:, spot] *= 1.0 - 0.30 * max(smile, 0.0) * fold
 
@@ -1494,9 +1534,15 @@ def _paint_glasses(canvas: _Canvas, identity: Identity, nuisance: Nuisance, head
     frame = _linear(nuisance.glasses_colour) * (0.4 + 0.6 * nuisance.light_strength)
     lens = np.clip((1.0 - reach) / soft + 0.5, 0.0, 1.0) * shown
     # A lens mirrors a bright band of the surroundings.
-    band = np.exp(-(((px - 0.6 * py - 0.35 * math.sin(math.radians(nuisance.light_azimuth))) / 0.09) ** 2))
+    band = np.exp(
+        -(((px - 0.6 * py - 0.35 * math.sin(math.radians(nuisance.light_azimuth))) / 0.09) ** 2)
+    )
     spot = np.flatnonzero(lens > 0.0)
-    canvas.tint(samples[spot], np.array([0.9, 0.95, 1.0], np.float32), lens[spot] * (0.03 + 0.10 * band[spot]))
+    canvas.tint(
+        samples[spot],
+        np.array([0.9, 0.95, 1.0], np.float32),
+        lens[spot] * (0.03 + 0.10 * band[spot]),
+    )
     _paint_arms(canvas, identity, rotation, head, frame, plane_z, middle + half_width)
     spot = np.flatnonzero((rim > 0.0) & shown)
     canvas.tint(samples[spot], frame, rim[spot].astype(np.float32))
@@ -1569,7 +1615,9 @@ def _background(nuisance: Nuisance, size: int) -> FloatArray:
         picture = picture + (colours(1, 1) - picture) * (0.5 + 0.5 * wave)[..., None] ** 2
     elif kind == "grain":
         cells = int(generator.integers(20, 60))
-        noise = enlarged(colours(cells, cells).mean(axis=2, keepdims=True).repeat(3, 2), Image.Resampling.BICUBIC)
+        noise = enlarged(
+            colours(cells, cells).mean(axis=2, keepdims=True).repeat(3, 2), Image.Resampling.BICUBIC
+        )
         picture = picture * (0.3 + 1.4 * noise)
     return np.clip(picture, 0.0, 1.0) ** np.float32(2.2)
 
@@ -1624,7 +1672,491 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
 
 
 def _check_size(size: int) -> None:
-    if not isinstance(size, int) or size < SMALLEST_SIZE:
+    if not _is_whole(size) or size < SMALLEST_SIZE:
         raise FacenetError(
             f"size: expected a whole number of pixels of at least {SMALLEST_SIZE}, found {size!r}"
         )
+
+
+# --------------------------------------------------------------------------- names
+
+# Given names and family names of one part of the world stand together, so that they fit.
+_NAMES: tuple[tuple[str, str], ...] = (
+    (
+        "Adaeze Babajide Chinwe Damilola Ebele Folake Ifeanyi Kelechi Ngozi Obinna Temitope Zainab "
+        "Amaka Bolanle Chidi Emeka Funmi Ikenna Nkechi Oluchi Segun Tunde Uche Yetunde",
+        "Abiola Adeyemi Afolayan Akande Babatunde Balogun Chukwu Eze Ezenwa Ibekwe Igwe Lawal "
+        "Madu Nwosu Obi Ogunleye Okafor Okeke Okonkwo Olawale Onyango Oyelaran Sanni Umeh",
+    ),
+    (
+        "Akira Asuka Chiyo Daichi Emi Fumiko Haruka Hiroshi Isamu Kaori Kenji Mariko Naoki Noriko "
+        "Rin Ryota Sachiko Satoru Takumi Tomoko Yasuo Yoko Yuji Yumiko",
+        "Aoki Endo Fujita Hasegawa Hayashi Inoue Ishikawa Kato Kimura Kobayashi Maeda Matsuda "
+        "Mori Nakamura Nishimura Ogawa Okada Saito Sasaki Shimizu Takagi Ueda Yamazaki Yoshida",
+    ),
+    (
+        "Aarav Ananya Arjun Deepa Divya Farhan Gauri Ishaan Jaya Kavita Kiran Lakshmi Manish Meera "
+        "Nikhil Pooja Priya Rahul Rohini Sanjay Shreya Sunil Uma Vikram",
+        "Agarwal Banerjee Bhatt Chatterjee Chopra Das Deshpande Ghosh Gupta Iyer Jain Joshi "
+        "Kapoor Kulkarni Menon Mishra Nair Patel Pillai Rao Reddy Sharma Trivedi Verma",
+    ),
+    (
+        "Alejandra Beatriz Camilo Catalina Diego Elena Esteban Felipe Gabriela Ignacio Isabel "
+        "Javier Lucia Marisol Mateo Natalia Pablo Paloma Rafael Rocio Santiago Sofia Valeria "
+        "Ximena",
+        "Aguilar Bravo Campos Castillo Delgado Escobar Fuentes Guerrero Herrera Ibarra Jimenez "
+        "Lozano Maldonado Navarro Ortega Paredes Quintana Rojas Salazar Solis Trujillo Vargas "
+        "Vega Zamora",
+    ),
+    (
+        "Adam Alice Arthur Clara Daniel Edith Eleanor Frank George Hannah Harold Irene Jack "
+        "Judith Laura Martin Nora Oliver Patrick Rose Samuel Stella Walter Winifred",
+        "Ashworth Barker Bramley Carter Chadwick Dawson Ellison Fletcher Gardner Hargreaves "
+        "Holloway Kendrick Lambert Marlowe Nightingale Pemberton Radcliffe Sheridan Thornton "
+        "Underhill Wainwright Westbrook Whitaker Yardley",
+    ),
+    (
+        "Anke Annika Bastian Birgit Dieter Elke Ernst Frieda Gerda Hannes Heike Ingrid Jonas "
+        "Jutta Klaus Lars Lotte Mathias Monika Nils Petra Rolf Silke Uwe",
+        "Albrecht Bachmann Brandt Dietrich Ebert Falk Gerber Hartmann Hoffmann Jansen Keller "
+        "Kruger Lehmann Lindqvist Nilsson Pohl Reinhardt Schreiber Sommer Steiner Vogel Wagner "
+        "Winkler Ziegler",
+    ),
+    (
+        "Aleksei Anastasia Bogdan Boris Darya Dmitri Ekaterina Galina Igor Irina Jaroslav Katya "
+        "Ksenia Lev Ludmila Maksim Milena Nadia Oleg Pavel Stanislav Svetlana Tatiana Yuri",
+        "Antonov Baran Belov Cerny Dvorak Fedorenko Gorski Horak Ivanenko Jelinek Kovac Kozlov "
+        "Lebedenko Marek Melnik Novotny Orlov Petrenko Sokolov Stepanek Tarasenko Volkov Zelenko "
+        "Zielinski",
+    ),
+    (
+        "Amina Bilal Dalia Faisal Fatima Habib Hala Hassan Idris Jamila Karim Khadija Laila "
+        "Mahmoud Mariam Mustafa Nabil Nadira Omar Rania Salma Tariq Yasmin Zaki",
+        "Abbas Amari Aziz Badawi Darwish Fadel Farouk Ghanem Haddad Hamdan Jabari Khalil Khoury "
+        "Mansour Masri Nasser Qasim Rahal Saleh Shadid Sultan Tahan Yousef Zaman",
+    ),
+    (
+        "Baozhu Chunhua Dawei Fang Guolan Haoran Hongmei Jianguo Jiayi Jing Lanfen Liwei Meiling "
+        "Ping Qiang Ruolan Shufen Tao Weimin Xiaoming Xiuying Yanping Yifan Zhihao",
+        "Bai Cao Chang Deng Ding Fan Feng Gao Guo Hu Jiang Kong Liang Lin Luo Meng Pan Qian Shen "
+        "Tang Wei Xie Yuan Zheng",
+    ),
+    (
+        "Aurelie Baptiste Camille Chloe Colette Denis Elodie Emile Fabrice Gaston Genevieve Henri "
+        "Jeanne Lucien Margaux Mireille Noemie Odette Pascal Remi Sabine Thierry Yves Zoe",
+        "Aubert Beaumont Blanchard Bonnet Chevalier Delacroix Dubois Fontaine Gauthier Girard "
+        "Lacroix Lefebvre Marchand Mercier Moreau Perrin Poirier Renaud Rousseau Roux Serrault "
+        "Tessier Vasseur Vidal",
+    ),
+    (
+        "Agustina Andi Bayu Cahya Dewi Eko Farida Gemala Hartono Indah Joko Kadek Lestari Made "
+        "Ningsih Putri Rangga Ratna Sari Surya Tuti Wayan Wulan Yudha",
+        "Anggraini Budiman Darmawan Fauzi Gunawan Halim Hidayat Iskandar Kartika Kusuma Lubis "
+        "Mahendra Nugroho Permana Prasetyo Rahardjo Santoso Setiawan Siregar Suharto Tanoto "
+        "Utami Wibowo Yulianto",
+    ),
+    (
+        "Aiyana Ataahua Hemi Hinemoa Kahu Kaia Leilani Losa Makoa Malia Mele Moana Nikau Pania "
+        "Rangi Sefa Sione Tama Tavita Tevita Tiare Vaea Waimarie Wiremu",
+        "Alofa Faleolo Fonoti Halapua Havili Kahale Kalani Kamaka Keawe Latu Leota Mahuta "
+        "Manukau Ngata Parata Paea Rewiti Samoa Taufa Tawhiri Tuiasosopo Tuilagi Vaitai Wihongi",
+    ),
+)
+
+
+@lru_cache(maxsize=4)
+def _name_order(seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Random order of all names of two parts, and of all names of three."""
+    given, family = (len(part.split()) for part in _NAMES[0])
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_NAME_SEED,)))
+    short = generator.permutation(len(_NAMES) * given * family)
+    long = generator.permutation(len(_NAMES) * given * (given - 1) * family)
+    return short, long
+
+
+def person_name(index: int, seed: int = 0) -> str:
+    """Name a person who does not exist.
+
+    Args:
+        index: number of the person; different indices have different names.
+        seed: seed of the order in which names are given out.
+
+    Returns:
+        Two or three parts joined by underscores, as in LFW; ASCII letters only. The first 6,912
+        names have two parts, the other 158,976 a second given name between them.
+
+    Raises:
+        FacenetError: if ``index`` is negative or there are no more names.
+    """
+    short, long = _name_order(_checked_seed(seed))
+    if not 0 <= index < short.size + long.size:
+        raise FacenetError(
+            f"person: expected a number from 0 to {short.size + long.size - 1}, found {index}"
+        )
+    given_count, family_count = (len(part.split()) for part in _NAMES[0])
+    if index < short.size:
+        number, family = divmod(int(short[index]), family_count)
+        region, first = divmod(number, given_count)
+        middle = None
+    else:
+        number, family = divmod(int(long[index - short.size]), family_count)
+        number, step = divmod(number, given_count - 1)
+        region, first = divmod(number, given_count)
+        middle = (first + 1 + step) % given_count
+    given_names, family_names = (part.split() for part in _NAMES[region])
+    parts = [given_names[first], *([] if middle is None else [given_names[middle]])]
+    return "_".join([*parts, family_names[family]])
+
+
+# --------------------------------------------------------------------------- a dataset
+
+FOLDS = 10
+_MOST_PAIRS_PER_FOLD = 300  # of each kind, as in LFW
+_MOST_IMAGES = 9999  # names of files have four digits
+_FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
+_IDENTITY_SEED, _NUISANCE_SEED, _PAIR_SEED, _NAME_SEED = range(4)
+_SETTINGS = "drawn_faces.json"
+_DRAWING = 1  # to be raised whenever the same seed gives other pictures than before
+
+
+@dataclass(frozen=True)
+class DrawnFaces:
+    """What :func:`write_faces` wrote.
+
+    Attributes:
+        root: the folder.
+        train_names: people of ``peopleDevTrain.txt``, sorted.
+        test_names: people of ``people.txt`` and ``pairs.txt``, sorted.
+        images: images in the folder.
+        images_drawn: images that this call drew; the others were there already.
+        pairs: pairs in ``pairs.txt``.
+    """
+
+    root: Path
+    train_names: tuple[str, ...]
+    test_names: tuple[str, ...]
+    images: int
+    images_drawn: int
+    pairs: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One person whose missing images are to be drawn, by whichever process is free."""
+
+    folder: Path
+    index: int
+    missing: tuple[int, ...]
+    seed: int
+    size: int
+
+
+def write_faces(
+    out: str | os.PathLike[str],
+    identities: int,
+    images_per_identity: int,
+    *,
+    seed: int = 0,
+    size: int = 160,
+    test_identities: int | None = None,
+    pairs_per_fold: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> DrawnFaces:
+    """Draw a dataset of people in the layout of LFW.
+
+    Written are ``Name/Name_0001.jpg`` and so on for each person; ``peopleDevTrain.txt``, the people
+    to train on; ``people.txt``, ten folds of other people to test on; last of all ``pairs.txt``, ten
+    folds of pairs of images of the test people, as many of one person as of two, each fold with
+    its own people only. A folder with a ``pairs.txt`` is therefore complete.
+
+    Image j of person i depends on ``seed``, i, j and ``size`` alone, not on the number of
+    people, images or workers. An interrupted call leaves no half-written file, and the same call
+    later draws what is missing.
+
+    Args:
+        out: the folder; made where there is none.
+        identities: number of people, those to test on included.
+        images_per_identity: images of each, at least 2.
+        seed: seed of everything.
+        size: side of the images, pixels.
+        test_identities: how many of the people are to test on, at least 20; None: a fifth, at
+            least 20.
+        pairs_per_fold: pairs of one person in each fold, and also pairs of two; None: 300, as LFW
+            has, or as many as there are.
+        workers: processes that draw; None: one per processor, or only this one for a few images.
+        progress: whether to show a progress bar.
+
+    Returns:
+        What the folder holds now.
+
+    Raises:
+        FacenetError: if an argument is unusable, the folder holds other files already or faces
+            drawn with other arguments, or it cannot be written.
+    """
+    plan = _plan(identities, images_per_identity, seed, size, test_identities, pairs_per_fold)
+    if workers is not None and (not _is_whole(workers) or workers < 1):
+        raise FacenetError(f"workers: expected a whole number of at least 1, found {workers!r}")
+    root = Path(out)
+    names = [person_name(index, seed) for index in range(identities)]
+    try:
+        _claim_folder(root, plan)
+        abandoned = list(root.rglob(f"*{_PART}"))
+        tasks = _missing_images(root, names, plan)
+        drawn = sum(len(task.missing) for task in tasks)
+        if workers is None:
+            workers = _processors() if drawn >= _FEWEST_FOR_WORKERS else 1
+        with tqdm(total=drawn, unit="image", desc="drawing faces", disable=not progress) as bar:
+            for count in _draw_all(tasks, min(workers, max(1, len(tasks)))):
+                bar.update(count)
+        pairs = _write_protocol(root, names, plan)
+        for path in abandoned:  # by a call that was killed
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise FacenetError(f"{error.filename or root}: cannot be written: {error}") from error
+    return DrawnFaces(
+        root=root,
+        train_names=tuple(sorted(names[: plan.train_identities])),
+        test_names=tuple(sorted(names[plan.train_identities :])),
+        images=identities * images_per_identity,
+        images_drawn=drawn,
+        pairs=len(pairs),
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The arguments of :func:`write_faces` that decide what is written, checked and complete."""
+
+    identities: int
+    images_per_identity: int
+    seed: int
+    size: int
+    test_identities: int
+    pairs_per_fold: int
+    drawing: int = _DRAWING
+
+    @property
+    def train_identities(self) -> int:
+        return self.identities - self.test_identities
+
+    def folds(self) -> list[NDArray[np.int64]]:
+        """Indices of the people of each fold."""
+        return np.array_split(np.arange(self.train_identities, self.identities), FOLDS)
+
+
+def _plan(
+    identities: int,
+    images_per_identity: int,
+    seed: int,
+    size: int,
+    test_identities: int | None,
+    pairs_per_fold: int | None,
+) -> _Plan:
+    problems = []
+    if not _is_whole(identities) or identities < 2 * FOLDS + 1:
+        problems.append(
+            f"identities: expected a whole number of at least {2 * FOLDS + 1} "
+            f"(two to test on in each of {FOLDS} folds, one to train on), found {identities!r}"
+        )
+    if not _is_whole(images_per_identity) or not 2 <= images_per_identity <= _MOST_IMAGES:
+        problems.append(
+            f"images per identity: expected 2 to {_MOST_IMAGES}, found {images_per_identity!r}"
+        )
+    if not _is_whole(seed) or seed < 0:
+        problems.append(f"seed: expected a whole number >= 0, found {seed!r}")
+    if not _is_whole(size) or size < SMALLEST_SIZE:
+        problems.append(
+            f"size: expected a whole number of pixels of at least {SMALLEST_SIZE}, found {size!r}"
+        )
+    refuse("drawn faces", problems)
+    tested = max(2 * FOLDS, identities // 5) if test_identities is None else test_identities
+    if not _is_whole(tested) or not 2 * FOLDS <= tested < identities:
+        problems.append(
+            f"test identities: expected {2 * FOLDS} to {identities - 1}, found {tested!r}"
+        )
+    refuse("drawn faces", problems)
+    smallest_fold = tested // FOLDS
+    same = smallest_fold * math.comb(images_per_identity, 2)
+    different = math.comb(smallest_fold, 2) * images_per_identity**2
+    most = min(same, different)
+    count = min(_MOST_PAIRS_PER_FOLD, most) if pairs_per_fold is None else pairs_per_fold
+    if not _is_whole(count) or not 1 <= count <= most:
+        raise FacenetError(
+            f"pairs per fold: expected 1 to {most} (a fold has {smallest_fold} people with "
+            f"{images_per_identity} images each), found {count!r}"
+        )
+    return _Plan(identities, images_per_identity, seed, size, tested, count)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _claim_folder(root: Path, plan: _Plan) -> None:
+    """Note the plan in a new folder, or make sure that the folder was begun with the same one."""
+    root.mkdir(parents=True, exist_ok=True)
+    settings = root / _SETTINGS
+    wanted = {key: int(value) for key, value in asdict(plan).items()}
+    if not settings.exists():
+        strangers = sorted(path.name for path in root.iterdir() if not path.name.endswith(_PART))
+        if strangers:
+            raise FacenetError(
+                f"{root}: expected a new or empty folder, or faces drawn before, found "
+                f"{strangers[0]!r} and no {_SETTINGS}"
+            )
+        _write_whole(settings, (json.dumps(wanted, indent=2) + "\n").encode())
+        return
+    try:
+        found = json.loads(settings.read_bytes())
+    except ValueError as error:
+        raise FacenetError(
+            f"{settings}: expected JSON as write_faces writes it: {error}"
+        ) from error
+    if not isinstance(found, dict):
+        raise FacenetError(f"{settings}: expected a JSON object, found {found!r}")
+    refuse(
+        f"{root} holds faces drawn otherwise (choose another folder)",
+        [
+            f"{key}: expected {value}, found {found.get(key)!r}"
+            for key, value in wanted.items()
+            if found.get(key) != value
+        ],
+    )
+
+
+def _missing_images(root: Path, names: list[str], plan: _Plan) -> list[_Task]:
+    tasks = []
+    for index, name in enumerate(names):
+        folder = root / name
+        folder.mkdir(exist_ok=True)
+        there = {path.name for path in folder.iterdir()}
+        missing = tuple(
+            image
+            for image in range(plan.images_per_identity)
+            if _image_name(name, image) not in there
+        )
+        if missing:
+            tasks.append(_Task(folder, index, missing, plan.seed, plan.size))
+    return tasks
+
+
+def _image_name(name: str, image: int) -> str:
+    return f"{name}_{image + 1:04d}.jpg"
+
+
+def _draw_all(tasks: list[_Task], workers: int) -> Iterator[int]:
+    """Draw every task and yield its number of images when it is done."""
+    if workers == 1:
+        yield from map(_draw_task, tasks)
+        return
+    # New processes rather than forks: a fork of a process that runs TensorFlow may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    try:
+        for done in as_completed([pool.submit(_draw_task, task) for task in tasks]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise FacenetError(
+            "a drawing process ended too early; in a script, call write_faces under "
+            'if __name__ == "__main__", or with workers=1'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _draw_task(task: _Task) -> int:
+    identity = draw_identity(
+        np.random.SeedSequence(task.seed, spawn_key=(_IDENTITY_SEED, task.index))
+    )
+    for image in task.missing:
+        nuisance = draw_nuisance(
+            np.random.SeedSequence(task.seed, spawn_key=(_NUISANCE_SEED, task.index, image))
+        )
+        encoded = io.BytesIO()
+        picture = Image.fromarray(render_face(identity, nuisance, task.size))
+        picture.save(encoded, "JPEG", quality=nuisance.jpeg_quality)
+        _write_whole(task.folder / _image_name(task.folder.name, image), encoded.getvalue())
+    return len(task.missing)
+
+
+_PART = ".part"
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is either not there or complete, whenever this process is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _write_protocol(root: Path, names: list[str], plan: _Plan) -> PairList:
+    """Write who is to train on, who to test on, and who is compared with whom."""
+    generator = np.random.default_rng(np.random.SeedSequence(plan.seed, spawn_key=(_PAIR_SEED,)))
+    count = plan.images_per_identity
+    folds = [sorted(names[index] for index in fold) for fold in plan.folds()]
+    pairs = [
+        pair
+        for fold in folds
+        for pair in (
+            *_same_pairs(generator, fold, count, plan.pairs_per_fold),
+            *_different_pairs(generator, fold, count, plan.pairs_per_fold),
+        )
+    ]
+    pair_list = PairList(tuple(pairs), FOLDS)
+    train = dict.fromkeys(sorted(names[: plan.train_identities]), count)
+    write_people(root / "peopleDevTrain.txt", [train])
+    test = [dict.fromkeys(fold, count) for fold in folds]
+    write_people(root / "people.txt", test)
+    write_pairs(root / "pairs.txt", pair_list)
+    return pair_list
+
+
+def _same_pairs(
+    generator: np.random.Generator, names: list[str], images: int, count: int
+) -> list[Pair]:
+    """``count`` different pairs of two images of one person."""
+    two = list(itertools.combinations(range(1, images + 1), 2))
+    chosen = generator.choice(len(names) * len(two), count, replace=False)
+    pairs = []
+    for person, which in zip(*np.divmod(np.sort(chosen), len(two)), strict=True):
+        first, second = two[which]
+        pairs.append(Pair(names[person], first, names[person], second))
+    return pairs
+
+
+def _different_pairs(
+    generator: np.random.Generator, names: list[str], images: int, count: int
+) -> list[Pair]:
+    """``count`` different pairs of images of two people."""
+    two = list(itertools.combinations(names, 2))
+    chosen = generator.choice(len(two) * images**2, count, replace=False)
+    pairs = []
+    for number in np.sort(chosen):
+        which, image = divmod(int(number), images**2)
+        first, second = divmod(image, images)
+        pairs.append(Pair(two[which][0], first + 1, two[which][1], second + 1))
+    return pairs

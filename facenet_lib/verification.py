@@ -191,7 +191,8 @@ def evaluate(
         raise FacenetError(f"far_target: expected at least 0 and below 1, found {far_target}")
 
     measured = _pair_distances(values, metric, np.mean(values, axis=0) if subtract_mean else None)
-    overall = _SortedPairs.of(measured, same)
+    order = np.argsort(measured)
+    overall = _SortedPairs.of(measured, same, order)
     held_out = np.empty(len(same))
     tests: list[_SortedPairs] = []
     scores: list[_FoldScore] = []
@@ -200,13 +201,14 @@ def evaluate(
         if subtract_mean:
             mean = np.mean(np.concatenate([values[0::2][~test], values[1::2][~test]]), axis=0)
             measured = _pair_distances(values, metric, mean)
+            order = np.argsort(measured)
         held_out[test] = measured[test]
-        tests.append(_SortedPairs.of(measured[test], same[test]))
-        training = _SortedPairs.of(measured[~test], same[~test])
+        training = _SortedPairs.of(measured, same, order[~test[order]])
+        tests.append(_SortedPairs.of(measured, same, order[test[order]]))
         scores.append(_score_fold(training, tests[-1], grid, far_target))
 
     if grid is None:
-        pooled = _SortedPairs.of(held_out, same)
+        pooled = _SortedPairs.of(held_out, same, np.argsort(held_out))
         roc_thresholds = pooled.candidates()
         true_positive_rates, false_positive_rates = pooled.rates(roc_thresholds)
     else:
@@ -261,37 +263,55 @@ def rate_interval(successes: int, trials: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _SortedPairs:
-    """The distances of the same and of the different pairs, each sorted."""
+    """Pairs in the order of their distances.
 
-    same: NDArray[np.float64]
-    different: NDArray[np.float64]
+    Attributes:
+        distances: (n,), increasing.
+        same_below: (n + 1,), how many of the first 0, 1, ..., n pairs are same pairs.
+    """
+
+    distances: NDArray[np.float64]
+    same_below: NDArray[np.int64]
 
     @classmethod
-    def of(cls, distances: NDArray[np.float64], issame: NDArray[np.bool_]) -> _SortedPairs:
-        return cls(np.sort(distances[issame]), np.sort(distances[~issame]))
+    def of(
+        cls, distances: NDArray[np.float64], issame: NDArray[np.bool_], order: NDArray[np.int64]
+    ) -> _SortedPairs:
+        """The pairs ``order``, which are listed by increasing distance."""
+        same_below = np.zeros(len(order) + 1, np.int64)
+        np.cumsum(issame[order], out=same_below[1:])
+        return cls(distances[order], same_below)
 
     def accepted(self, thresholds: ArrayLike) -> tuple[Any, Any]:
         """Numbers of same and of different pairs strictly below each threshold."""
-        return np.searchsorted(self.same, thresholds), np.searchsorted(self.different, thresholds)
+        accepts = np.searchsorted(self.distances, thresholds)
+        true_accepts = self.same_below[accepts]
+        return true_accepts, accepts - true_accepts
 
     def rates(self, thresholds: ArrayLike) -> tuple[Any, Any]:
         """Shares of the same and of the different pairs that are accepted."""
         true_accepts, false_accepts = self.accepted(thresholds)
-        return true_accepts / len(self.same), false_accepts / len(self.different)
+        same = self.same_below[-1]
+        return true_accepts / same, false_accepts / (len(self.distances) - same)
 
     def accuracy(self, thresholds: ArrayLike) -> Any:
         """Share of pairs that are answered rightly."""
         true_accepts, false_accepts = self.accepted(thresholds)
-        correct = true_accepts + (len(self.different) - false_accepts)
-        return correct / (len(self.same) + len(self.different))
+        different = len(self.distances) - self.same_below[-1]
+        return (true_accepts + (different - false_accepts)) / len(self.distances)
 
     def candidates(self) -> NDArray[np.float64]:
         """One threshold for each way to cut the sorted distances, increasing.
 
         A distance accepts what is below it; one number above all of them accepts everything.
         """
-        distinct = np.unique(np.concatenate([self.same, self.different]))
-        return np.append(distinct, np.nextafter(distinct[-1], np.inf))
+        is_first = np.append(True, self.distances[1:] > self.distances[:-1])
+        above = np.nextafter(self.distances[-1], np.inf)
+        return np.append(self.distances[is_first], above)
+
+    def different_distances(self) -> NDArray[np.float64]:
+        """The distances of the different pairs, increasing."""
+        return self.distances[np.diff(self.same_below) == 0]
 
 
 @dataclass(frozen=True)
@@ -333,9 +353,12 @@ def _exact_far_threshold(training: _SortedPairs, far_target: float) -> float:
 
     It is the distance of the first different pair too many, which strict less-than rejects.
     """
-    trials = len(training.different)
-    most = np.searchsorted(np.arange(trials + 1) / trials, far_target, side="right") - 1
-    return float(training.different[most])
+    different = training.different_distances()
+    most = (
+        np.searchsorted(np.arange(len(different) + 1) / len(different), far_target, side="right")
+        - 1
+    )
+    return float(different[most])
 
 
 def _grid_far_threshold(

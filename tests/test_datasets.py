@@ -1,0 +1,406 @@
+"""Datasets: any tree of people is read alike, and nobody is both trained on and compared."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import tarfile
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from facenet_lib import datasets
+from facenet_lib.datasets import (
+    FaceFolder,
+    cache_folder,
+    open_faces,
+    read_faces,
+    training_faces,
+)
+from facenet_lib.errors import FacenetError
+from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
+
+PAIRS = "1\nAnn\t1\t2\nAnn\t1\tBob\t1\n"
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("FACENET_FACES", raising=False)
+    monkeypatch.setenv("FACENET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "scikit_learn_data"))
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return touch(
+        tmp_path / "trees" / "faces",
+        "Ann/Ann_0002.jpg",
+        "Ann/Ann_0001.jpg",
+        "Bob/Bob_0001.png",
+        "Cem/Cem_0001.jpg",
+        "Cem/Cem_0002.jpg",
+        "Dan/Dan_0001.jpg",
+    )
+
+
+# read_faces -----------------------------------------------------------------------------------
+
+
+def test_people_and_images_are_sorted(faces: Path) -> None:
+    found = read_faces(faces)
+    assert list(found) == ["Ann", "Bob", "Cem", "Dan"]
+    assert found["Ann"] == (faces / "Ann" / "Ann_0001.jpg", faces / "Ann" / "Ann_0002.jpg")
+
+
+def test_the_order_does_not_depend_on_the_file_system(faces: Path, monkeypatch) -> None:
+    expected = list(read_faces(faces).items())
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: reversed(sorted(iterdir(self))))
+    assert list(read_faces(faces).items()) == expected
+
+
+def test_names_of_any_script_and_case_of_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "Zoë van Dijk/1.JPG", "\u738b\u5c0f\u660e/\u7167\u7247.jpeg", "abe/x.Png")
+    assert list(read_faces(tmp_path)) == ["Zoë van Dijk", "abe", "\u738b\u5c0f\u660e"]
+
+
+def test_what_is_no_image_is_left_out(faces: Path) -> None:
+    expected = read_faces(faces)
+    touch(
+        faces,
+        "pairs.txt",
+        ".hidden.jpg",
+        ".git/x.jpg",
+        "Ann/.Ann_0003.jpg",
+        "Ann/notes.txt",
+        "Ann/box.jpg.npy",
+        "Empty/readme.md",
+    )
+    assert read_faces(faces) == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+def test_links_are_followed_and_broken_ones_kept_for_their_reader(faces: Path, tmp_path) -> None:
+    touch(tmp_path, "elsewhere/Eve_0001.jpg")
+    (faces / "Eve").symlink_to(tmp_path / "elsewhere")
+    (faces / "Dan" / "Dan_0002.jpg").symlink_to(tmp_path / "gone.jpg")
+    found = read_faces(faces)
+    assert len(found["Eve"]) == 1
+    assert len(found["Dan"]) == 2
+
+
+def test_trees_that_are_none(tmp_path: Path, faces: Path) -> None:
+    with pytest.raises(FacenetError, match="expected a folder of people, found no such folder"):
+        read_faces(tmp_path / "none")
+    with pytest.raises(FacenetError, match="found no such folder"):
+        read_faces(faces / "Ann" / "Ann_0001.jpg")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FacenetError, match=r"with JPEG or PNG images, found none$"):
+        read_faces(tmp_path / "empty")
+    with pytest.raises(FacenetError, match=r"found none; is .*faces the folder\?"):
+        read_faces(faces.parent)
+    with pytest.raises(FacenetError) as raised:
+        read_faces(faces / "Ann")
+    assert len(str(raised.value).splitlines()) == 3
+    assert "Ann_0001.jpg: expected images in a folder named after the person" in str(raised.value)
+
+
+def test_folders_that_cannot_be_read_are_told(faces: Path, monkeypatch) -> None:
+    iterdir = Path.iterdir
+
+    def refuse_some(self: Path):
+        if self.name in ("Ann", "Cem"):
+            raise PermissionError(13, "Permission denied")
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", refuse_some)
+    with pytest.raises(FacenetError) as raised:
+        read_faces(faces)
+    told = str(raised.value).splitlines()
+    assert len(told) == 3
+    assert told[1].strip() == f"{faces / 'Ann'}: cannot be read: Permission denied"
+
+
+# open_faces -----------------------------------------------------------------------------------
+
+
+def test_a_folder_without_files(faces: Path) -> None:
+    assert open_faces(faces) == FaceFolder(faces, None, None)
+    assert open_faces(str(faces)) == FaceFolder(faces, None, None)
+
+
+def test_files_in_the_folder_or_beside_it(faces: Path) -> None:
+    touch(faces.parent, "pairs.txt", "peopleDevTrain.txt")
+    beside = FaceFolder(faces, faces.parent / "pairs.txt", faces.parent / "peopleDevTrain.txt")
+    assert open_faces(faces) == beside
+    touch(faces, "pairs.txt")  # what lies in the folder belongs to it: no mixture of both places
+    assert open_faces(faces) == FaceFolder(faces, faces / "pairs.txt", None)
+    touch(faces, "pairsDevTest.txt", "peopleDevTrain.txt")
+    assert open_faces(faces) == FaceFolder(
+        faces, faces / "pairsDevTest.txt", faces / "peopleDevTrain.txt"
+    )
+
+
+def test_files_named_by_arguments(faces: Path, tmp_path: Path) -> None:
+    touch(faces, "pairs.txt", "peopleDevTrain.txt")
+    touch(tmp_path, "other.txt")
+    other = tmp_path / "other.txt"
+    people = faces / "peopleDevTrain.txt"
+    assert open_faces(faces, pairs=other) == FaceFolder(faces, other, people)
+    assert open_faces(faces, train_people=str(other)).train_people == other
+    with pytest.raises(FacenetError) as raised:
+        open_faces(faces, pairs=tmp_path / "a.txt", train_people=tmp_path / "b.txt")
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_the_environment_variable_names_the_faces(faces: Path, monkeypatch) -> None:
+    monkeypatch.setenv("FACENET_FACES", str(faces))
+    assert open_faces().root == faces
+    assert open_faces(faces.parent).root == faces.parent
+    monkeypatch.setenv("FACENET_FACES", str(faces / "none"))
+    with pytest.raises(FacenetError, match="none: expected a folder of faces, 'lfw' or 'drawn'"):
+        open_faces()
+
+
+def test_the_cache_is_named_by_the_environment_or_at_home(monkeypatch, tmp_path: Path) -> None:
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setenv("FACENET_CACHE", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "facenet_lib"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Stand in for the minutes of drawing; returns the calls."""
+    calls = []
+
+    def write_faces(out, identities, images_per_identity, seed, size, *, test_identities):
+        calls.append((Path(out), identities, images_per_identity, seed, size, test_identities))
+        touch(Path(out), "Ann/Ann_0001.jpg", "pairs.txt", "peopleDevTrain.txt")
+
+    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", write_faces, raising=False)
+    return calls
+
+
+def test_faces_are_drawn_once(drawn, tmp_path: Path, monkeypatch) -> None:
+    first = open_faces()
+    assert open_faces("drawn") == first
+    assert len(drawn) == 1
+    assert drawn[0][1:] == (
+        datasets.DRAWN_IDENTITIES,
+        datasets.DRAWN_IMAGES,
+        datasets.DRAWN_SEED,
+        datasets.DRAWN_SIZE,
+        datasets.DRAWN_TEST_IDENTITIES,
+    )
+    assert first.root.parent == tmp_path / "cache"
+    assert first.pairs == first.root / "pairs.txt"
+    assert first.train_people == first.root / "peopleDevTrain.txt"
+    monkeypatch.setattr(datasets, "DRAWN_SEED", datasets.DRAWN_SEED + 1)
+    assert open_faces().root != first.root
+
+
+def test_drawing_that_was_interrupted_is_not_taken_for_whole(drawn, monkeypatch) -> None:
+    whole = datasets.synthetic_faces.write_faces
+
+    def interrupted(out, *arguments, **options):
+        touch(Path(out), "Ann/Ann_0001.jpg")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_faces()
+    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", whole)
+    assert open_faces().pairs is not None
+    assert len(drawn) == 1
+
+
+def test_a_cache_that_cannot_be_written(drawn, monkeypatch, tmp_path: Path) -> None:
+    touch(tmp_path, "file")
+    monkeypatch.setenv("FACENET_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FacenetError, match=r"cannot be drawn: .*FACENET_CACHE"):
+        open_faces()
+
+
+def make_lfw_home(data_home: Path) -> Path:
+    home = data_home / "lfw_home"
+    touch(home / "lfw_funneled", "Ann/Ann_0001.jpg", "pairs_01.txt")
+    return touch(home, "pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> None:
+    def urlretrieve(url, *arguments):
+        raise urllib.error.URLError("no network in tests")
+
+    import sklearn.datasets._base
+
+    monkeypatch.setattr(sklearn.datasets._base, "urlretrieve", urlretrieve)
+    monkeypatch.setattr(sklearn.datasets._base.time, "sleep", lambda seconds: None)
+
+
+def test_lfw_that_is_there_needs_neither_network_nor_scikit_learn(monkeypatch, tmp_path) -> None:
+    home = make_lfw_home(tmp_path / "scikit_learn_data")
+    import_module = builtins.__import__
+
+    def no_sklearn(name, *arguments, **options):
+        assert not name.startswith("sklearn")
+        return import_module(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", no_sklearn)
+    found = open_faces("lfw")
+    assert found == FaceFolder(home / "lfw_funneled", home / "pairsDevTest.txt", None)
+    assert list(read_faces(found.root)) == ["Ann"]
+    touch(home, "peopleDevTrain.txt")
+    assert open_faces("lfw").train_people == home / "peopleDevTrain.txt"
+
+
+def test_lfw_is_fetched_by_scikit_learn_where_it_will_be_found(monkeypatch, tmp_path) -> None:
+    import sklearn.datasets
+
+    calls = []
+
+    def fetch_lfw_people(*, data_home, min_faces_per_person):
+        calls.append(data_home)
+        make_lfw_home(Path(data_home))
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch_lfw_people)
+    first, second = open_faces("lfw"), open_faces("lfw")
+    assert first == second
+    assert calls == [tmp_path / "scikit_learn_data"]
+
+
+def test_scikit_learn_unpacks_to_where_we_look(no_network, tmp_path) -> None:
+    """The real downloader, with its archive in place: our paths are the ones it uses."""
+    home = touch(
+        tmp_path / "scikit_learn_data" / "lfw_home",
+        "pairs.txt",
+        "pairsDevTrain.txt",
+        "pairsDevTest.txt",
+    )
+    person = tmp_path / "lfw_funneled" / "Ann"
+    person.mkdir(parents=True)
+    from PIL import Image
+
+    for index in range(500):
+        Image.new("RGB", (250, 250)).save(person / f"Ann_{index + 1:04d}.jpg")
+    with tarfile.open(home / "lfw-funneled.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "lfw_funneled", "lfw_funneled")
+    found = open_faces("lfw")
+    assert found.root == home / "lfw_funneled"
+    assert len(read_faces(found.root)["Ann"]) == 500
+
+
+@pytest.mark.filterwarnings("error")
+def test_lfw_without_a_network_is_one_clear_error(no_network, tmp_path) -> None:
+    with pytest.raises(FacenetError) as raised:
+        open_faces("lfw")
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "no network in tests" in message
+    assert str(tmp_path / "scikit_learn_data" / "lfw_home") in message
+    assert "FACENET_FACES" in message
+
+
+def test_lfw_without_scikit_learn_is_one_clear_error(monkeypatch) -> None:
+    import_module = builtins.__import__
+
+    def no_sklearn(name, *arguments, **options):
+        if name.startswith("sklearn"):
+            raise ImportError(f"No module named {name!r}")
+        return import_module(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", no_sklearn)
+    with pytest.raises(FacenetError, match=r"needs scikit-learn.*FACENET_FACES"):
+        open_faces("lfw")
+
+
+def test_lfw_whose_unpacking_was_interrupted(tmp_path) -> None:
+    touch(make_lfw_home(tmp_path / "scikit_learn_data"), "lfw-funneled.tgz")
+    with pytest.raises(FacenetError, match="delete the folder and try again"):
+        open_faces("lfw")
+
+
+# training_faces ---------------------------------------------------------------------------------
+
+
+def folder_with(faces: Path, pairs: str | None = None, people: str | None = None) -> FaceFolder:
+    if pairs is not None:
+        (faces / "pairs.txt").write_text(pairs)
+    if people is not None:
+        (faces / "peopleDevTrain.txt").write_text(people)
+    return open_faces(faces)
+
+
+def test_everyone_is_trained_on_without_files(faces: Path) -> None:
+    assert training_faces(folder_with(faces)) == read_faces(faces)
+
+
+def test_nobody_whom_the_pairs_name_is_trained_on(faces: Path) -> None:
+    training = training_faces(folder_with(faces, PAIRS))
+    assert training == {name: read_faces(faces)[name] for name in ("Cem", "Dan")}
+
+
+def test_the_people_file_says_who_is_trained_on(faces: Path) -> None:
+    training = training_faces(folder_with(faces, PAIRS, "1\nCem\t2\n"))
+    assert list(training) == ["Cem"]
+    assert training["Cem"] == read_faces(faces)["Cem"]
+    without_pairs = folder_with(faces, None, "2\nDan\t1\nAnn\t1\n")
+    assert list(training_faces(FaceFolder(faces, None, without_pairs.train_people))) == [
+        "Ann",
+        "Dan",
+    ]
+
+
+def test_people_who_are_not_there_are_all_told(faces: Path) -> None:
+    folder = folder_with(faces, PAIRS, "4\nCem\t3\nDan\t1\nEve\t1\nFay\t2\n")
+    with pytest.raises(FacenetError) as raised:
+        training_faces(folder)
+    told = str(raised.value).splitlines()
+    assert len(told) == 4
+    assert told[1].strip() == f"expected 3 images of Cem in {faces}, found 2"
+    assert told[2].strip() == f"expected 1 images of Eve in {faces}, found 0"
+
+
+def test_people_who_are_compared_are_refused_for_training(faces: Path) -> None:
+    folder = folder_with(faces, PAIRS, "2\nBob\t1\nCem\t2\n")
+    with pytest.raises(FacenetError, match=r"found 1, such as Bob; train and evaluate on files"):
+        training_faces(folder)
+
+
+def test_nobody_left_to_train_on(faces: Path) -> None:
+    folder = folder_with(faces, "1\nAnn\t1\t2\nBob\t1\tCem\t1\n")
+    assert list(training_faces(folder)) == ["Dan"]
+    folder = folder_with(faces, "2\nAnn\t1\t2\nDan\t1\t2\nBob\t1\tCem\t1\nBob\t1\tCem\t2\n")
+    with pytest.raises(FacenetError, match="expected people to train on, found only the 4 whom"):
+        training_faces(folder)
+
+
+# Real faces -------------------------------------------------------------------------------------
+
+
+def test_lfw_view_1() -> None:
+    if not {"FACENET_LFW", "FACENET_LFW_PROTOCOL"} <= os.environ.keys():
+        pytest.skip("FACENET_LFW and FACENET_LFW_PROTOCOL do not name LFW's images and files")
+    protocol = Path(os.environ["FACENET_LFW_PROTOCOL"])
+    folder = open_faces(
+        os.environ["FACENET_LFW"],
+        pairs=protocol / "pairsDevTest.txt",
+        train_people=protocol / "peopleDevTrain.txt",
+    )
+    everyone, training = read_faces(folder.root), training_faces(folder)
+    assert (len(everyone), sum(map(len, everyone.values()))) == (5749, 13233)
+    assert (len(training), sum(map(len, training.values()))) == (4038, 9525)
+    paths, _ = resolve_pairs(folder.root, read_pairs(protocol / "pairsDevTest.txt"))
+    assert not {Path(path).parent.name for path in paths} & training.keys()
+    with pytest.raises(FacenetError, match="files of one view"):
+        training_faces(FaceFolder(folder.root, protocol / "pairs.txt", folder.train_people))
