@@ -13,14 +13,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facenet_lib import __version__
 from facenet_lib.errors import FacenetError
-from facenet_lib.training_config import TrainingConfig, read_config
-
-if TYPE_CHECKING:
-    from facenet_lib.datasets import FaceFolder
+from facenet_lib.training_config import TrainingConfig, read_config, recipe_names
 
 _FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
 _MODEL_HELP = "the folder of a run or of an exported SavedModel"
@@ -38,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
     try:
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)
@@ -86,7 +82,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder")
     parser.add_argument(
-        "--config", help="YAML file of settings, or a recipe: drawn_faces, lfw_view1"
+        "--config", help=f"YAML file of settings, or a recipe: {', '.join(recipe_names())}"
     )
     parser.add_argument("--people", type=Path, help="people file that names whom to train on")
     parser.add_argument("--pairs", type=Path, help="pairs file to evaluate on while training")
@@ -164,16 +160,15 @@ def _draw_faces(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     """Train on FACES and write RUN; the same command again goes on where it stopped."""
-    config = _training_config(options)
-    folder = _open_faces(options.faces)
-    if options.people or options.pairs:
-        changes = {"train_people": options.people, "pairs": options.pairs}
-        folder = dataclasses.replace(folder, **{k: v for k, v in changes.items() if v})
+    from facenet_lib.datasets import open_faces, training_faces
 
-    from facenet_lib.datasets import training_faces
+    config = _training_config(options)
+    folder = open_faces(options.faces, options.pairs, options.people)
+    faces = training_faces(folder)
+
+    _load_tensorflow()
     from facenet_lib.training import EvaluationPairs, train
 
-    faces = training_faces(folder)
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root) if folder.pairs else None
     result = train(config, faces, options.out, pairs)
     if not result.finished:
@@ -199,55 +194,71 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
         parser.error(str(error))  # the words of the command are at fault: exit with 2
 
 
-def _open_faces(source: str) -> FaceFolder:
-    from facenet_lib.datasets import open_faces
-
-    return open_faces(source)
-
-
 def _evaluate(options: argparse.Namespace) -> None:
     """Verify the pairs of a pairs file with MODEL's embeddings, ten-fold."""
-    folder = _open_faces(options.faces)
-    pairs_file = options.pairs or folder.pairs
-    if pairs_file is None:
+    from facenet_lib.checkpoints import whole_file
+    from facenet_lib.datasets import open_faces
+
+    _check_folder_of(options.json)
+    folder = open_faces(options.faces, options.pairs)
+    if folder.pairs is None:
         raise FacenetError(f"{folder.root}: has no pairs.txt; name a pairs file with --pairs")
 
+    _load_tensorflow()
     from facenet_lib.export import load_embedder
     from facenet_lib.training import EvaluationPairs, evaluate_pairs
 
-    pairs = EvaluationPairs.from_file(pairs_file, folder.root)
+    pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
     result = evaluate_pairs(load_embedder(options.model).embed, pairs)
-    print(result.summary())
+    print(result)
     if options.json:
-        _write_json(options.json, result.to_dict())
+        with whole_file(options.json) as file:
+            file.write((json.dumps(result.to_dict(), indent=2) + "\n").encode())
 
 
 def _embed(options: argparse.Namespace) -> None:
     """Write embeddings, float32 (n, embedding_size), and paths of images to an .npz file."""
     import numpy as np
 
+    from facenet_lib.checkpoints import whole_file
+
+    _check_folder_of(options.out)
+    _load_tensorflow()
     from facenet_lib.export import load_embedder
 
     embeddings = load_embedder(options.model).embed(options.images)
-    part = options.out.with_name(options.out.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, embeddings=embeddings, paths=np.array(options.images))
-        part.replace(options.out)
-    except OSError as error:
-        raise FacenetError(f"{options.out}: cannot write: {error.strerror}") from error
+    with whole_file(options.out) as file:
+        np.savez(file, embeddings=embeddings, paths=np.array(options.images))
     print(f"{options.out}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} numbers")
 
 
 def _export(options: argparse.Namespace) -> None:
     """Write the network of RUN as a SavedModel that takes images and gives embeddings."""
+    _load_tensorflow()
     from facenet_lib.export import export_run
 
     print(export_run(options.run, options.out))
 
 
-def _write_json(path: Path, contents: dict[str, Any]) -> None:
+def _check_folder_of(path: Path | None) -> None:
+    """Refuse, before anything long is computed, a file that could not be written afterwards."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise FacenetError(f"{path}: expected a file in a folder that exists")
+
+
+def _load_tensorflow() -> None:
+    """Import TensorFlow without what it writes about processors and drivers on the way.
+
+    Its first lines come before its own log level holds, straight from C++, so that the file
+    descriptor of standard error is put aside for the import. TF_CPP_MIN_LOG_LEVEL=0 shows all.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        return
+    standard_error = os.dup(2)
     try:
-        path.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FacenetError(f"{path}: cannot write: {error.strerror}") from error
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)

@@ -9,7 +9,6 @@ Derived in the appendix, Where faces come from.
 from __future__ import annotations
 
 import http.client
-import logging
 import os
 import tarfile
 import warnings
@@ -20,6 +19,7 @@ from facenet_lib import synthetic_faces
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import read_pairs, read_people
 
+# The drawn faces of the book: all people, images of each, and those people kept for the test.
 DRAWN_IDENTITIES = 300
 DRAWN_IMAGES = 16
 DRAWN_TEST_IDENTITIES = 60
@@ -30,8 +30,6 @@ FACE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
 _TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
 _LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,8 @@ def open_faces(
         train_people: the people file, likewise.
 
     Raises:
-        FacenetError: if the folder or a named file does not exist, or LFW cannot be had.
+        FacenetError: if the folder or a named file does not exist, LFW cannot be had, or the
+            cache cannot be written.
     """
     if source is None:
         source = os.environ.get("FACENET_FACES") or "drawn"
@@ -217,33 +216,21 @@ def _holds_people(folder: Path) -> bool:
 
 
 def _drawn_folder() -> Path:
-    """The book's own faces; drawn beside their final place first, so that they are whole there."""
-    name = (
+    """The book's own faces, drawn if they are not there, or not all."""
+    folder = cache_folder() / (
         f"drawn_faces-{DRAWN_IDENTITIES}x{DRAWN_IMAGES}-test{DRAWN_TEST_IDENTITIES}"
-        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}"
+        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}-drawing{synthetic_faces._DRAWING}"
     )
-    folder = cache_folder() / name
-    if folder.is_dir():
+    if (folder / "pairs.txt").is_file():  # what write_faces writes last
         return folder
-    partial = folder.with_name(f"{name}.partial")
-    _logger.info("drawing %d faces into %s", DRAWN_IDENTITIES * DRAWN_IMAGES, folder)
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        synthetic_faces.write_faces(
-            partial,
-            DRAWN_IDENTITIES,
-            DRAWN_IMAGES,
-            seed=DRAWN_SEED,
-            size=DRAWN_SIZE,
-            test_identities=DRAWN_TEST_IDENTITIES,
-        )
-        partial.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was faster
-            raise FacenetError(
-                f"{folder}: cannot be drawn: {error.strerror}; name another folder in the "
-                "environment variable FACENET_CACHE"
-            ) from error
+    synthetic_faces.write_faces(
+        folder,
+        DRAWN_IDENTITIES,
+        DRAWN_IMAGES,
+        seed=DRAWN_SEED,
+        size=DRAWN_SIZE,
+        test_identities=DRAWN_TEST_IDENTITIES,
+    )
     return folder
 
 
@@ -272,7 +259,6 @@ def _download_lfw(data_home: Path, folder: Path) -> None:
         from sklearn.datasets import fetch_lfw_people
     except ImportError as error:
         raise FacenetError(f"LFW: downloading needs scikit-learn, {error}; {advice}") from error
-    _logger.info("downloading LFW (about 200 MB) into %s", folder.parent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one per attempt; the error below says it once

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,16 @@ import numpy as np
 import tensorflow as tf
 
 from facenet_lib import __version__
-from facenet_lib.errors import FacenetError
+from facenet_lib.checkpoints import writing
+from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.input_pipeline import (
     Preprocessing,
     decode_and_preprocess,
-    explained_errors,
+    decode_image,
     preprocess,
 )
 from facenet_lib.network import embeddings
-from facenet_lib.training import TrainedNetwork, embed_images, load_run
+from facenet_lib.training import TrainedNetwork, image_embedder, load_run
 
 CARD = Path("assets.extra") / "facenet.json"
 """Where a SavedModel of ours says what it is; TF Serving passes over what lies there."""
@@ -82,7 +83,9 @@ def export_run(run: str | Path, out: str | Path) -> Path:
     ``serving_default`` takes ``images``, strings ``(n,)`` that are JPEG or PNG files;
     ``embed_tensors`` takes ``images``, float32 ``(n, height, width, 3)`` of values 0 to 255.
     Both cut, resize and standardize as in training, and answer ``embeddings``, float32
-    ``(n, embedding_size)``. The folder also has a card, ``assets.extra/facenet.json``.
+    ``(n, embedding_size)``. ``serving_default`` also answers ``valid``, bool ``(n,)``: False,
+    with an embedding of zeros, where the bytes are no image that can be decoded. The folder
+    also has a card, ``assets.extra/facenet.json``.
 
     Args:
         run: a folder that ``training.train`` made.
@@ -101,22 +104,19 @@ def export_run(run: str | Path, out: str | Path) -> Path:
         raise FacenetError(f"{out}: already there; name a folder that is new or empty")
     trained = load_run(run)
     module = _serving_module(trained)
-    part = out.with_name(out.name + ".part")
+    signatures = {"serving_default": module.embed_encoded, "embed_tensors": module.embed_tensors}
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        signatures = {
-            "serving_default": module.embed_encoded,
-            "embed_tensors": module.embed_tensors,
-        }
-        tf.saved_model.save(module, str(part), signatures=signatures)
-        (part / CARD).parent.mkdir()
-        (part / CARD).write_text(json.dumps(_card(trained), indent=2) + "\n", encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        part.replace(out)
-    except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise FacenetError(f"{out}: cannot write the SavedModel: {error}") from error
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            # Beside its final place first, so that it is whole there or not at all.
+            with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
+                part = Path(scratch) / "saved_model"
+                tf.saved_model.save(module, str(part), signatures=signatures)
+                (part / CARD).parent.mkdir()
+                (part / CARD).write_text(json.dumps(_card(trained), indent=2) + "\n", "utf-8")
+                part.replace(out)
+    except tf.errors.OpError as error:
+        raise FacenetError(f"{out}: cannot be written: {error.message}") from error
     return out
 
 
@@ -128,20 +128,24 @@ def _serving_module(trained: TrainedNetwork) -> Any:
 
         def __init__(self) -> None:
             super().__init__(name="facenet")
-            self.weights = [variable.value for variable in network.variables]
+            # Not network.variables, which are also the seeds of dropout.
+            self.weights = [variable.value for variable in network.weights]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="images")])
         def embed_encoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _answer(decode_and_preprocess(images, preprocessing))
+            decoded, valid = decode_and_preprocess(images, preprocessing)
+            computed = _embeddings(decoded)
+            marked = tf.where(valid[:, tf.newaxis], computed, tf.zeros_like(computed))
+            return {"embeddings": marked, "valid": valid}
 
         @tf.function(
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")]
         )
         def embed_tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _answer(preprocess(images, preprocessing))
+            return {"embeddings": _embeddings(preprocess(images, preprocessing))}
 
-    def _answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embeddings": embeddings(network(images, training=False))}
+    def _embeddings(images: tf.Tensor) -> tf.Tensor:
+        return embeddings(network(images, training=False))
 
     return ServingModule()
 
@@ -156,21 +160,14 @@ def _card(trained: TrainedNetwork) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
 class _RunEmbedder:
-    trained: TrainedNetwork
-
-    @property
-    def embedding_size(self) -> int:
-        return self.trained.config.embedding_size
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return self.trained.preprocessing
+    def __init__(self, trained: TrainedNetwork) -> None:
+        self.embedding_size = trained.config.embedding_size
+        self.preprocessing = trained.preprocessing
+        self._embed = image_embedder(trained.network, trained.preprocessing)
 
     def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
-        names = [str(path) for path in paths]
-        return embed_images(self.trained.network, names, self.preprocessing, batch_size)
+        return self._embed([str(path) for path in paths], batch_size)
 
 
 @dataclass(frozen=True)
@@ -181,25 +178,54 @@ class _SavedModelEmbedder:
 
     def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
         unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)
+        computed = np.empty((len(unique), self.embedding_size), np.float32)
         signature = self.model.signatures["serving_default"]
-        computed = []
-        with explained_errors(unique.tolist()):
-            for first in range(0, len(unique), batch_size):
-                files = [tf.io.read_file(path) for path in unique[first : first + batch_size]]
-                computed.append(signature(images=tf.stack(files))["embeddings"].numpy())
-        return np.concatenate(computed)[rows]
+        for first in range(0, len(unique), batch_size):
+            batch = unique[first : first + batch_size].tolist()
+            encoded = [_read_image(path) for path in batch]
+            answer = signature(images=tf.constant(encoded))
+            problems = [
+                _why_invalid(path, image)
+                for path, image, valid in zip(batch, encoded, answer["valid"], strict=True)
+                if not valid
+            ]
+            refuse("image files that cannot be used", problems)
+            computed[first : first + batch_size] = answer["embeddings"]
+        return computed[rows]
+
+
+def _read_image(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _why_invalid(path: str, encoded: bytes) -> str:
+    try:
+        decode_image(tf.constant(encoded))
+    except FacenetError as error:
+        return f"{path}: {error}"
+    return f"{path}: the model cannot decode it"
 
 
 def _load_saved_model(path: Path) -> _SavedModelEmbedder:
     try:
         card = json.loads((path / CARD).read_text(encoding="utf-8"))
-        size, preprocessing = card["embedding_size"], Preprocessing(**card["preprocessing"])
+        preprocessing = Preprocessing(**card["preprocessing"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FacenetError(f"{path / CARD}: expected the model's card, found {error}") from error
+        raise FacenetError(
+            f"{path / CARD}: expected the card of a model that 'facenet export' wrote, "
+            f"found: {error!r}"
+        ) from error
     try:
-        return _SavedModelEmbedder(tf.saved_model.load(str(path)), size, preprocessing)
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise FacenetError(f"{path}: not a whole SavedModel: {error}") from error
+        model = tf.saved_model.load(str(path))
+        answer = model.signatures["serving_default"].structured_outputs
+        size = int(answer["embeddings"].shape[1])
+    except Exception as error:
+        # A damaged program fails wherever the damage makes itself felt.
+        raise FacenetError(f"{path}: not a whole SavedModel of ours: {error}") from error
+    return _SavedModelEmbedder(model, size, preprocessing)
 
 
 def _what_is_there(path: Path) -> str:

@@ -167,9 +167,14 @@ def decode_and_preprocess(
         ``images``, float32 (n, image_size, image_size, 3), and ``valid``, bool (n,), False where
         the file could not be decoded.
 
+    Raises:
+        FacenetError: if ``encoded`` has another rank.
+
     Derived in chapter 3, Input pipeline; served in chapter 7, Export.
     """
     encoded = tf.convert_to_tensor(encoded, tf.string)
+    if encoded.shape.rank != 1:
+        raise FacenetError(f"encoded images: expected shape (n,), found {encoded.shape}")
     count = tf.shape(encoded, tf.int64)[0]
     side = preprocessing.window_size
 
@@ -292,7 +297,7 @@ def skipped_paths(
     """
     seen = np.zeros(len(paths), bool)
     seen[np.asarray(seen_indices, np.int64)] = True
-    return [os.fspath(paths[i]) for i in np.flatnonzero(~seen)]
+    return [os.fspath(paths[i]) for i in np.flatnonzero(~seen).tolist()]
 
 
 # How many more files are looked at once the first damaged one has been found.
@@ -345,16 +350,16 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
 def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """The first damaged file among ``paths`` and those among the next few thousand."""
 
-    def index_of_whole(index: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
-        with tf.control_dependencies([_decode(tf.io.read_file(path))]):
-            return tf.identity(index)
+    def index_and_shape(index: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # The shape is asked for so that the decoding is not optimized away.
+        return index, tf.shape(_decode(tf.io.read_file(path)))
 
     names = [os.fspath(path) for path in paths]
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
-    dataset = dataset.map(index_of_whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(index_and_shape, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     looked_at = 0
     damaged: list[int] = []
-    for whole in dataset.ignore_errors().batch(256).as_numpy_iterator():
+    for whole, _ in dataset.ignore_errors().batch(256).as_numpy_iterator():
         damaged += sorted(set(range(looked_at, whole[-1] + 1)) - set(whole.tolist()))
         looked_at = int(whole[-1]) + 1
         if damaged and looked_at > damaged[0] + _FURTHER_LOOK:
@@ -365,7 +370,7 @@ def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def _why_unreadable(path: str) -> str:
-    if os.path.isdir(path):
+    if Path(path).is_dir():
         return "expected a file, found a folder"
     try:
         return _why_undecodable(Path(path).read_bytes())
@@ -425,27 +430,37 @@ def _window(
     preprocessing: Preprocessing,
     degrees: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Cut (..., height, width, 3) to (..., window_size, window_size, 3), turned if asked."""
+    """Cut (..., height, width, 3) to (..., window_size, window_size, 3), turned if asked.
+
+    All axes are computed at once, as vectors (..., down, right, channels): for one image in
+    ``tf.data``, the number of operations is what costs.
+    """
     side = preprocessing.window_size
-    size = tf.shape(images)[-3:-1]
+    size = tf.shape(images)
+    uncut = [0.0] * (images.shape.rank - 3)
+
+    def square(side: int) -> tf.Tensor:
+        return tf.concat([size[:-3], [side, side, 3]], axis=0) if uncut else [side, side, 3]
+
     frame = size
     if preprocessing.frame_size is not None:
-        frame = tf.minimum(size, preprocessing.frame_size)
-    cut = tf.minimum(frame, side)
+        frame = tf.minimum(size, square(preprocessing.frame_size))
+    window = square(side)
+    cut = tf.minimum(frame, window)
     choices = tf.cast(frame - cut + 1, tf.float32)
-    top_left = (size - frame) // 2 + tf.cast(place * choices, tf.int32)
-    bottom_right = top_left + cut
-
-    def straight() -> tf.Tensor:
-        return images[..., top_left[0] : bottom_right[0], top_left[1] : bottom_right[1], :]
-
+    top_left = tf.cast(tf.concat([uncut, place, [0.0]], axis=0) * choices, tf.int32)
+    if preprocessing.frame_size is not None:
+        top_left += (size - frame) // 2
     if degrees is None:
-        window = straight()
+        pixels = tf.slice(images, top_left, cut)
     else:
-        window = tf.cond(degrees == 0, straight, lambda: _rotate(images, degrees, top_left, cut))
-    before = (side - cut) // 2
-    edges = tf.stack([before, side - cut - before], axis=1)
-    padded = tf.pad(window, tf.pad(edges, [[images.shape.rank - 3, 1], [0, 0]]))
+        pixels = tf.cond(
+            degrees == 0,
+            lambda: tf.slice(images, top_left, cut),
+            lambda: _rotate(images, degrees, top_left[:2], cut[:2]),
+        )
+    before = (window - cut) // 2
+    padded = tf.pad(pixels, tf.stack([before, window - cut - before], axis=1))
     return tf.ensure_shape(padded, (*images.shape[:-3], side, side, 3))
 
 

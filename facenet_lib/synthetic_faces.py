@@ -54,7 +54,8 @@ from tqdm.auto import tqdm
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs, write_people
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]  # float32 where speed matters
+IndexArray = NDArray[np.integer[Any]]
 Seed = int | tuple[int, ...] | np.random.SeedSequence
 
 SMALLEST_SIZE = 64
@@ -63,7 +64,7 @@ SMALLEST_SIZE = 64
 # documentation gives. These are the numbers to turn to make the task easier or harder.
 IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "skull_width": (0.62, 0.78),
-    "skull_height": (0.93, 1.08),
+    "skull_height": (0.92, 1.04),
     "face_width": (0.50, 0.66),
     "jaw_width": (0.36, 0.56),
     "jaw_angle": (0.0, 0.075),
@@ -94,11 +95,11 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "nose_tip_width": (0.06, 0.11),
     "nose_hump": (-0.03, 0.05),
     "mouth_height": (-0.62, -0.52),
-    "mouth_width": (0.17, 0.30),
+    "mouth_width": (0.155, 0.275),
     "upper_lip": (0.028, 0.08),
     "lower_lip": (0.04, 0.10),
     "cupids_bow": (0.0, 0.5),
-    "lip_redness": (0.0, 1.0),
+    "lip_redness": (0.2, 1.0),
     "ear_size": (0.17, 0.29),
     "ear_protrusion": (8.0, 50.0),
     "melanin": (0.0, 1.0),
@@ -106,7 +107,7 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "blush": (0.0, 1.0),
     "hairline": (0.46, 0.74),
     "temple_recession": (0.0, 0.22),
-    "hair_volume": (0.6, 1.4),
+    "hair_volume": (0.65, 1.3),
     "hair_part": (-1.0, 1.0),
     "age": (0.0, 1.0),
 }
@@ -115,16 +116,16 @@ NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
     "yaw": (-35.0, 35.0),
     "pitch": (-15.0, 15.0),
     "roll": (-12.0, 12.0),
-    "scale": (0.93, 1.07),
+    "scale": (0.92, 1.06),
     "shift_x": (-0.08, 0.08),
-    "shift_y": (-0.06, 0.06),
+    "shift_y": (-0.05, 0.05),
     "light_azimuth": (-75.0, 75.0),
     "light_elevation": (-5.0, 60.0),
     "light_strength": (0.5, 1.3),
     "light_warmth": (-1.0, 1.0),
     "ambient_strength": (0.18, 0.6),
     "ambient_warmth": (-1.0, 1.0),
-    "smile": (-0.3, 1.0),
+    "smile": (-0.25, 1.0),
     "mouth_open": (0.0, 1.0),
     "brow_raise": (-0.6, 1.0),
     "eye_closing": (0.0, 1.0),
@@ -132,7 +133,7 @@ NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
     "gaze_y": (-10.0, 10.0),
     "blur": (0.0, 1.1),
     "noise": (0.0, 7.0),
-    "exposure": (-0.7, 0.6),
+    "exposure": (-0.7, 0.5),
     "contrast": (0.75, 1.2),
     "jpeg_quality": (55.0, 95.0),
 }
@@ -172,10 +173,10 @@ HAIR_STYLES: Mapping[str, HairStyle] = {
     "receding": HairStyle((0.6, 0.6, 0.6, 0.3, -0.05, 0.0, -0.6, -0.7), 0.0, 0.035, 0.1),
     "cropped": HairStyle(_SHORT_EDGE, 0.02, 0.012, 0.15),
     "short": HairStyle(_SHORT_EDGE, 0.10, 0.045, 0.1),
-    "quiff": HairStyle(_SHORT_EDGE, 0.24, 0.03, 0.2),
+    "quiff": HairStyle(_SHORT_EDGE, 0.22, 0.03, 0.2),
     "fringe": HairStyle((-0.33, -0.33, -0.30, 0.1, -0.15, -0.2, -0.6, -0.7), 0.12, 0.09, 0.05),
-    "curly": HairStyle((0.0, -0.02, -0.09, 0.2, -0.05, -0.05, -0.6, -0.7), 0.22, 0.16, 1.0),
-    "afro": HairStyle((0.0, -0.02, -0.1, 0.2, -0.05, -0.2, -0.6, -0.7), 0.30, 0.28, 0.8),
+    "curly": HairStyle((0.0, -0.02, -0.09, 0.2, -0.05, -0.05, -0.6, -0.7), 0.18, 0.14, 1.0),
+    "afro": HairStyle((0.0, -0.02, -0.1, 0.2, -0.05, -0.2, -0.6, -0.7), 0.24, 0.24, 0.9),
     "bob": HairStyle((0.0, -0.03, -0.13, 0.05, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75),
     "fringed_bob": HairStyle(
         (-0.32, -0.32, -0.28, 0.0, -0.72, -0.85, -0.9, -0.9), 0.11, 0.13, 0.05, -0.75
@@ -184,6 +185,7 @@ HAIR_STYLES: Mapping[str, HairStyle] = {
     "wavy": HairStyle((0.0, -0.05, -0.15, 0.05, -0.7, -0.9, -0.95, -0.95), 0.15, 0.15, 0.6, -1.5),
     "bun": HairStyle(_SHORT_EDGE, 0.05, 0.035, 0.1, 0.0, 0.27),
 }
+_LONG_HAIR = -0.3  # lower edges before the ears cover them
 BEARDS = ("none", "none", "none", "none", "stubble", "moustache", "goatee", "full")
 
 # Colours are sRGB, 0 to 255, as one picks them from a photograph.
@@ -450,8 +452,10 @@ def draw_identity(seed: Seed) -> Identity:
             float(generator.uniform(-0.85, 0.4)),
             float(generator.uniform(0.016, 0.034)),
         )
-        for _ in range(int(generator.choice((0, 0, 1, 2, 3))))
+        for _ in range(int(generator.choice((0, 0, 1, 1, 2))))
     )
+    hair_style = _choice(generator, tuple(HAIR_STYLES))
+    long_hair = HAIR_STYLES[hair_style].edge[4] < _LONG_HAIR
     scar = (
         float(generator.uniform(-0.45, 0.45)),
         float(generator.uniform(-0.6, 0.4)),
@@ -460,10 +464,10 @@ def draw_identity(seed: Seed) -> Identity:
     )
     return Identity(
         **values,
-        hair_style=_choice(generator, tuple(HAIR_STYLES)),
+        hair_style=hair_style,
         hair_colour=hair_colour,
         eye_colour=eye_colour,
-        beard=_choice(generator, BEARDS),
+        beard="none" if long_hair else _choice(generator, BEARDS),
         freckles=int(generator.integers(30, 140)) if generator.random() < 0.25 else 0,
         moles=moles,
         scar=scar if generator.random() < 0.15 else None,
@@ -542,7 +546,7 @@ def _smooth_noise(generator: np.random.Generator, cells: tuple[int, int], size: 
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+def _rotation(yaw: float, pitch: float, roll: float) -> FloatArray:
     """Matrix from head to camera coordinates; angles in degrees, signs as in Nuisance."""
     a, b, c = (math.radians(angle) for angle in (yaw, pitch, roll))
     turn = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
@@ -567,7 +571,9 @@ def _map_directions() -> FloatArray:
     return np.stack([u * shrink, v * shrink, 1.0 - squared / 2.0]).reshape(3, -1)
 
 
-def _map_position(x: FloatArray, y: FloatArray, z: FloatArray, r: FloatArray) -> tuple:
+def _map_position(
+    x: FloatArray, y: FloatArray, z: FloatArray, r: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Column and row (floats, texels) where the map holds the direction (x, y, z) of length r."""
     scale = np.sqrt(2.0 / np.maximum(r * (r + z), 1e-6)) * np.float32(_MAP / (2 * _MAP_EXTENT))
     highest = np.float32(_MAP - 1.001)
@@ -648,13 +654,13 @@ def _features(identity: Identity, x: FloatArray, y: FloatArray) -> FloatArray:
     rise += _nose(who, side, y)
     mouth_y = y - who.mouth_height
     width = who.mouth_width * 0.62
-    rise += 0.045 * _bump(side, mouth_y + 0.02, width * 1.5, 0.12)
+    rise += 0.03 * _bump(side, mouth_y + 0.02, width * 1.5, 0.12)
     rise += (0.012 + 0.4 * who.upper_lip) * _bump(side, mouth_y - 0.5 * who.upper_lip, width, 0.03)
     rise += (0.012 + 0.4 * who.lower_lip) * _bump(
         side, mouth_y + 0.55 * who.lower_lip, width * 0.9, 0.6 * who.lower_lip
     )
     rise -= 0.03 * _bump(side, mouth_y, width * 1.1, 0.012)
-    rise -= 0.035 * _bump(side, mouth_y + 0.05 + 1.2 * who.lower_lip, width, 0.035)
+    rise -= 0.022 * _bump(side, mouth_y + 0.05 + 1.2 * who.lower_lip, width * 0.8, 0.035)
     rise -= 0.012 * _bump(side, mouth_y - 0.09, 0.022, 0.05)
     return rise
 
@@ -688,13 +694,17 @@ def _hair(
     edge[:3] += who.hairline
     edge[2] += who.temple_recession
     edge[1] += 0.5 * who.temple_recession
-    line = np.interp(np.abs(azimuth), _EDGE_ANGLES, edge).astype(np.float32)
+    line, before, after = (
+        np.interp(np.abs(azimuth) + step, _EDGE_ANGLES, edge).astype(np.float32)
+        for step in (0.0, -4.0, 4.0)
+    )
+    steepness = (after - before) * 9.0  # 1 where the edge rises as fast as it goes sideways
     lean = who.hair_part if style.top > 0.03 else 0.0
     line += 0.10 * lean * np.sin(np.radians(azimuth * 1.6)) * (np.abs(azimuth) < 60)
     curls = _smooth_noise(generator, (44, 44), _MAP).ravel()
     tufts = _smooth_noise(generator, (90, 26), _MAP).ravel()
     line += (0.008 + 0.02 * style.curl) * tufts
-    above = y - line
+    above = (y - line) / np.sqrt(1.0 + steepness**2)  # about the distance from the edge
     share = _smoothstep(-0.015, 0.03, above)
     body = np.sqrt(_smoothstep(-0.01, 0.22, above))
     topness = _smoothstep(0.1, 0.75, y)
@@ -702,12 +712,12 @@ def _hair(
     # The parting is a shallow valley that runs from the forehead to the crown.
     valley = np.exp(-(((directions[0] - 0.38 * lean) / 0.05) ** 2)) * topness
     thickness *= 1.0 - (0.45 if abs(lean) > 0.25 else 0.0) * valley
-    thickness *= 1.0 + 0.16 * style.curl * curls
+    thickness *= 1.0 + 0.07 * style.curl * curls
     # Strands run from the parting downwards: noise that is fine across and coarse along them.
     fine = generator.standard_normal(512).astype(np.float32)
     across = (azimuth + 180.0) * (512 / 360.0) * (1.0 - style.curl * 0.3) + 3.0 * curls * style.curl
     strands = np.interp(across + 14.0 * tufts * 0.1 + y * 6.0 * lean, np.arange(512), fine)
-    brightness = np.exp(0.16 * strands + 0.28 * style.curl * curls).astype(np.float32)
+    brightness = np.exp(0.16 * strands + 0.30 * style.curl * curls).astype(np.float32)
     thickness = thickness + 0.0025 * share * strands * min(1.0, style.top * 12)
     return share, (thickness * share).astype(np.float32), brightness
 
@@ -723,12 +733,10 @@ def _beard(identity: Identity, x: FloatArray, y: FloatArray, z: FloatArray) -> F
         1.0 - _smoothstep(0.10, 0.14, mouth_y + 0.25 * side - 0.8 * who.upper_lip + 0.03)
     )
     moustache = over_lip * (1.0 - _smoothstep(1.0, 1.25, side / who.mouth_width))
-    chin = 1.0 - _smoothstep(-1.5 * who.lower_lip - 0.05, -1.5 * who.lower_lip + 0.0, mouth_y)
-    goatee = chin * (1.0 - _smoothstep(0.85, 1.2, side / who.mouth_width))
-    around = _smoothstep(0.95, 1.2, side / who.mouth_width) * (
-        1.0 - _smoothstep(1.3, 1.6, side / who.mouth_width)
-    )
-    goatee = np.maximum(goatee, around * (mouth_y < 0.08) * chin)
+    under_lip = -1.35 * who.lower_lip
+    chin = 1.0 - _smoothstep(under_lip - 0.05, under_lip, mouth_y)
+    from_chin = np.sqrt((side / (0.95 * who.mouth_width)) ** 2 + ((mouth_y + 0.3) / 0.34) ** 2)
+    goatee = chin * (1.0 - _smoothstep(0.75, 1.1, from_chin))
     cheek_line = who.mouth_height + 0.02 + 1.1 * np.maximum(side - 0.33, 0.0)
     full = np.maximum((1.0 - _smoothstep(-0.04, 0.04, y - cheek_line)) * (side > 0.2), chin)
     full = full * _smoothstep(-0.25, 0.0, z)
@@ -742,7 +750,7 @@ def _beard(identity: Identity, x: FloatArray, y: FloatArray, z: FloatArray) -> F
 
 def _skin_colour(identity: Identity) -> FloatArray:
     """(3,) linear albedo: pale and dark skin mixed in the logarithm, as pigments mix."""
-    pale, dark = _linear((243, 205, 182)), _linear((84, 50, 36))
+    pale, dark = _linear((243, 205, 182)), _linear((92, 57, 42))
     colour = pale ** (1.0 - identity.melanin) * dark**identity.melanin
     golden = np.array([0.0, 0.05, -0.16], np.float32) * identity.undertone
     return (colour * np.exp(golden)).astype(np.float32)
@@ -864,10 +872,8 @@ def _openness(radius: FloatArray) -> FloatArray:
 # --------------------------------------------------------------------------- light and canvas
 
 _FRAME = 2.7  # height of the picture, head units, at scale 1
-_MIDDLE = 0.02  # y of the head that is in the middle of the picture
-_SAMPLES = 2  # along each side of a pixel
-_WALK_STEPS = 24
-_WALK_SIFTS = (3, 5, 7, 9, 12, 16)
+_MIDDLE = 0.05  # y of the head that is in the middle of the picture
+_WALK_STEPS = (3, 2, 2, 2, 3, 4, 7)  # between them, rays that have arrived are put aside
 _SHADOW_STEPS = 6
 
 
@@ -889,7 +895,7 @@ class _Light:
     lamp: FloatArray
     ambient: FloatArray
 
-    def turned(self, rotation: NDArray[np.float64]) -> _Light:
+    def turned(self, rotation: FloatArray) -> _Light:
         """The same light seen from a frame that ``rotation`` takes to this one."""
         inverse = rotation.T.astype(np.float32)
         return _Light(
@@ -966,7 +972,7 @@ class _Canvas:
     """The samples of a picture: what has been painted so far, and how near it is."""
 
     def __init__(self, nuisance: Nuisance, size: int) -> None:
-        self.side = size * _SAMPLES
+        self.side = 2 * size
         self.sample = _FRAME / (self.side * nuisance.scale)  # width of a sample, head units
         line = ((np.arange(self.side) + 0.5) / self.side - 0.5) * _FRAME
         self.across = ((line - nuisance.shift_x) / nuisance.scale).astype(np.float32)
@@ -976,31 +982,35 @@ class _Canvas:
 
     def inside(
         self, x: float, y: float, half_width: float, half_height: float
-    ) -> NDArray[np.int64]:
-        """Samples in a rectangle around (x, y) of the camera's plane."""
-        columns = np.flatnonzero(np.abs(self.across - x) <= half_width)
-        rows = np.flatnonzero(np.abs(self.up - y) <= half_height)
-        return (rows[:, None] * self.side + columns).ravel()
+    ) -> tuple[IndexArray, FloatArray, FloatArray]:
+        """Samples in a rectangle around (x, y) of the camera's plane, and their camera x and y."""
+        columns = np.flatnonzero(np.abs(self.across - x) <= half_width).astype(np.int32)
+        rows = np.flatnonzero(np.abs(self.up - y) <= half_height).astype(np.int32)
+        samples = (rows[:, None] * np.int32(self.side) + columns).ravel()
+        return samples, np.tile(self.across[columns], rows.size), self.up[rows].repeat(columns.size)
 
-    def position(self, samples: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Camera coordinates x and y of samples."""
-        rows, columns = np.divmod(samples, self.side)
-        return self.across[columns], self.up[rows]
-
-    def visible(self, samples: NDArray[np.int64], height: FloatArray) -> NDArray[np.bool_]:
+    def visible(self, samples: IndexArray, height: FloatArray) -> NDArray[np.bool_]:
         """Which of these points nothing painted before hides."""
         return height > self.height[samples]
 
-    def paint(self, samples: NDArray[np.int64], height: FloatArray, colour: FloatArray) -> None:
+    def paint(self, samples: IndexArray, height: FloatArray, colour: FloatArray) -> None:
         """Put visible points on the canvas; ``colour`` is (3, n)."""
         self.colour[samples] = colour.T
         self.height[samples] = height
 
-    def tint(self, samples: NDArray[np.int64], colour: FloatArray, opacity: FloatArray) -> None:
+    def tint(self, samples: IndexArray, colour: FloatArray, opacity: FloatArray) -> None:
         """Lay ``colour`` (3,) or (3, n) over the canvas without changing what is nearest."""
         old = self.colour[samples]
         layer = np.atleast_2d(colour.T)
         self.colour[samples] = old + (layer - old) * opacity[:, None]
+
+    def pixels(self) -> tuple[FloatArray, FloatArray]:
+        """(size, size, 3) mean of the samples of each pixel; (size, size, 1) share painted."""
+        painted = (self.height > -np.inf).astype(np.float32)
+        layers = self.colour.reshape(self.side, self.side, 3), painted.reshape(self.side, -1, 1)
+        rows = [layer[0::2] + layer[1::2] for layer in layers]
+        colour, coverage = ((row[:, 0::2] + row[:, 1::2]) * np.float32(0.25) for row in rows)
+        return colour, coverage
 
 
 # --------------------------------------------------------------------------- simple bodies
@@ -1018,12 +1028,12 @@ class _Ellipsoid:
 
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]
-    axes: NDArray[np.float64]
+    axes: FloatArray
 
 
 def _hit_ellipsoid(
-    canvas: _Canvas, body: _Ellipsoid, rotation: NDArray[np.float64], offset: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    canvas: _Canvas, body: _Ellipsoid, rotation: FloatArray, offset: FloatArray
+) -> tuple[IndexArray, FloatArray, FloatArray]:
     """Samples whose ray meets the body first; their height and (3, n) position on the unit ball.
 
     ``rotation`` and ``offset`` take the body's frame to the camera's.
@@ -1033,8 +1043,7 @@ def _hit_ellipsoid(
     to_ball = (body.axes @ rotation.T) / np.array(body.radii)[:, None]
     spread = np.linalg.inv(to_ball)
     reach = np.sqrt((spread**2).sum(axis=1))
-    samples = canvas.inside(centre[0], centre[1], reach[0], reach[1])
-    x, y = canvas.position(samples)
+    samples, x, y = canvas.inside(centre[0], centre[1], reach[0], reach[1])
     plane = to_ball.astype(np.float32)
     x = x - np.float32(centre[0])
     y = y - np.float32(centre[1])
@@ -1051,9 +1060,7 @@ def _hit_ellipsoid(
     return samples[seen], height + np.float32(centre[2]), ball
 
 
-def _ellipsoid_normal(
-    body: _Ellipsoid, ball: FloatArray, rotation: NDArray[np.float64]
-) -> FloatArray:
+def _ellipsoid_normal(body: _Ellipsoid, ball: FloatArray, rotation: FloatArray) -> FloatArray:
     """(3, n) unit normals in the camera's frame."""
     to_camera = (rotation @ body.axes.T) / np.array(body.radii)
     normal = np.stack([_dot(row, ball) for row in to_camera.astype(np.float32)])
@@ -1078,10 +1085,10 @@ def _paint_body(
     def paint(part: _Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
         samples, height, ball = _hit_ellipsoid(canvas, part, body, offset)
         normal = _ellipsoid_normal(part, ball, body)
-        openness = np.float32(1.0)
+        openness: FloatArray | float = 1.0
         if shadow:  # the head keeps light away from the neck
-            _, up = canvas.position(samples)
-            openness = _smoothstep(-0.62, -1.35, up - np.float32(offset[1])) * 0.65 + 0.35
+            below = canvas.up[samples // canvas.side] - np.float32(offset[1])
+            openness = _smoothstep(-0.62, -1.35, below) * 0.65 + 0.35
         shaded = _shade(light, colour[:, None], normal, openness, openness, gloss, 8)
         canvas.paint(samples, height, shaded)
 
@@ -1090,9 +1097,9 @@ def _paint_body(
     paint(_Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
     style = HAIR_STYLES[identity.hair_style]
     if style.back:
-        half = (0.45 - style.back) / 2
-        width = head.ear_width + (0.4 + 0.6 * identity.hair_volume) * style.side
-        fall = _Ellipsoid((0.0, 0.35 - half, -0.35), (width * 1.12, half, 0.42), _UPRIGHT)
+        half = (0.8 - style.back) / 2
+        width = head.ear_width + 0.7 * identity.hair_volume * style.side
+        fall = _Ellipsoid((0.0, 0.8 - half, -0.38), (width, half, 0.42), _UPRIGHT)
         _paint_hair(canvas, identity, head, light, fall, body, offset)
     if style.bun:
         radius = style.bun * (0.7 + 0.3 * identity.hair_volume)
@@ -1108,8 +1115,8 @@ def _paint_hair(
     head: _Head,
     light: _Light,
     part: _Ellipsoid,
-    rotation: NDArray[np.float64],
-    offset: NDArray[np.float64],
+    rotation: FloatArray,
+    offset: FloatArray,
 ) -> None:
     samples, height, ball = _hit_ellipsoid(canvas, part, rotation, offset)
     normal = _ellipsoid_normal(part, ball, rotation)
@@ -1117,7 +1124,7 @@ def _paint_hair(
     waves = ball[0] * 9.0 + (0.2 + 0.8 * curl) * np.sin(ball[1] * 7.0)
     strands = np.sin(waves * 2.0) + np.sin(waves * 5.3 + 1.0) + 0.7 * np.sin(waves * 11.7 + 2.0)
     colour = head.hair[:, None] * np.exp(0.13 * strands)
-    dim = np.float32(0.8)
+    dim = 0.8
     canvas.paint(samples, height, _shade(light, colour, normal, dim, dim, 0.02, 8))
 
 
@@ -1167,36 +1174,66 @@ def _lower_jaw(identity: Identity, gap: float, y: FloatArray) -> FloatArray:
 
 
 def _walk_to_head(
-    canvas: _Canvas, identity: Identity, head: _Head, rotation: NDArray[np.float64], gap: float
-) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    canvas: _Canvas, identity: Identity, head: _Head, rotation: FloatArray, gap: float
+) -> tuple[IndexArray, FloatArray, FloatArray]:
     """Samples that see the head, their (3, n) points in head coordinates, and their height.
 
-    Each ray starts where it enters the ball around the head and goes on by a share of the
-    point's distance from the surface, measured along the line to the centre.
+    One ray in four walks from the ball around the head; the others, which end close by, begin
+    where the highest of their neighbours ended.
     """
     bound = np.float32(head.bound + 0.02 + gap)
-    samples = canvas.inside(0.0, 0.0, float(bound), float(bound))
-    x, y = canvas.position(samples)
+    inverse = rotation.T.astype(np.float32)
+    towards = inverse[:, 2]
+
+    def walk(x: FloatArray, y: FloatArray, height: FloatArray) -> tuple[FloatArray, FloatArray]:
+        start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
+        return start, _walk(identity, head, start, towards, height, gap)
+
+    x, y = np.meshgrid(canvas.across[::2], canvas.up[::2])
     left = bound * bound - x * x - y * y
     near = left > 0.0
-    samples, x, y = samples[near], x[near], y[near]
-    height = np.sqrt(left[near])
-    inverse = rotation.T.astype(np.float32)
-    start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
-    towards = inverse[:, 2]
-    above = np.empty_like(height)
-    walking = np.arange(height.size)
-    for step in range(_WALK_STEPS):
-        part = start if walking.size == height.size else start.take(walking, axis=1)
-        gone = height.take(walking)
-        left = _above_head(identity, head, part, towards, gone, gap)
-        above[walking] = left
-        height[walking] = gone - np.float32(0.8) * left
-        if step in _WALK_SIFTS:  # go on with the rays that are neither there nor far past it
-            walking = walking[(np.abs(left) > 0.006) & (height.take(walking) > -0.6)]
-    met = above < 0.015
+    highest = np.full((left.shape[0] + 2, left.shape[1] + 2), -np.inf, np.float32)
+    highest[1:-1, 1:-1][near] = walk(x[near], y[near], np.sqrt(left[near]))[1]
+    highest = np.maximum(np.maximum(highest[:-2], highest[1:-1]), highest[2:])
+    highest = np.maximum(np.maximum(highest[:, :-2], highest[:, 1:-1]), highest[:, 2:])
+    highest = highest.repeat(2, axis=0).repeat(2, axis=1).ravel()
+
+    samples = np.flatnonzero(highest > -np.inf)
+    rows, columns = np.divmod(samples.astype(np.int32), np.int32(canvas.side))
+    start, height = walk(canvas.across[columns], canvas.up[rows], highest[samples])
+    met = np.flatnonzero(height > -np.inf)
     height = height[met]
-    return samples[met], start[:, met] + towards[:, None] * height, height
+    return samples[met], start.take(met, axis=1) + towards[:, None] * height, height
+
+
+def _walk(
+    identity: Identity,
+    head: _Head,
+    start: FloatArray,
+    towards: FloatArray,
+    height: FloatArray,
+    gap: float,
+) -> FloatArray:
+    """(n,) heights at which rays from ``start + towards * height`` downwards meet the head.
+
+    A step is a share of the point's distance from the surface, measured along the line to the
+    centre. A ray that passes the head by ends at minus infinity.
+    """
+    met = np.full_like(height, -np.inf)
+    walking = np.arange(height.size)
+    for steps in _WALK_STEPS:
+        for _ in range(steps):
+            above = _above_head(identity, head, start, towards, height, gap)
+            height = height - np.float32(0.8) * above
+        arrived = above < 0.006
+        met[walking[arrived]] = height[arrived]
+        # Go on with the rays that have not arrived and are not far past the head.
+        on = np.flatnonzero(~arrived & (height > -0.6))
+        walking, height, above = walking[on], height[on], above[on]
+        start = start.take(on, axis=1)
+    close = above < 0.015
+    met[walking[close]] = height[close]
+    return met
 
 
 def _above_head(
@@ -1218,7 +1255,7 @@ def _above_head(
     column += 0.5
     row += 0.5
     texel = row.astype(np.int32) * _MAP + column.astype(np.int32)
-    return r - head.radius.take(texel)
+    return r - head.radius.take(texel, mode="clip")
 
 
 def _surface(head: _Head, points: FloatArray) -> FloatArray:
@@ -1229,11 +1266,11 @@ def _surface(head: _Head, points: FloatArray) -> FloatArray:
     right_share, high_share = (column - left)[:, None], (row - low)[:, None]
     texel = low * _MAP + left
     take = head.surface.take
-    lower = take(texel, axis=0)
-    lower += (take(texel + 1, axis=0) - lower) * right_share
+    lower = take(texel, axis=0, mode="clip")
+    lower += (take(texel + 1, axis=0, mode="clip") - lower) * right_share
     texel += _MAP
-    upper = take(texel, axis=0)
-    upper += (take(texel + 1, axis=0) - upper) * right_share
+    upper = take(texel, axis=0, mode="clip")
+    upper += (take(texel + 1, axis=0, mode="clip") - upper) * right_share
     lower += (upper - lower) * high_share
     return np.ascontiguousarray(lower.T)
 
@@ -1249,7 +1286,7 @@ def _lamp_share(head: _Head, points: FloatArray, normal: FloatArray, light: _Lig
         r = np.sqrt(px * px + py * py + pz * pz)
         column, row = _map_position(px, py, pz, r)
         texel = row.astype(np.int32) * _MAP + column.astype(np.int32)
-        clear = (r - head.radius.take(texel)) * (14.0 / (1.0 + 1.2 * step)) + 1.0
+        clear = (r - head.radius.take(texel, mode="clip")) * (14.0 / (1.0 + 1.2 * step)) + 1.0
         np.minimum(share, clear, out=share)
     return np.maximum(share, 0.0)
 
@@ -1321,7 +1358,7 @@ class _Face:
     sample: float
     x: FloatArray
     y: FloatArray
-    front: NDArray[np.int64]
+    front: IndexArray
     albedo: FloatArray
     normal: FloatArray
     openness: FloatArray
@@ -1329,13 +1366,13 @@ class _Face:
 
     def window(
         self, x: float, y: float, half_width: float, half_height: float
-    ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    ) -> tuple[IndexArray, FloatArray, FloatArray]:
         """Samples near (x, y) and their place relative to it."""
         across, up = self.x[self.front] - np.float32(x), self.y[self.front] - np.float32(y)
         near = np.flatnonzero((np.abs(across) < half_width) & (np.abs(up) < half_height))
         return self.front[near], across[near], up[near]
 
-    def cover(self, spot: NDArray[np.int64], colour: FloatArray, opacity: FloatArray) -> None:
+    def cover(self, spot: IndexArray, colour: FloatArray, opacity: FloatArray) -> None:
         """Paint ``colour`` (3,) or (3, n) over the albedo of samples."""
         part = self.albedo[:, spot]
         _blend(part, colour, opacity)
@@ -1347,9 +1384,14 @@ class _Face:
 
 
 _DARK_LINE = _linear((38, 20, 16))
+_LID_RIM = _linear((60, 34, 28))
 
 
-def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]:
+_IRIS_RADIUS = 0.070
+_EYEBALL_RADIUS = 0.135
+
+
+def _paint_eye(face: _Face, side: float) -> tuple[IndexArray, FloatArray]:
     """Paint an eye; return where and how strongly the lamp glints in it."""
     who, how = face.identity, face.nuisance
     spot, across, up = face.window(side * who.eye_spacing, who.eye_height, 0.22, 0.19)
@@ -1359,53 +1401,53 @@ def _paint_eye(face: _Face, side: float) -> tuple[NDArray[np.int64], FloatArray]
     above = up * math.cos(tilt) - outward * math.sin(tilt)
     u = along / who.eye_width
     inside = np.maximum(1.0 - u * u, 0.0)
-    squeeze = max(how.smile, 0.0) * 0.30
-    opening = who.eye_opening * (1.0 + 0.25 * max(how.brow_raise, 0.0)) * (1.0 - how.eye_closing)
-    lowest = -0.62 * who.eye_opening
-    lower = (lowest * (1.0 - squeeze)) * inside * (1.0 + 0.18 * u)
-    upper = lower + (opening * (1.0 - 0.4 * squeeze) - (lowest + lowest * -squeeze)) * 0 + 0
-    full = opening - lowest * (1.0 - how.eye_closing) * (1.0 - squeeze)
-    upper = lower + full * inside**0.7 * (1.0 - 0.16 * u)
+    # A smile lifts the lower lid, surprise the upper one; to close, the upper comes down.
+    squeeze = 0.3 * max(how.smile, 0.0)
+    lowest = 0.62 * who.eye_opening
+    lower = -lowest * (1.0 - squeeze) * inside * (1.0 + 0.18 * u)
+    raised = who.eye_opening * (1.0 + 0.25 * max(how.brow_raise, 0.0))
+    dome = inside**0.7 * (1.0 - 0.16 * u)
+    upper = lower + (raised + lowest * (1.0 - squeeze)) * (1.0 - how.eye_closing) * dome
+
+    colour = _eyeball_colour(face, across, up, u)
+    colour *= 1.0 - 0.6 * _smoothstep(0.05, 0.0, upper - above)  # in the upper lid's shadow
     open_share = np.minimum(face.edge(upper - above), face.edge(above - lower)) * (inside > 0)
-    # The ball of the eye turns so that it looks at the viewer, give or take the gaze.
-    gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
-    turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
-    radius = 0.135
-    iris_x = (
-        side * along * 0 + (outward * side) - np.float32(np.clip(turned[0], -0.42, 0.42) * radius)
-    )
-    iris_y = up - np.float32(np.clip(turned[1], -0.25, 0.25) * radius) - 0.005
-    iris_radius = 0.070
-    reach = np.sqrt(iris_x**2 + iris_y**2)
-    white = _linear((226, 220, 214))[:, None] * (1.0 - 0.35 * np.clip(np.abs(u) ** 3, 0.0, 1.0))
-    colour = white.astype(np.float32)
-    iris = _linear(EYE_COLOURS[who.eye_colour])[:, None]
-    ring = 0.55 + 0.9 * _smoothstep(iris_radius, iris_radius * 0.45, reach)
-    ring *= 1.0 - 0.55 * _smoothstep(iris_radius * 0.82, iris_radius, reach)
-    _blend(colour, iris * ring, face.edge(iris_radius - reach))
-    _blend(colour, _linear((8, 6, 6)), face.edge(iris_radius * 0.42 - reach))
-    # The upper lid and its lashes throw a soft shadow on the ball.
-    colour *= 1.0 - 0.6 * _smoothstep(0.05, 0.0, upper - above)
     face.cover(spot, colour, open_share)
-    lid = _linear((60, 34, 28))
     lashes = np.exp(-(((above - upper - 0.006) / 0.011) ** 2)) * _smoothstep(1.12, 0.9, np.abs(u))
     face.cover(spot, _DARK_LINE, 0.92 * lashes)
-    under = np.exp(-(((above - lower + 0.005) / 0.009) ** 2)) * _smoothstep(1.1, 0.7, np.abs(u))
-    face.cover(spot, lid, 0.38 * under)
-    relaxed = lower + (who.eye_opening - lowest) * inside**0.7 * (1.0 - 0.16 * u)
-    crease_height = np.maximum(upper, relaxed * 0.7 + upper * 0.3) + 0.024 + 0.012 * who.lid_crease
-    crease = np.exp(-(((above - crease_height) / 0.010) ** 2)) * _smoothstep(1.25, 0.8, np.abs(u))
+    rim = np.exp(-(((above - lower + 0.005) / 0.009) ** 2)) * _smoothstep(1.1, 0.7, np.abs(u))
+    face.cover(spot, _LID_RIM, 0.38 * rim)
+    relaxed = lower + (who.eye_opening + lowest) * dome
+    fold = np.maximum(upper, 0.7 * relaxed + 0.3 * upper) + 0.024 + 0.012 * who.lid_crease
+    crease = np.exp(-(((above - fold) / 0.010) ** 2)) * _smoothstep(1.25, 0.8, np.abs(u))
     face.albedo[:, spot] *= 1.0 - 0.55 * who.lid_crease * crease
-    ball = np.stack([(outward * side), up, np.full_like(up, radius)]) / radius
+
+    ball = np.stack([across, up, np.full_like(up, _EYEBALL_RADIUS)]) / _EYEBALL_RADIUS
     ball /= np.sqrt((ball**2).sum(axis=0))
     face.normal[:, spot] += (ball - face.normal[:, spot]) * open_share
     face.openness[spot] = np.maximum(face.openness[spot], 0.85 * open_share)
     half = face.light.direction + face.light.view
-    half = half / np.sqrt((half**2).sum())
-    glint_x = (outward * side) - np.float32(np.clip(half[0], -0.5, 0.5) * 0.075)
-    glint_y = up - np.float32(np.clip(half[1], -0.5, 0.5) * 0.075)
-    glint = face.edge(0.018 - np.sqrt(glint_x**2 + glint_y**2)) * open_share
-    return spot, 0.75 * glint
+    glint_at = 0.075 * np.clip(half / np.sqrt((half**2).sum()), -0.5, 0.5)
+    distance = np.sqrt((across - glint_at[0]) ** 2 + (up - glint_at[1]) ** 2)
+    return spot, 0.75 * face.edge(0.018 - distance) * open_share
+
+
+def _eyeball_colour(face: _Face, across: FloatArray, up: FloatArray, u: FloatArray) -> FloatArray:
+    """(3, n) white, iris and pupil. The eyes look at the viewer, give or take the gaze."""
+    how = face.nuisance
+    gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
+    turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
+    iris_x = _EYEBALL_RADIUS * float(np.clip(turned[0], -0.42, 0.42))
+    iris_y = _EYEBALL_RADIUS * float(np.clip(turned[1], -0.25, 0.25)) + 0.005
+    distance = np.sqrt((across - iris_x) ** 2 + (up - iris_y) ** 2)
+    colour = _linear((226, 220, 214))[:, None] * (1.0 - 0.35 * np.minimum(np.abs(u) ** 3, 1.0))
+    # An iris is darker at its rim and lighter around the pupil.
+    iris = 0.55 + 0.9 * _smoothstep(_IRIS_RADIUS, 0.45 * _IRIS_RADIUS, distance)
+    iris *= 1.0 - 0.55 * _smoothstep(0.82 * _IRIS_RADIUS, _IRIS_RADIUS, distance)
+    eye_colour = _linear(EYE_COLOURS[face.identity.eye_colour])[:, None]
+    _blend(colour, eye_colour * iris, face.edge(_IRIS_RADIUS - distance))
+    _blend(colour, _linear((8, 6, 6)), face.edge(0.42 * _IRIS_RADIUS - distance))
+    return colour
 
 
 def _paint_brow(face: _Face, side: float, hair: FloatArray) -> None:
@@ -1449,7 +1491,7 @@ def _paint_mouth(face: _Face) -> None:
     up = up - 0.08
     u = across / width
     inside = np.maximum(1.0 - u * u, 0.0)
-    line = smile * 0.055 * np.minimum(u * u, 1.2) - 0.015 * smile
+    line = (0.014 + 0.06 * smile) * np.minimum(u * u, 1.2) - 0.015 * smile
     gap = (0.15 * how.mouth_open + 0.045 * max(smile - 0.45, 0.0)) * inside**0.7
     bow = (
         1.0
@@ -1461,8 +1503,8 @@ def _paint_mouth(face: _Face) -> None:
     bottom = line - gap - who.lower_lip * thinner * inside**0.8
     lips = face.edge(top - up, 1.6) * face.edge(up - bottom, 2.2) * (inside > 0)
     skin = _skin_colour(who)
-    red = skin * np.array([0.86, 0.42, 0.44], np.float32)
-    plain = skin * np.array([0.86, 0.62, 0.60], np.float32)
+    red = skin * np.array([0.90, 0.34, 0.38], np.float32)
+    plain = skin * np.array([0.90, 0.62, 0.60], np.float32)
     colour = plain + (red - plain) * np.float32(who.lip_redness)
     upper_lip = (up > line - gap * 0.5)[None]
     tone = np.where(upper_lip, colour[:, None] * np.float32(0.78), colour[:, None])
@@ -1507,8 +1549,7 @@ def _paint_glasses(canvas: _Canvas, identity: Identity, nuisance: Nuisance, head
     rotation = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
     plane_z = 0.90
     inverse = rotation.T.astype(np.float32)
-    samples = canvas.inside(0.0, 0.0, 1.3, 0.9)
-    x, y = canvas.position(samples)
+    samples, x, y = canvas.inside(0.0, 0.0, 1.3, 0.9)
     start = inverse[:, 0:1] * x + inverse[:, 1:2] * y
     towards = inverse[:, 2]
     height = (plane_z - start[2]) / towards[2]
@@ -1551,7 +1592,7 @@ def _paint_glasses(canvas: _Canvas, identity: Identity, nuisance: Nuisance, head
 def _paint_arms(
     canvas: _Canvas,
     identity: Identity,
-    rotation: NDArray[np.float64],
+    rotation: FloatArray,
     head: _Head,
     frame: FloatArray,
     plane_z: float,
@@ -1568,8 +1609,7 @@ def _paint_arms(
         begin, end = ends[:, 0], ends[:, 1]
         middle = (begin + end) / 2
         half = np.abs(end - begin) / 2 + 0.03
-        samples = canvas.inside(middle[0], middle[1], half[0], half[1])
-        x, y = canvas.position(samples)
+        samples, x, y = canvas.inside(middle[0], middle[1], half[0], half[1])
         span = (end - begin).astype(np.float32)
         x, y = x - np.float32(begin[0]), y - np.float32(begin[1])
         length = float(span[0] ** 2 + span[1] ** 2) + 1e-6
@@ -1614,11 +1654,11 @@ def _background(nuisance: Nuisance, size: int) -> FloatArray:
         )
         picture = picture + (colours(1, 1) - picture) * (0.5 + 0.5 * wave)[..., None] ** 2
     elif kind == "grain":
-        cells = int(generator.integers(20, 60))
+        cells = int(generator.integers(12, 40))
         noise = enlarged(
             colours(cells, cells).mean(axis=2, keepdims=True).repeat(3, 2), Image.Resampling.BICUBIC
         )
-        picture = picture * (0.3 + 1.4 * noise)
+        picture = picture * (0.5 + noise)
     return np.clip(picture, 0.0, 1.0) ** np.float32(2.2)
 
 
@@ -1660,14 +1700,12 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
     light = _light(nuisance)
     canvas = _Canvas(nuisance, size)
     _paint_head(canvas, identity, nuisance, head, light)
-    if HAIR_STYLES[identity.hair_style].edge[4] > -0.3:  # longer hair covers the ears
+    if HAIR_STYLES[identity.hair_style].edge[4] > _LONG_HAIR:
         _paint_ears(canvas, identity, nuisance, head, light)
     _paint_body(canvas, identity, nuisance, head, light)
     _paint_glasses(canvas, identity, nuisance, head)
-    painted = (canvas.height > -np.inf).astype(np.float32)
-    layers = np.concatenate([canvas.colour, painted[:, None]], axis=1)
-    pixels = layers.reshape(size, _SAMPLES, size, _SAMPLES, 4).mean(axis=(1, 3))
-    picture = _background(nuisance, size) * (1.0 - pixels[..., 3:]) + pixels[..., :3]
+    colour, coverage = canvas.pixels()
+    picture = _background(nuisance, size) * (1.0 - coverage) + colour
     return _photograph(picture, nuisance)
 
 
@@ -1765,7 +1803,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
 
 
 @lru_cache(maxsize=4)
-def _name_order(seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _name_order(seed: int) -> tuple[IndexArray, IndexArray]:
     """Random order of all names of two parts, and of all names of three."""
     given, family = (len(part.split()) for part in _NAMES[0])
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_NAME_SEED,)))
@@ -1940,7 +1978,7 @@ class _Plan:
     def train_identities(self) -> int:
         return self.identities - self.test_identities
 
-    def folds(self) -> list[NDArray[np.int64]]:
+    def folds(self) -> list[IndexArray]:
         """Indices of the people of each fold."""
         return np.array_split(np.arange(self.train_identities, self.identities), FOLDS)
 

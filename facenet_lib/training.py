@@ -6,31 +6,30 @@ in whose scope :func:`train` is called (the default one where there is none).
 
 A run is a folder::
 
-    config.json           the settings, and how many images and people it was given
+    config.json           the settings, and which images and how many people it was given
     identities.txt        the people, one a line, in the order of their labels
     checkpoints/N.npz     weights, optimizer, centers, queue and position after N steps
+                          (:mod:`facenet_lib.checkpoints`)
     metrics.csv           loss terms, accuracy, learning rate and images a second of every step
     evaluations.csv       accuracy and rates on the pairs, every ``evaluate_every`` epochs
-    tensorboard/          the same as TensorBoard scalars
+    tensorboard/          the same as TensorBoard scalars (:mod:`facenet_lib.metrics`)
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import os
 import signal
 import sys
 import threading
 import time
-import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -39,6 +38,7 @@ from tqdm import tqdm
 
 from facenet_lib import __version__
 from facenet_lib.center_loss import CenterLoss, LossFactors, LossTerms, total_loss
+from facenet_lib.checkpoints import last_checkpoint, whole_file, write_checkpoint, writing
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import (
@@ -46,8 +46,10 @@ from facenet_lib.input_pipeline import (
     Preprocessing,
     explained_errors,
     input_pipeline,
+    skipped_paths,
 )
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
+from facenet_lib.metrics import RATES, MetricsFiles, last_evaluation, read_metrics
 from facenet_lib.network import embeddings, inception_resnet_v1, logits_layer
 from facenet_lib.training_config import (
     END_OF_TRAINING,
@@ -64,6 +66,7 @@ __all__ = [
     "TrainingResult",
     "embed_images",
     "evaluate_pairs",
+    "image_embedder",
     "load_run",
     "network_of",
     "preprocessing_of",
@@ -72,27 +75,9 @@ __all__ = [
     "train",
 ]
 
-CHECKPOINTS_KEPT = 3
-_METRICS = [
-    "epoch",
-    "step",
-    "learning_rate",
-    *LossTerms._fields,
-    "accuracy",
-    "images_per_second",
-]
-_RATES = [
-    "accuracy",
-    "accuracy_std",
-    "standard_error",
-    "validation_rate",
-    "false_accept_rate",
-    "area_under_curve",
-    "equal_error_rate",
-    "threshold",
-]
-_EVALUATIONS = ["epoch", "step", "minutes", *_RATES]
-_CHECKPOINT_STATE = "state"  # the one member of a checkpoint that is JSON and no variable
+CONFIG_FILE = "config.json"
+IDENTITIES_FILE = "identities.txt"
+CHECKPOINTS_FOLDER = "checkpoints"
 
 
 # --------------------------------------------------------------------------------------------
@@ -187,22 +172,31 @@ def embed_images(
 
     Derived in chapter 6, "Training".
     """
-    unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)
-    batches = input_pipeline(unique.tolist(), preprocessing=preprocessing, batch_size=batch_size)
-    step = _embedding_step(network)
-    with explained_errors(unique.tolist()):
-        computed = np.concatenate([step(batch["images"]).numpy() for batch in batches])
-    return computed[rows]
+    return image_embedder(network, preprocessing)(paths, batch_size)
 
 
-def _embedding_step(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callable[..., np.ndarray]:
+    """Return :func:`embed_images` for one network, ``embed(paths, batch_size=64)``.
+
+    It compiles the network once, and not at every call.
+    """
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
 
     @tf.function(input_signature=signature)
     def step(images: tf.Tensor) -> tf.Tensor:
         return embeddings(network(images, training=False))
 
-    return step
+    def embed(paths: Sequence[str], batch_size: int = 64) -> np.ndarray:
+        if len(paths) == 0:
+            return np.empty((0, network.output_shape[1]), np.float32)
+        unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)
+        files = unique.tolist()
+        batches = input_pipeline(files, preprocessing=preprocessing, batch_size=batch_size)
+        with explained_errors(files):
+            computed = np.concatenate([step(batch["images"]).numpy() for batch in batches])
+        return computed[rows]
+
+    return embed
 
 
 def evaluate_pairs(
@@ -259,8 +253,9 @@ def train(
         out: the run's folder; made where there is none.
         pairs: what to evaluate on. Their people should not be among ``faces``.
         progress: show a bar and a line an epoch on standard error.
-        callbacks: Keras callbacks; they see epochs (with the last step's metrics and the
-            evaluation as logs) and may set ``model.stop_training``.
+        callbacks: Keras callbacks. Their ``model`` is the network; they see steps, with the
+            step's metrics as logs, and epochs, with those of the last step and of the
+            evaluation (``pairs_accuracy`` ...), and may set ``model.stop_training``.
 
     Returns:
         Where the run stands.
@@ -275,10 +270,10 @@ def train(
     faces = _with_enough_images(faces, config.minimum_images)
     run = _Run(config, faces, Path(out))
     run.begin_or_resume()
-    with _MetricsFiles(run.out, run.step) as metrics, _stop_requests() as stop:
-        loop = _Loop(run, pairs, metrics, stop, progress, callbacks)
-        loop.run_epochs()
-    return TrainingResult(run.out, run.step, run.finished, _last_row(run.out / "evaluations.csv"))
+    if not run.finished or (pairs is not None and run.evaluation_is_due):
+        with MetricsFiles(run.out, run.step) as metrics, _stop_requests() as stop:
+            _Loop(run, pairs, metrics, stop, progress, callbacks).run_epochs()
+    return TrainingResult(run.out, run.step, run.finished, last_evaluation(run.out, run.step))
 
 
 def _with_enough_images(
@@ -304,7 +299,7 @@ class _Run:
         self.image_list, self.label_list = image_and_label_lists(faces)
         self.queue = IndexQueue(len(self.image_list), config.seed)
         self.epoch = 0
-        self.step_of_epoch = 0
+        self.position = 0  # images of the epoch that are used up, or were left out as damaged
         self.step = 0
         self.seconds = 0.0
         self.strategy = tf.distribute.get_strategy()
@@ -331,59 +326,77 @@ class _Run:
         self.optimizer.build(self.trainable)
 
     @property
+    def images_per_epoch(self) -> int:
+        return self.config.epoch_size * self.config.batch_size
+
+    @property
     def finished(self) -> bool:
         return self.config.learning_rate(self.epoch) == END_OF_TRAINING
 
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Whether an epoch has ended whose evaluation is wanted and not in the table yet."""
+        at_end_of_epoch = self.epoch > 0 and self.position == 0
+        wanted = self.epoch % self.config.evaluate_every == 0 or self.finished
+        if not (at_end_of_epoch and wanted):
+            return False
+        last = last_evaluation(self.out, self.step)
+        return last is None or last["step"] != self.step
+
     def variables(self) -> dict[str, Any]:
-        """Every variable of the run by a name that does not depend on this process."""
-        named: dict[str, Any] = {"centers": self.center_loss.centers}
-        for part, variables in (
-            ("network", self.network.variables),
-            ("head", self.head.variables),
-            ("optimizer", self.optimizer.variables),
-        ):
-            for number, variable in enumerate(variables):
-                named[f"{part}/{number:04d}/{variable.name}"] = variable
-        return named
+        """Every variable of the run, by name."""
+        return {
+            "centers": self.center_loss.centers,
+            **_named("network", self.network.variables),
+            **_named("head", self.head.variables),
+            **_named("optimizer", self.optimizer.variables),
+        }
 
     def begin_or_resume(self) -> None:
         """Make the run's folder, or check that it is this run's and restore the last checkpoint."""
-        about = {"identities": len(self.identities), "images": len(self.image_list)}
-        config_file = self.out / "config.json"
+        about = {
+            "identities": len(self.identities),
+            "images": len(self.image_list),
+            "image_names": _checksum(self.image_list),
+        }
+        config_file = self.out / CONFIG_FILE
         if config_file.exists():
             _check_same_run(self.out, self.config, self.identities, about)
-        elif self.out.is_dir() and any(self.out.iterdir()):
-            raise FacenetError(f"{self.out}: not empty and no training run; name another folder")
-        with _writing(self.out):
-            (self.out / "checkpoints").mkdir(parents=True, exist_ok=True)
-            _write_whole(self.out / "identities.txt", "".join(f"{n}\n" for n in self.identities))
-            contents = {"facenet_lib": __version__, "data": about, **self.config.to_dict()}
-            _write_whole(config_file, json.dumps(contents, indent=2) + "\n")
-        found = _last_checkpoint(self.out)
-        if found is not None:
-            self._restore(*found)
+        else:
+            _refuse_foreign_folder(self.out)
+        folder = self.out / CHECKPOINTS_FOLDER
+        with writing(self.out):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_text(self.out / IDENTITIES_FILE, "".join(f"{name}\n" for name in self.identities))
+        contents = {"facenet_lib": __version__, "data": about, **self.config.to_dict()}
+        # Last, since a folder is a run from the moment it has this file.
+        _write_text(config_file, json.dumps(contents, indent=2) + "\n")
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is not None:
+            _assign(checkpoint.path, self.variables(), checkpoint.arrays)
+            state = checkpoint.state
+            self.epoch, self.position = state["epoch"], state["position"]
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.queue = IndexQueue.from_state(state["queue"])
 
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all, and remove the oldest."""
+        """Write a checkpoint.
+
+        Raises:
+            FacenetError: when a variable is not finite, or the file cannot be written.
+        """
         arrays = {name: np.asarray(variable) for name, variable in self.variables().items()}
+        broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if broken:
+            raise _diverged(self, f"after step {self.step}, {broken[0]} holds NaN or infinity")
         state = {
             "epoch": self.epoch,
-            "step_of_epoch": self.step_of_epoch,
+            "position": self.position,
             "step": self.step,
             "seconds": self.seconds,
             "queue": self.queue.state(),
         }
-        folder = self.out / "checkpoints"
-        with _writing(self.out):
-            _write_checkpoint(folder / f"{self.step:08d}.npz", arrays, state)
-            for old in sorted(folder.glob("*.npz"))[:-CHECKPOINTS_KEPT]:
-                old.unlink()
-
-    def _restore(self, path: Path, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-        _assign(path, self.variables(), arrays)
-        self.epoch, self.step_of_epoch = state["epoch"], state["step_of_epoch"]
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.queue = IndexQueue.from_state(state["queue"])
+        write_checkpoint(self.out / CHECKPOINTS_FOLDER, self.step, arrays, state)
 
 
 class _Loop:
@@ -393,7 +406,7 @@ class _Loop:
         self,
         run: _Run,
         pairs: EvaluationPairs | None,
-        metrics: _MetricsFiles,
+        metrics: MetricsFiles,
         stop: threading.Event,
         progress: bool,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -404,37 +417,46 @@ class _Loop:
         self.stop = stop
         self.progress = progress
         self.preprocessing = preprocessing_of(run.config)
-        self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=run.network)
+        self.embed = image_embedder(run.network, self.preprocessing)
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks),
+            model=run.network,
+            epochs=run.config.epochs,
+            steps=run.config.epoch_size,
+            verbose=0,
+        )
         self.training_step: Callable[..., dict[str, tf.Tensor]] | None = None
 
     def run_epochs(self) -> None:
         run = self.run
         run.network.stop_training = False
+        self._evaluate()  # what a kill between an epoch and its evaluation left undone
         self.callbacks.on_train_begin()
-        while not (run.finished or self.stop.is_set() or run.network.stop_training):
+        while not (run.finished or self._stopping()):
             self.callbacks.on_epoch_begin(run.epoch)
             # Kept until the epoch is whole: a stop inside it must dequeue the same again.
             queue_before = run.queue.state()
             logs = self._run_epoch()
-            if run.step_of_epoch < run.config.epoch_size:
+            if run.position < run.images_per_epoch:
                 run.queue = IndexQueue.from_state(queue_before)
+                run.save()
                 break
-            run.epoch, run.step_of_epoch = run.epoch + 1, 0
+            run.epoch, run.position = run.epoch + 1, 0
             run.save()
             logs |= self._evaluate()
             self._say(logs)
             self.callbacks.on_epoch_end(run.epoch - 1, logs)
-        if run.step_of_epoch:
-            run.save()
-            self._write(f"stopped after step {run.step}; saved. The same call goes on from there.")
         self.callbacks.on_train_end()
+
+    def _stopping(self) -> bool:
+        return self.stop.is_set() or bool(self.run.network.stop_training)
 
     def _run_epoch(self) -> dict[str, float]:
         """Train the steps that the epoch has left; return the last step's metrics."""
         run, config = self.run, self.run.config
+        started_at = run.position
         run.optimizer.learning_rate = config.learning_rate(run.epoch)
-        indices = run.queue.dequeue_many(config.epoch_size * config.batch_size)
-        indices = indices[run.step_of_epoch * config.batch_size :]
+        indices = run.queue.dequeue_many(run.images_per_epoch)[started_at:]
         paths = [run.image_list[index] for index in indices]
         dataset = input_pipeline(
             paths,
@@ -443,36 +465,42 @@ class _Loop:
             preprocessing=self.preprocessing,
             batch_size=config.batch_size,
             seed=config.seed,
-            first_index=(run.epoch * config.epoch_size + run.step_of_epoch) * config.batch_size,
+            first_index=run.epoch * run.images_per_epoch + started_at,
             on_error=cast(Any, config.damaged_images),
         )
+        batches = run.strategy.experimental_distribute_dataset(dataset)
+        if self.training_step is None:
+            self.training_step = _training_step(run, batches.element_spec)
+        seen: list[int] = []
         logs: dict[str, float] = {}
+        step_started = time.perf_counter()
         with explained_errors(paths), self._bar() as bar:
-            for batch in run.strategy.experimental_distribute_dataset(dataset):
-                logs = self._run_step(batch)
+            for number, batch in enumerate(batches, start=started_at // config.batch_size):
+                self.callbacks.on_train_batch_begin(number)
+                seen += _indices(run.strategy, batch)
+                run.position = started_at + seen[-1] + 1
+                logs = self._run_step(self.training_step, batch, step_started)
+                step_started = time.perf_counter()
+                self.callbacks.on_train_batch_end(number, logs)
                 bar.update()
                 bar.set_postfix(loss=f"{logs['total']:.3f}", accuracy=f"{logs['accuracy']:.3f}")
-                if self.stop.is_set():
+                if self._stopping():
                     break
             else:
-                # Damaged images that were skipped may have cost the epoch its last steps.
-                run.step_of_epoch = config.epoch_size
+                run.position = run.images_per_epoch  # the last images may have been left out
+        self._report_skipped(skipped_paths(paths[: run.position - started_at], seen))
         return logs
 
-    def _run_step(self, batch: dict[str, tf.Tensor]) -> dict[str, float]:
+    def _run_step(
+        self, training_step: Callable[..., dict[str, tf.Tensor]], batch: Any, started: float
+    ) -> dict[str, float]:
+        """Make one step and write its row; its seconds include the wait for the batch."""
         run = self.run
-        if self.training_step is None:
-            self.training_step = _training_step(run)
-        started = time.perf_counter()
-        values = {name: float(value) for name, value in self.training_step(batch).items()}
-        seconds = time.perf_counter() - started
+        values = {name: float(value) for name, value in training_step(batch).items()}
         if not math.isfinite(values["total"]):
-            raise FacenetError(
-                f"the loss of step {run.step} is {values['total']}: the run in {run.out} diverged; "
-                "its last checkpoint is from before. A lower learning rate, or gradient_norm, helps"
-            )
+            raise _diverged(run, f"the loss of step {run.step + 1} is {values['total']}")
+        seconds = time.perf_counter() - started
         run.step += 1
-        run.step_of_epoch += 1
         run.seconds += seconds
         values |= {
             "epoch": run.epoch,
@@ -483,47 +511,74 @@ class _Loop:
         self.metrics.add_step(values)
         return values
 
+    def _report_skipped(self, paths: Sequence[str]) -> None:
+        if len(paths) == self.run.images_per_epoch:
+            raise FacenetError(
+                f"none of the {len(paths)} images of an epoch can be decoded, such as {paths[0]}"
+            )
+        if paths:
+            self._write(
+                f"epoch {self.run.epoch + 1}: {len(paths)} damaged images left out, "
+                f"such as {paths[0]}"
+            )
+
     def _evaluate(self) -> dict[str, float]:
         run = self.run
-        if self.pairs is None or (run.epoch % run.config.evaluate_every and not run.finished):
+        if self.pairs is None or not run.evaluation_is_due:
             return {}
-
-        def embed(paths: Sequence[str]) -> np.ndarray:
-            return embed_images(run.network, paths, self.preprocessing)
-
-        result = evaluate_pairs(embed, self.pairs)
-        row = {name: float(getattr(result, name)) for name in _RATES}
+        result = evaluate_pairs(self.embed, self.pairs)
+        row = {name: float(getattr(result, name)) for name in RATES}
         position = {"epoch": run.epoch, "step": run.step, "minutes": run.seconds / 60}
         self.metrics.add_evaluation(position | row)
         return {f"pairs_{name}": value for name, value in row.items()}
 
     def _say(self, logs: dict[str, float]) -> None:
-        line = f"epoch {self.run.epoch}: loss {logs['total']:.3f}"
+        # No loss where a run went on after an epoch's last step.
+        line = f"epoch {self.run.epoch}" + (
+            f": loss {logs['total']:.3f}" if "total" in logs else ""
+        )
         if "pairs_accuracy" in logs:
             line += (
                 f", pairs {logs['pairs_accuracy']:.4f} +- {logs['pairs_standard_error']:.4f}"
                 f" (AUC {logs['pairs_area_under_curve']:.4f})"
             )
-        self._write(line)
+        if self.progress:
+            self._write(line)
 
     def _write(self, line: str) -> None:
-        if self.progress:
-            tqdm.write(line, file=sys.stderr)
+        tqdm.write(line, file=sys.stderr)
 
     def _bar(self) -> tqdm[Any]:
         run = self.run
         return tqdm(
             desc=f"epoch {run.epoch + 1}/{run.config.epochs}",
             total=run.config.epoch_size,
-            initial=run.step_of_epoch,
+            initial=run.position // run.config.batch_size,
             unit="step",
             leave=False,
             disable=not self.progress,
         )
 
 
-def _training_step(run: _Run) -> Callable[..., dict[str, tf.Tensor]]:
-    """Compile one step: forward, total loss, gradients, Adam; under the run's strategy."""
+def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[int]:
+    """The positions of a batch's images in the epoch, over all replicas."""
+    parts = strategy.experimental_local_results(batch["indices"])
+    return [index for part in parts for index in part.numpy().tolist()]
+
+
+def _diverged(run: _Run, what: str) -> FacenetError:
+    return FacenetError(
+        f"{what}: the run in {run.out} diverged; its last checkpoint is from before. A lower "
+        "learning rate, or gradient_norm, helps"
+    )
+
+
+def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Tensor]]:
+    """Compile one step: forward, total loss, gradients, Adam; under the run's strategy.
+
+    ``batch_spec`` leaves the number of images open, so that a smaller last batch, as damaged
+    images leave it, does not compile the step a second time.
+    """
     factors = LossFactors(
         center_loss=run.config.center_loss_factor,
         prelogits_norm=run.config.prelogits_norm_factor,
@@ -549,7 +604,7 @@ def _training_step(run: _Run) -> Callable[..., dict[str, tf.Tensor]]:
             "images": tf.cast(tf.size(labels), tf.float32) * replicas,
         }
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[batch_spec])
     def step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         values = run.strategy.run(replica_step, args=(batch,))
         mean = tf.distribute.ReduceOp.MEAN
@@ -594,7 +649,7 @@ class TrainedNetwork:
         config: the run's settings.
         identities: the people it was trained on, by label.
         step: steps it was trained for.
-        evaluation: the last row of evaluations.csv, or None.
+        evaluation: the last row of evaluations.csv up to that step, or None.
     """
 
     network: keras.Model
@@ -618,194 +673,89 @@ def load_run(run: str | Path) -> TrainedNetwork:
     """
     run = Path(run)
     config, _ = _read_config_file(run)
-    found = _last_checkpoint(run)
-    if found is None:
+    identities = _read_identities(run)
+    checkpoint = last_checkpoint(run / CHECKPOINTS_FOLDER)
+    if checkpoint is None:
         raise FacenetError(f"{run}: the run has no checkpoint yet")
-    path, arrays, state = found
     network = network_of(config)
-    variables = {
-        f"network/{number:04d}/{variable.name}": variable
-        for number, variable in enumerate(network.variables)
-    }
-    weights = {name: array for name, array in arrays.items() if name.startswith("network/")}
-    _assign(path, variables, weights)
+    arrays = {k: array for k, array in checkpoint.arrays.items() if k.startswith("network/")}
+    _assign(checkpoint.path, _named("network", network.variables), arrays)
     return TrainedNetwork(
         network=network,
         preprocessing=preprocessing_of(config),
         config=config,
-        identities=tuple((run / "identities.txt").read_text(encoding="utf-8").splitlines()),
-        step=state["step"],
-        evaluation=_last_row(run / "evaluations.csv"),
+        identities=tuple(identities),
+        step=checkpoint.state["step"],
+        evaluation=last_evaluation(run, checkpoint.state["step"]),
     )
 
 
-def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a run's metrics.csv or evaluations.csv.
-
-    Returns:
-        Column to float64 array, one value a row.
-
-    Raises:
-        FacenetError: when the file is missing or a cell is no number.
-    """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        names = rows[0].keys() if rows else ()
-        return {name: np.array([float(row[name]) for row in rows]) for name in names}
-    except OSError as error:
-        raise FacenetError(f"{path}: {error.strerror}") from error
-    except (TypeError, ValueError) as error:
-        raise FacenetError(f"{path}: expected a table of numbers: {error}") from error
-
-
-def _last_row(path: Path) -> dict[str, float] | None:
-    if not path.exists():
-        return None
-    columns = read_metrics(path)
-    return {name: float(column[-1]) for name, column in columns.items()} or None
-
-
-class _MetricsFiles:
-    """metrics.csv, evaluations.csv and TensorBoard's files, written on from a given step."""
-
-    def __init__(self, out: Path, step: int) -> None:
-        self.out = out
-        with _writing(out):
-            self._steps = _continue_csv(out / "metrics.csv", _METRICS, step)
-            self._evaluations = _continue_csv(out / "evaluations.csv", _EVALUATIONS, step)
-            self._summary = tf.summary.create_file_writer(str(out / "tensorboard"))
-
-    def __enter__(self) -> _MetricsFiles:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._steps.close()
-        self._evaluations.close()
-        self._summary.close()
-
-    def add_step(self, values: Mapping[str, float]) -> None:
-        self._add(self._steps, _METRICS, "train", values)
-
-    def add_evaluation(self, values: Mapping[str, float]) -> None:
-        self._add(self._evaluations, _EVALUATIONS, "pairs", values)
-
-    def _add(
-        self, file: TextIO, columns: list[str], scope: str, values: Mapping[str, float]
-    ) -> None:
-        with _writing(self.out):
-            csv.writer(file).writerow([f"{values[name]:.7g}" for name in columns])
-            file.flush()
-            with self._summary.as_default(step=int(values["step"])):
-                for name in columns[2:]:
-                    tf.summary.scalar(f"{scope}/{name}", values[name])
-
-
-def _continue_csv(path: Path, columns: list[str], step: int) -> TextIO:
-    """Open a table for more rows, without those that a lost end of the run left behind."""
-    kept = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        # A row that a kill cut short has no value in its last column.
-        whole = [row for row in rows if row.get(columns[-1])]
-        kept = [row for row in whole if float(row["step"]) <= step]
-    file = path.open("w", newline="", encoding="utf-8")
-    writer = csv.DictWriter(file, columns, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(kept)
-    file.flush()
-    return file
-
-
-def _read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
-    path = run / "config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        about = settings.pop("data")
-        settings.pop("facenet_lib")
-    except OSError as error:
-        raise FacenetError(f"{run}: not a training run: no readable config.json") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FacenetError(f"{path}: not the configuration of a run: {error}") from error
-    return config_from_dict(settings, source=str(path)), about
+def _refuse_foreign_folder(out: Path) -> None:
+    """A folder without config.json must be empty, but for what a kill in its first moment left."""
+    ours = {CHECKPOINTS_FOLDER} | {
+        f"{name}{suffix}" for name in (CONFIG_FILE, IDENTITIES_FILE) for suffix in ("", ".part")
+    }
+    if out.is_dir() and any(entry.name not in ours for entry in out.iterdir()):
+        raise FacenetError(f"{out}: not empty and no training run; name another folder")
 
 
 def _check_same_run(
-    out: Path, config: TrainingConfig, identities: list[str], about: dict[str, int]
+    out: Path, config: TrainingConfig, identities: list[str], about: dict[str, Any]
 ) -> None:
     begun_config, begun_about = _read_config_file(out)
     begun = begun_config.to_dict() | begun_about
     wanted = config.to_dict() | about
     problems = [
-        f"{name} was {begun[name]!r} when the run began, now {wanted[name]!r}"
+        f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
         for name in wanted
-        if name != "epochs" and begun[name] != wanted[name]
+        if name not in ("epochs", "image_names") and begun.get(name) != wanted[name]
     ]
-    names_file = out / "identities.txt"
-    if not problems and names_file.read_text(encoding="utf-8").splitlines() != identities:
+    if not problems and _read_identities(out) != identities:
         problems.append("the people are not those that the run began with")
-    refuse(f"{out}: holds another run", problems)
+    if not problems and begun["image_names"] != wanted["image_names"]:
+        problems.append("the people's images are not those that the run began with")
+    refuse(f"{out}: holds another run; name another folder", problems)
 
 
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Tell a full disk or a folder that has gone in one line."""
+def _checksum(image_list: Sequence[str]) -> str:
+    """A checksum of the images' names, without their folders, which may be moved."""
+    return f"{zlib.crc32('/'.join(Path(path).name for path in image_list).encode()):08x}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def _read_identities(run: Path) -> list[str]:
+    path = run / IDENTITIES_FILE
     try:
-        yield
+        # Not splitlines(), which also splits at rare characters that a name may hold.
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FacenetError(f"{path}: expected the run's people, found: {error}") from error
+
+
+def _read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
+    """Return a run's configuration and what config.json says about its data."""
+    path = run / CONFIG_FILE
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        about = dict(settings.pop("data"))
+        del settings["facenet_lib"]
     except OSError as error:
-        raise FacenetError(
-            f"{error.filename or out}: cannot write: {error.strerror or error}; what the run in "
-            f"{out} saved before is untouched"
-        ) from error
+        raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise FacenetError(f"{path}: not the configuration of a run: {error!r}") from error
+    return config_from_dict(settings, source=str(path)), about
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never a part."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
-def _write_checkpoint(
-    path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
-) -> None:
-    part = path.with_name(path.name + ".part")
-    encoded = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
-    with part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_CHECKPOINT_STATE: encoded, **arrays})
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a checkpoint; the archive's own checksums find damage.
-
-    Raises:
-        FacenetError: when it is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        state = json.loads(arrays.pop(_CHECKPOINT_STATE).tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise FacenetError(f"{path}: damaged checkpoint: {error}") from error
-    return arrays, state
-
-
-def _last_checkpoint(run: Path) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
-    """Return the newest checkpoint that is whole; say aloud which damaged ones were passed over."""
-    problems = []
-    for path in sorted((run / "checkpoints").glob("*.npz"), reverse=True):
-        try:
-            return path, *_read_checkpoint(path)
-        except FacenetError as error:
-            problems.append(str(error))
-            print(f"{error}; trying the one before", file=sys.stderr)
-    refuse(f"{run}: no checkpoint is whole", problems)
-    return None
+def _named(part: str, variables: Sequence[Any]) -> dict[str, Any]:
+    """Variables by a name that does not depend on this process."""
+    return {
+        f"{part}/{number:04d}/{variable.name}": variable
+        for number, variable in enumerate(variables)
+    }
 
 
 def _assign(path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class TrainingConfig:
     )
     gradient_norm: float = _setting(0.0, "clip the gradient to this global norm; 0: never", 0.0)
     center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
-    center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.000001)
+    center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.0)
     center_loss_divide: bool = _setting(False, "divide a center's update as the paper does")
     prelogits_norm_factor: float = _setting(5e-4, "factor of the prelogits norm", 0.0)
     prelogits_norm_p: float = _setting(1.0, "order of the prelogits norm", 1.0)
@@ -79,12 +80,12 @@ class TrainingConfig:
     minimum_images: int = _setting(1, "leave out people with fewer images than this", 1)
     evaluate_every: int = _setting(1, "epochs between two evaluations on the pairs", 1)
     damaged_images: str = _setting("raise", "raise: stop at a damaged image; skip: leave it out")
-    seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0)
+    seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0, 2**32)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", _as_blocks(self.blocks))
         object.__setattr__(self, "learning_rates", _as_schedule(self.learning_rates))
-        refuse("training configuration", list(_problems(self)))
+        refuse("training configuration", _problems(vars(self)))
 
     def learning_rate(self, epoch: int) -> float:
         """Return the rate of ``epoch`` (from 0); :data:`END_OF_TRAINING` once it is over."""
@@ -99,19 +100,33 @@ class TrainingConfig:
         return settings | {"blocks": list(self.blocks), "learning_rates": dict(self.learning_rates)}
 
 
+def recipe_names() -> list[str]:
+    """Return the names of the configurations that come with the library."""
+    return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
+
+
 def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
     """Read a configuration from a YAML file of ``setting: value`` lines.
 
     Args:
-        path: a file, or the name of a recipe that comes with the library
-            (``drawn_faces``, ``lfw_view1``).
+        path: a file, or the name of a recipe that comes with the library, one of
+            :func:`recipe_names`. A schedule file that it names is looked for beside it.
         changes: settings that take the place of the file's.
 
     Raises:
         FacenetError: when the file cannot be read, or naming every setting that is unknown,
             of the wrong type or out of its range.
     """
-    return config_from_dict({**_read_yaml(_find(path)), **changes}, source=str(path))
+    file = RECIPES_FOLDER / f"{path}.yaml" if str(path) in recipe_names() else Path(path)
+    if not file.exists():
+        raise FacenetError(
+            f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"
+        )
+    settings = _read_yaml(file)
+    schedule = settings.get("learning_rates")
+    if isinstance(schedule, str):
+        settings["learning_rates"] = file.parent / schedule
+    return config_from_dict({**settings, **changes}, source=str(path))
 
 
 def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> TrainingConfig:
@@ -124,13 +139,19 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
     Raises:
         FacenetError: naming every setting that is unknown, of the wrong type or out of range.
     """
-    known = [setting.name for setting in dataclasses.fields(TrainingConfig)]
-    unknown = [name for name in settings if name not in known]
-    refuse(source, [f"unknown setting {name!r}; known are {', '.join(known)}" for name in unknown])
-    try:
-        return TrainingConfig(**settings)
-    except FacenetError as error:
-        raise FacenetError(f"{source}: {error}") from error
+    defaults = vars(TrainingConfig())
+    problems = [
+        f"unknown setting {name!r}; known are {', '.join(defaults)}"
+        for name in settings
+        if name not in defaults
+    ]
+    known = {name: value for name, value in settings.items() if name in defaults}
+    if "blocks" in known:
+        known["blocks"] = _as_blocks(known["blocks"])
+    if "learning_rates" in known:
+        known["learning_rates"] = _as_schedule(known["learning_rates"])
+    refuse(source, problems + _problems(defaults | known))
+    return TrainingConfig(**known)
 
 
 def read_learning_rates(path: str | Path) -> dict[int, float]:
@@ -162,11 +183,6 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
     return rates
 
 
-def _find(path: str | Path) -> Path:
-    recipe = RECIPES_FOLDER / f"{path}.yaml"
-    return recipe if recipe.is_file() else Path(path)
-
-
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -176,15 +192,32 @@ def _read_text(path: Path) -> str:
         raise FacenetError(f"{path}: expected UTF-8 text, found byte {error.start}") from error
 
 
+class _SettingsLoader(yaml.SafeLoader):
+    """Plain YAML, but 1e-3 is a number (YAML 1.1 wants 1.0e-3) and no key may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice[0]!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+_SettingsLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), "-+0123456789"
+)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
+    text = _read_text(path)
     try:
-        content = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
+        content = yaml.load(text, _SettingsLoader)  # a SafeLoader: it makes no objects
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13
         raise FacenetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise FacenetError(
-            f"{path}: expected lines of 'setting: value', found {type(content).__name__}"
-        )
+        raise FacenetError(f"{path}: expected lines of 'setting: value', found {text[:40]!r}")
     return content
 
 
@@ -194,28 +227,43 @@ def _as_blocks(blocks: Any) -> Any:
 
 def _as_schedule(rates: Any) -> Any:
     """A schedule in the order of its epochs, however it was given."""
-    if isinstance(rates, (str, Path)):
+    if isinstance(rates, str | Path):
         rates = read_learning_rates(rates)
     if not isinstance(rates, Mapping):
         return rates
-    try:
-        # JSON turns the epochs into strings, YAML leaves 1e-3 one.
-        return dict(sorted((int(epoch), float(rate)) for epoch, rate in rates.items()))
-    except (TypeError, ValueError):
+    # JSON turns the epochs into strings.
+    epochs = [_whole_number(epoch) if isinstance(epoch, str) else epoch for epoch in rates]
+    if len(set(epochs)) < len(epochs) or not all(_is_int(epoch) for epoch in epochs):
         return rates
+    return dict(sorted(zip(epochs, rates.values(), strict=True)))
 
 
-def _problems(config: TrainingConfig) -> list[str]:
+def _whole_number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the values of all settings."""
     problems = []
-    for setting in dataclasses.fields(config):
-        problems += _setting_problems(setting, getattr(config, setting.name))
+    for setting in dataclasses.fields(TrainingConfig):
+        problems += _setting_problems(setting, settings[setting.name])
     for name, words in (
         ("standardization", ("fixed", "per_image")),
         ("damaged_images", ("raise", "skip")),
     ):
-        found = getattr(config, name)
+        found = settings[name]
         if isinstance(found, str) and found not in words:
             problems.append(f"{name}: expected {' or '.join(words)}, found {found!r}")
+    if not problems:
+        window, frame = settings["crop_size"] or settings["image_size"], settings["frame_size"]
+        if frame and window > frame:
+            problems.append(
+                f"frame_size: expected at least {window}, the window to be cut from it, "
+                f"found {frame}"
+            )
     return problems
 
 
@@ -234,7 +282,7 @@ def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
     if not fits:
         return [f"{name}: expected {expected}, found {value!r}"]
     if lowest is not None and not lowest <= value < below:
-        limit = f" and below {below:g}" if below < math.inf else ""
+        limit = f" and below {below}" if below < math.inf else ""
         return [f"{name}: expected at least {lowest:g}{limit}, found {value!r}"]
     return []
 
@@ -253,8 +301,8 @@ def _schedule_problems(rates: Any) -> list[str]:
     )
     if not good:
         return [f"learning_rates: expected epoch: positive rate or -1, found {rates!r}"]
-    if min(rates, default=None) != 0:
-        return [f"learning_rates: expected a rate for epoch 0, found epochs {sorted(rates)}"]
+    if min(rates, default=None) != 0 or rates[0] == END_OF_TRAINING:
+        return [f"learning_rates: expected a positive rate for epoch 0, found {rates}"]
     return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import os
 import tarfile
 import urllib.error
@@ -183,11 +184,14 @@ def drawn(monkeypatch):
     """Stand in for the minutes of drawing; returns the calls."""
     calls = []
 
-    def write_faces(out, identities, images_per_identity, seed, size, *, test_identities):
+    signature = inspect.signature(datasets.synthetic_faces.write_faces)
+
+    def write_faces(out, identities, images_per_identity, *, seed, size, test_identities):
+        signature.bind(out, identities, images_per_identity, seed=seed, size=size)
         calls.append((Path(out), identities, images_per_identity, seed, size, test_identities))
         touch(Path(out), "Ann/Ann_0001.jpg", "pairs.txt", "peopleDevTrain.txt")
 
-    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", write_faces, raising=False)
+    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", write_faces)
     return calls
 
 
@@ -222,12 +226,25 @@ def test_drawing_that_was_interrupted_is_not_taken_for_whole(drawn, monkeypatch)
     monkeypatch.setattr(datasets.synthetic_faces, "write_faces", whole)
     assert open_faces().pairs is not None
     assert len(drawn) == 1
+    assert drawn[0][0] == open_faces().root
 
 
-def test_a_cache_that_cannot_be_written(drawn, monkeypatch, tmp_path: Path) -> None:
+def test_drawn_faces_are_whole_and_disjoint(monkeypatch) -> None:
+    monkeypatch.setattr(datasets, "DRAWN_IDENTITIES", 22)
+    monkeypatch.setattr(datasets, "DRAWN_IMAGES", 2)
+    monkeypatch.setattr(datasets, "DRAWN_TEST_IDENTITIES", 20)
+    monkeypatch.setattr(datasets, "DRAWN_SIZE", 64)
+    folder = open_faces()
+    assert len(read_faces(folder.root)) == 22
+    assert len(training_faces(folder)) == 2
+    paths, _ = resolve_pairs(folder.root, read_pairs(folder.pairs))
+    assert not {Path(path).parent.name for path in paths} & training_faces(folder).keys()
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:
     touch(tmp_path, "file")
     monkeypatch.setenv("FACENET_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(FacenetError, match=r"cannot be drawn: .*FACENET_CACHE"):
+    with pytest.raises(FacenetError, match="file"):
         open_faces()
 
 

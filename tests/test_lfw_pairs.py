@@ -140,6 +140,7 @@ def test_writing_gives_the_official_layout(tmp_path: Path) -> None:
         (2, "Ann\t1\t2.0", "found '2.0'"),
         (2, "Ann\t1\t1_0", "found '1_0'"),
         (2, "Ann\t1\t-2", "found '-2'"),
+        (2, "Ann\t1\t\u0663", "expected an image number"),
         (2, "Ann\t1\t" + "9" * 5000, "expected an image number"),
         (2, "Ann\t0\t2", "expected an image number of 1 or more, found 0"),
         (2, "Ann\t2\t2", "expected two images, found image 2 of Ann twice"),
@@ -171,6 +172,9 @@ def test_one_damaged_line_is_one_problem(tmp_path: Path) -> None:
         problems = problems_of(read_pairs, written(tmp_path, VIEW2.replace("Cem\t1\t2", damage)))
         assert len(problems) == 1, problems
         assert "line 6: " in problems[0]
+    problems = problems_of(read_pairs, written(tmp_path, VIEW2.replace("Ann\t1\tBob\t1", "Ann")))
+    assert len(problems) == 1, problems
+    assert "line 4: " in problems[0]
 
 
 def test_all_problems_are_told_at_once_in_order(tmp_path: Path) -> None:

@@ -187,6 +187,8 @@ def test_far_is_interpolated_after_the_last_of_equal_rates() -> None:
     assert half.false_accept_rate == 0.5
     none = evaluate(embeddings, issame, 2, thresholds=grid[:3], far_target=0.5)
     assert (none.validation_rate, none.false_accept_rate) == (0, 0)  # out of reach: threshold 0
+    just = evaluate(embeddings, issame, 2, thresholds=grid[:4], far_target=0.5)
+    assert (just.validation_rate, just.false_accept_rate) == (0.5, 0.5)  # reached at the end, 6
 
 
 def test_an_accepted_distance_is_strictly_less() -> None:
@@ -298,6 +300,19 @@ def test_area_is_that_of_scikit_learn(seed, tied) -> None:
     assert result.area_under_curve == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_exact_curve_pools_what_each_fold_measured_with_the_others_mean() -> None:
+    embeddings, issame = make_pairs(60, noise=1.5)
+    embeddings[:40] += 1  # so that the folds' means differ
+    first, second = embeddings[0::2], embeddings[1::2]
+    held_out = np.empty(60)
+    for train, test in KFold(3).split(issame):
+        mean = np.mean(np.concatenate([first[train], second[train]]), axis=0)
+        held_out[test] = naive_distances(first[test] - mean, second[test] - mean, "cosine")
+    result = evaluate(embeddings, issame, 3, "cosine", subtract_mean=True)
+    assert result.area_under_curve == pytest.approx(roc_auc_score(issame, -held_out), abs=1e-12)
+    assert result.thresholds[:-1].tolist() == sorted(set(held_out))
+
+
 def test_the_exact_curve_has_every_cut() -> None:
     embeddings, issame = with_ties(100, 0)
     result = evaluate(embeddings, issame)
@@ -349,11 +364,13 @@ def test_the_exact_threshold_is_best_and_keeps_its_distance(seed) -> None:
 
 
 def test_the_exact_threshold_between_neighbouring_numbers() -> None:
-    near = np.nextafter(1.0, 2)
-    embeddings = on_a_line([1.0, near] * 2)
+    embeddings = np.zeros((8, 2))
+    embeddings[1::2, 0] = 1
+    embeddings[3::4, 1] = 2.0**-26  # squared, the last digit of 1
     result = evaluate(embeddings, np.array([True, False] * 2), 2)
     assert result.accuracy == 1
     distance = distances(embeddings[0::2], embeddings[1::2])
+    assert np.nextafter(distance[0], 2) == distance[1]
     assert (distance < result.threshold).tolist() == [True, False] * 2
 
 
