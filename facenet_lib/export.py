@@ -116,7 +116,9 @@ def export_run(run: str | Path, out: str | Path) -> Path:
                 (part / CARD).write_text(json.dumps(_card(trained), indent=2) + "\n", "utf-8")
                 part.replace(out)
     except tf.errors.OpError as error:
-        raise FacenetError(f"{out}: cannot be written: {error.message}") from error
+        raise FacenetError(
+            f"{out}: cannot be written: {' '.join(error.message.split())}"
+        ) from error
     return out
 
 

@@ -254,6 +254,8 @@ def input_pipeline(
             problems.append(
                 f"expected {name} to be an integer of at least {least}, found {value!r}"
             )
+    if not problems and seed >= 2**128:
+        problems.append(f"expected seed to be less than 2**128, found {seed}")
     if on_error not in ("raise", "skip"):
         problems.append(f"expected on_error to be 'raise' or 'skip', found {on_error!r}")
     refuse("input pipeline", problems)
@@ -583,7 +585,7 @@ def _uniform(count: int, seed: int, first_index: int) -> npt.NDArray[np.float32]
     Philox is a generator with a counter: one step of the counter gives four numbers, so image i
     has step i to itself, and any part of a run draws what the whole run would have drawn.
     """
-    bits = np.random.Philox(key=seed, counter=first_index).random_raw(4 * count)
+    bits = np.random.Philox(key=int(seed), counter=int(first_index)).random_raw(4 * count)
     # The upper 24 bits are what float32 holds exactly.
     return ((bits >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(count, 4)
 

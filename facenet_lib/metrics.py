@@ -168,4 +168,6 @@ def _writing(run: Path) -> Iterator[None]:
         with writing(run):
             yield
     except tf.errors.OpError as error:
-        raise FacenetError(f"{run}: cannot be written: {error.message}") from error
+        raise FacenetError(
+            f"{run}: cannot be written: {' '.join(error.message.split())}"
+        ) from error

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.rcsetup import cycler
 
 from facenet_lib.errors import FacenetError
@@ -121,6 +121,176 @@ def image_grid(
         if titles is not None:
             label = titles[position].replace("_", " ")
             axis.text(0.5, -0.03, label, transform=axis.transAxes, ha="center", va="top", size=8)
+    return _finish(figure)
+
+
+def index_stream(streams: Mapping[str, tuple[npt.NDArray[Any], int]], range_size: int) -> Figure:
+    """Show indices in the order in which a queue hands them out, a cell for each.
+
+    Args:
+        streams: title -> the indices and how many are taken at a time.
+        range_size: indices in a pass; every index has its own colour, up to six of them.
+
+    Returns:
+        A row of cells for each stream: passes are marked above it, what is taken at a time below.
+    """
+    longest = max(len(indices) for indices, _ in streams.values())
+    figure, axes = plt.subplots(
+        len(streams), 1, figsize=(WIDTH, 1.45 * len(streams)), sharex=True, squeeze=False
+    )
+    for axis, (title, (indices, taken)) in zip(axes[:, 0], streams.items(), strict=True):
+        for place, index in enumerate(indices):
+            color = COLORS[index % len(COLORS)]
+            axis.add_patch(Rectangle((place + 0.04, 0), 0.92, 1, color=color, linewidth=0))
+            axis.text(
+                place + 0.5, 0.48, str(index), ha="center", va="center",
+                color="white", size=11, weight="bold",
+            )  # fmt: skip
+        for name, step, level in (("pass", range_size, 1.28), ("epoch", taken, -0.28)):
+            for number, start in enumerate(range(0, len(indices), step), start=1):
+                end = min(start + step, len(indices))
+                whole = end == start + step
+                axis.plot([start + 0.12, end - 0.12], [level, level], color=GREY, linewidth=1.4)
+                label = f"{name} {number}" if whole else f"{name} {number} ..."
+                axis.text(
+                    (start + end) / 2, level + np.sign(level) * 0.12, label,
+                    ha="center", va="bottom" if level > 0 else "top", size=9,
+                )  # fmt: skip
+        axis.set_title(title, loc="left")
+        axis.set(xlim=(0, longest), ylim=(-0.85, 1.85))
+        axis.set_axis_off()
+    return _finish(figure)
+
+
+def shuffle_orders(orders: Mapping[str, npt.NDArray[Any]]) -> Figure:
+    """Show how well one pass is shuffled: a dot for each image, where it was and when it came.
+
+    Args:
+        orders: title -> (n,) positions in the list of images, in the order they are taken.
+
+    Returns:
+        Square panels side by side: a cloud if shuffled, a diagonal if not.
+    """
+    figure, axes = plt.subplots(
+        1, len(orders), figsize=(WIDTH, WIDTH / len(orders) + 0.5), sharey=True, squeeze=False
+    )
+    for axis, (title, order) in zip(axes[0], orders.items(), strict=True):
+        axis.plot(order, ".", color=COLORS[0], markersize=1.2)
+        ends = (0, len(order))
+        axis.set(title=title, xlabel="taken as number", xticks=ends, yticks=ends)
+        axis.set_box_aspect(1)
+    axes[0, 0].set_ylabel("position in the list")
+    return _finish(figure)
+
+
+def outcome_counts(
+    counts: Mapping[str, npt.NDArray[Any]], outcomes: Sequence[str], expected: float
+) -> Figure:
+    """Compare how often equally likely outcomes came up in several samples.
+
+    Args:
+        counts: label of a sample -> (outcomes,) counts.
+        outcomes: what each count is of.
+        expected: the count that every outcome should have; a band of two standard deviations
+            (of a Poisson count) is drawn around it.
+
+    Returns:
+        Bars in groups, one group for each outcome.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * WIDTH))
+    width = 0.8 / len(counts)
+    for number, (label, values) in enumerate(counts.items()):
+        offset = (number - (len(counts) - 1) / 2) * width
+        axis.bar(np.arange(len(outcomes)) + offset, values, 0.92 * width, label=label)
+    spread = 2 * np.sqrt(expected)
+    axis.axhspan(expected - spread, expected + spread, color=GREY, alpha=0.35, linewidth=0)
+    axis.axhline(expected, color=GREY, linestyle="--", linewidth=1)
+    axis.set(xticks=np.arange(len(outcomes)), xticklabels=outcomes, ylabel="passes")
+    axis.grid(visible=False, axis="x")
+    axis.legend(ncols=len(counts), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return _finish(figure)
+
+
+def times_seen(counts: Mapping[str, npt.NDArray[Any]]) -> Figure:
+    """Show which share of the images was seen how often as epochs go by.
+
+    Args:
+        counts: title -> int (epochs, images), how often each image had come after each epoch.
+
+    Returns:
+        Panels side by side with one stacked bar for each epoch; four times or more are one.
+    """
+    labels = ("never", "once", "twice", "3 times", "4 or more")
+    colors = ("#b0b0b0", *COLORS[:4])
+    figure, axes = plt.subplots(1, len(counts), figsize=(WIDTH, 0.5 * WIDTH), sharey=True)
+    for axis, (title, table) in zip(np.atleast_1d(axes), counts.items(), strict=True):
+        epochs = np.arange(1, len(table) + 1)
+        bottom = np.zeros(len(table))
+        for times, (label, color) in enumerate(zip(labels, colors, strict=True)):
+            is_last = times == len(labels) - 1
+            share = np.mean(table >= times if is_last else table == times, axis=1)
+            axis.bar(epochs, share, 0.86, bottom=bottom, color=color, label=label)
+            bottom += share
+        axis.set(title=title, xlabel="epochs", xticks=epochs)
+        axis.grid(visible=False, axis="x")
+    np.atleast_1d(axes)[0].set_ylabel("share of the images")
+    handles, names = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(labels))
+    return _finish(figure)
+
+
+def pixel_tables(tables: Mapping[str, npt.NDArray[Any]], columns: int = 3) -> Figure:
+    """Show tiny grey images as tables of numbers, each cell in the grey of its number.
+
+    Args:
+        tables: title -> (height, width) numbers; integers are written whole, floats with two
+            digits. Greys run from the smallest to the largest number of a table.
+        columns: tables in a row.
+
+    Returns:
+        One figure of tables.
+    """
+    rows = -(-len(tables) // columns)
+    side = WIDTH / columns
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, (side + 0.1) * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (title, table) in zip(axes.flat, tables.items(), strict=False):
+        axis.imshow(table, cmap="gray")
+        middle = (float(np.min(table)) + float(np.max(table))) / 2
+        pattern = "{:d}" if np.issubdtype(table.dtype, np.integer) else "{:.2f}"
+        for (row, column), value in np.ndenumerate(table):
+            axis.text(
+                column, row, pattern.format(value), ha="center", va="center",
+                color="black" if value > middle else "white", size=9,
+            )  # fmt: skip
+        axis.set_title(title)
+    return _finish(figure)
+
+
+def value_distributions(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figure:
+    """Show how the values of several images are distributed, before and after a change.
+
+    Args:
+        panels: title of a panel -> label of an image -> its values, of any shape.
+
+    Returns:
+        Panels one above the other on one axis of values, a line for each image.
+    """
+    values = np.concatenate([np.ravel(v) for lines in panels.values() for v in lines.values()])
+    edges = np.linspace(float(values.min()), float(values.max()), 80)
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(WIDTH, 1.75 * len(panels) + 0.4), sharex=True, squeeze=False
+    )
+    for axis, (title, lines) in zip(axes[:, 0], panels.items(), strict=True):
+        for label, image in lines.items():
+            share = np.histogram(image, edges)[0] / np.size(image)
+            axis.stairs(share, edges, label=label, linewidth=1.6)
+        axis.set_title(title, loc="left")
+        axis.set(yticks=[])
+        axis.axvline(0, color=GREY, linewidth=0.8)
+    axes[0, 0].legend()
+    axes[-1, 0].set_xlabel("value after standardization")
     return _finish(figure)
 
 
@@ -325,6 +495,115 @@ def center_errors(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figur
         axis.set(title=title, xlabel="step")
         axis.legend()
     np.atleast_1d(axes)[0].set_ylabel("distance of center to class")
+    return _finish(figure)
+
+
+def training_curves(
+    metrics: Mapping[str, npt.NDArray[np.float64]],
+    evaluations: Mapping[str, npt.NDArray[np.float64]],
+    factors: Mapping[str, float],
+    baselines: Mapping[str, float],
+    window: int = 20,
+) -> Figure:
+    """Show a run over its steps: the parts of its loss, and what it gets right.
+
+    Args:
+        metrics: columns of metrics.csv, see :func:`facenet_lib.metrics.read_metrics`.
+        evaluations: columns of evaluations.csv, likewise.
+        factors: column of a loss term -> its factor in the total; terms of factor 0 are left out.
+        baselines: name -> accuracy on the same pairs, drawn as level lines.
+        window: steps over which a line is averaged, up to its right end.
+
+    Returns:
+        Two panels over one axis of steps. Dotted lines mark where the learning rate changes.
+    """
+    figure, (losses, rates) = plt.subplots(
+        2, 1, figsize=(WIDTH, 0.9 * WIDTH), sharex=True, height_ratios=(1, 1)
+    )
+    steps = metrics["step"][window - 1 :]
+
+    def smooth(column: str) -> npt.NDArray[np.float64]:
+        return np.convolve(metrics[column], np.full(window, 1 / window), mode="valid")
+
+    losses.semilogy(steps, smooth("total"), color=GREY, label="total")
+    for name, factor in factors.items():
+        if factor:
+            label = f"{name.replace('_', ' ')} x {factor:g}"
+            losses.semilogy(steps, factor * smooth(name), label=label)
+    losses.set_ylabel("loss")
+    rates.plot(steps, smooth("accuracy"), label="training images named rightly")
+    rates.plot(evaluations["step"], evaluations["accuracy"], "o-", label="unseen pairs: network")
+    for number, (name, accuracy) in enumerate(baselines.items(), start=2):
+        rates.axhline(accuracy, color=COLORS[number], linestyle="--", label=f"unseen pairs: {name}")
+    rates.set(xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
+    changes = np.flatnonzero(np.diff(metrics["learning_rate"]))
+    for axis in (losses, rates):
+        for change in changes:
+            axis.axvline(metrics["step"][change], color=GREY, linewidth=0.8, linestyle=":")
+    for start in [0, *(changes + 1)]:
+        losses.text(
+            metrics["step"][start], 1.01, f" {metrics['learning_rate'][start]:g}", size=8,
+            transform=losses.get_xaxis_transform(), va="bottom",
+        )  # fmt: skip
+    for axis in (losses, rates):
+        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _finish(figure)
+
+
+def pair_distances(
+    panels: Mapping[str, npt.NDArray[np.floating]],
+    issame: npt.NDArray[np.bool_],
+    thresholds: Sequence[float],
+) -> Figure:
+    """Show the distances of same and of different pairs as histograms, and what parts them.
+
+    Args:
+        panels: title -> (pairs,) distances.
+        issame: (pairs,) whether a pair shows one person.
+        thresholds: one for each panel, drawn as a dashed line.
+
+    Returns:
+        Panels above one another, each with its own scale of distances.
+    """
+    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.1 * len(panels)), squeeze=False)
+    for axis, (title, measured), threshold in zip(
+        axes[:, 0], panels.items(), thresholds, strict=True
+    ):
+        edges = np.linspace(float(measured.min()), float(measured.max()), 61)
+        for same, label, color in ((True, "one person", 0), (False, "two people", 1)):
+            axis.hist(
+                measured[issame == same], edges, color=COLORS[color], alpha=0.65, label=label
+            )
+        axis.axvline(threshold, color=GREY, linestyle="--", label=f"threshold {threshold:.3g}")
+        axis.set(title=title, ylabel="pairs")
+        axis.legend()
+    axes[-1, 0].set_xlabel("distance of the two images")
+    return _finish(figure)
+
+
+def throughput(
+    batch_sizes: Sequence[int], rates: Mapping[str, Sequence[float]], unit: str = "images a second"
+) -> Figure:
+    """Show how many images a second are computed, by the size of the batch.
+
+    Args:
+        batch_sizes: images in a batch, drawn on a logarithmic axis.
+        rates: label of a line -> one rate for each batch size.
+        unit: what is on the ordinate.
+
+    Returns:
+        One panel that starts at zero.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.48 * WIDTH))
+    for label, values in rates.items():
+        axis.plot(batch_sizes, values, "o-", label=label)
+    axis.set_xscale("log", base=2)
+    axis.set(
+        xticks=batch_sizes, xticklabels=[str(size) for size in batch_sizes],
+        xlabel="images in a batch", ylabel=unit,
+    )  # fmt: skip
+    axis.set_ylim(bottom=0)
+    axis.legend()
     return _finish(figure)
 
 

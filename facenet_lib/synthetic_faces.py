@@ -12,10 +12,10 @@ from the head's centre for every direction. Skull, face and jaw are three ellips
 together; nose, lips, eye sockets, cheekbones, beard and hair are bumps on them. These
 distances are kept, once for each identity, on a square map of all directions (Lambert's azimuthal
 equal-area projection: the face is in the middle, the back of the head is the rim), together with
-surface normals, skin and hair colour. For each picture one ray for each of 2 x 2 samples of a pixel walks
-to this surface; eyes, brows and mouth are painted where it ends, because they move with the
-expression. Ears, neck, shoulders and long hair are ellipsoids and a cylinder. A second walk,
-towards the light, finds what lies in shadow. All colours are linear light until the last step.
+surface normals, skin and hair colour. For each picture a ray for each of the 2 x 2 samples of a
+pixel walks to this surface; eyes, brows and mouth are painted where it ends, because they move
+with the expression. Ears, neck, shoulders and long hair are ellipsoids. A second walk, towards the
+light, finds what lies in shadow. All colours are linear light until the last step.
 
 Head coordinates, used throughout: x to the right of the picture, y up, z out of the picture towards
 the viewer, origin between the ears behind the eyes. The unit is half the height of a
@@ -89,17 +89,17 @@ IDENTITY_RANGES: Mapping[str, tuple[float, float]] = {
     "brow_density": (0.45, 1.0),
     "nose_length": (0.30, 0.50),
     "nose_width": (0.10, 0.20),
-    "nose_bridge": (0.03, 0.15),
+    "nose_bridge": (0.02, 0.17),
     "nose_bridge_width": (0.05, 0.10),
     "nose_tip": (0.14, 0.28),
     "nose_tip_width": (0.06, 0.11),
-    "nose_hump": (-0.03, 0.05),
+    "nose_hump": (-0.05, 0.07),
     "mouth_height": (-0.62, -0.52),
     "mouth_width": (0.155, 0.275),
     "upper_lip": (0.028, 0.08),
     "lower_lip": (0.04, 0.10),
-    "cupids_bow": (0.0, 0.5),
-    "lip_redness": (0.2, 1.0),
+    "cupids_bow": (0.0, 0.7),
+    "lip_redness": (0.0, 1.0),
     "ear_size": (0.17, 0.29),
     "ear_protrusion": (8.0, 50.0),
     "melanin": (0.0, 1.0),
@@ -535,6 +535,11 @@ def _bump(x: FloatArray, y: FloatArray, width: float, height: float) -> FloatArr
     return np.exp(-0.5 * ((x / width) ** 2 + (y / height) ** 2))
 
 
+def _stroke(distance: FloatArray, width: float) -> FloatArray:
+    """Soft line: 1 where ``distance`` is 0."""
+    return np.exp(-((distance / width) ** 2))
+
+
 def _blend(base: FloatArray, top: FloatArray, opacity: FloatArray) -> None:
     """Paint ``top`` (3,) or (3, n) over ``base`` (3, n) in place."""
     base += (top.reshape(3, -1) - base) * opacity
@@ -590,9 +595,9 @@ class _Head:
     Attributes:
         radius: (texels,) distance of the surface from the centre.
         bound: the largest radius.
-        surface: (texels, 10): normal x y z, openness 0 to 1 (1: nothing nearby keeps light away),
-            linear albedo r g b, share of hair 0 to 1, and x y of the point of the smooth head (without nose and lips) that
-            features are painted at.
+        surface: (texels, 10): normal x y z, openness 0 to 1 (1: nothing nearby keeps light
+            away), linear albedo r g b, share of hair 0 to 1, and x y of the point of the smooth
+            head, without nose and lips, at which features are painted.
         skin: (3,) linear albedo of the skin, for ears and neck.
         hair: (3,) linear albedo of the hair.
         ear_width: x of the head's side where the ears are.
@@ -687,39 +692,41 @@ def _hair(
     identity: Identity, directions: FloatArray, y: FloatArray, generator: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Hair on the map: share 0 to 1, thickness in head units, and brightness of the strands."""
-    who = identity
-    style = HAIR_STYLES[who.hair_style]
+    style = HAIR_STYLES[identity.hair_style]
+    parting = identity.hair_part if style.top > 0.03 else 0.0
     azimuth = np.degrees(np.arctan2(directions[0], directions[2]))
-    edge = np.asarray(style.edge, np.float32)
-    edge[:3] += who.hairline
-    edge[2] += who.temple_recession
-    edge[1] += 0.5 * who.temple_recession
-    line, before, after = (
-        np.interp(np.abs(azimuth) + step, _EDGE_ANGLES, edge).astype(np.float32)
-        for step in (0.0, -4.0, 4.0)
-    )
-    steepness = (after - before) * 9.0  # 1 where the edge rises as fast as it goes sideways
-    lean = who.hair_part if style.top > 0.03 else 0.0
-    line += 0.10 * lean * np.sin(np.radians(azimuth * 1.6)) * (np.abs(azimuth) < 60)
     curls = _smooth_noise(generator, (44, 44), _MAP).ravel()
     tufts = _smooth_noise(generator, (90, 26), _MAP).ravel()
-    line += (0.008 + 0.02 * style.curl) * tufts
-    above = (y - line) / np.sqrt(1.0 + steepness**2)  # about the distance from the edge
+    edge, steepness = _hair_edge(identity, azimuth)
+    edge += 0.10 * parting * np.sin(np.radians(azimuth * 1.6)) * (np.abs(azimuth) < 60)
+    edge += (0.008 + 0.02 * style.curl) * tufts
+    above = (y - edge) / np.sqrt(1.0 + steepness**2)  # about the distance from the edge
     share = _smoothstep(-0.015, 0.03, above)
-    body = np.sqrt(_smoothstep(-0.01, 0.22, above))
+
     topness = _smoothstep(0.1, 0.75, y)
-    thickness = (style.side + (style.top - style.side) * topness) * who.hair_volume * body
-    # The parting is a shallow valley that runs from the forehead to the crown.
-    valley = np.exp(-(((directions[0] - 0.38 * lean) / 0.05) ** 2)) * topness
-    thickness *= 1.0 - (0.45 if abs(lean) > 0.25 else 0.0) * valley
+    thickness = style.side + (style.top - style.side) * topness
+    thickness *= identity.hair_volume * np.sqrt(_smoothstep(-0.01, 0.22, above))
     thickness *= 1.0 + 0.07 * style.curl * curls
-    # Strands run from the parting downwards: noise that is fine across and coarse along them.
-    fine = generator.standard_normal(512).astype(np.float32)
-    across = (azimuth + 180.0) * (512 / 360.0) * (1.0 - style.curl * 0.3) + 3.0 * curls * style.curl
-    strands = np.interp(across + 14.0 * tufts * 0.1 + y * 6.0 * lean, np.arange(512), fine)
-    brightness = np.exp(0.16 * strands + 0.30 * style.curl * curls).astype(np.float32)
-    thickness = thickness + 0.0025 * share * strands * min(1.0, style.top * 12)
-    return share, (thickness * share).astype(np.float32), brightness
+    if abs(parting) > 0.25:  # a shallow valley from the forehead to the crown
+        thickness *= 1.0 - 0.45 * topness * _stroke(directions[0] - 0.38 * parting, 0.05)
+    # Strands: noise that is fine across them and coarse along them.
+    place = (azimuth + 180.0) * (512 / 360.0) * (1.0 - 0.3 * style.curl)
+    place += 3.0 * style.curl * curls + 1.4 * tufts + 6.0 * parting * y
+    strands = np.interp(place, np.arange(512), generator.standard_normal(512)).astype(np.float32)
+    thickness += 0.0025 * min(1.0, 12.0 * style.top) * strands
+    brightness = np.exp(0.16 * strands + 0.30 * style.curl * curls)
+    return share, thickness * share, brightness
+
+
+def _hair_edge(identity: Identity, azimuth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Height of the hair's lower edge all round, and its slope: 1 rises at 45 degrees."""
+    edge = np.array(HAIR_STYLES[identity.hair_style].edge)
+    edge[:3] += identity.hairline + identity.temple_recession * np.array([0.0, 0.5, 1.0])
+    angle = np.abs(azimuth)
+    here, before, after = (
+        np.interp(angle + step, _EDGE_ANGLES, edge).astype(np.float32) for step in (0, -4, 4)
+    )
+    return here, (after - before) * 9.0
 
 
 def _beard(identity: Identity, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
@@ -752,7 +759,7 @@ def _skin_colour(identity: Identity) -> FloatArray:
     """(3,) linear albedo: pale and dark skin mixed in the logarithm, as pigments mix."""
     pale, dark = _linear((243, 205, 182)), _linear((92, 57, 42))
     colour = pale ** (1.0 - identity.melanin) * dark**identity.melanin
-    golden = np.array([0.0, 0.05, -0.16], np.float32) * identity.undertone
+    golden = np.array([0.0, 0.08, -0.28], np.float32) * identity.undertone
     return (colour * np.exp(golden)).astype(np.float32)
 
 
@@ -761,44 +768,57 @@ def _skin(
 ) -> FloatArray:
     """(3, texels) albedo of the skin with blush, freckles, moles, scar and lines."""
     who = identity
-    colour = np.repeat(_skin_colour(who)[:, None], x.size, axis=1)
     side = np.abs(x)
     mottled = _smooth_noise(generator, (30, 30), _MAP).ravel()
-    colour *= 1.0 + 0.025 * mottled
-    red = _bump(side - 0.36, y + 0.25, 0.14, 0.11) + 0.7 * _bump(
-        side, y - who.eye_height + who.nose_length - 0.05, 0.12, 0.08
-    )
-    colour *= np.exp(np.array([[0.02], [-0.24], [-0.20]], np.float32) * ((0.25 + who.blush) * red))
-    # Around the eyes the skin is thin and darker; with age there are bags under them.
-    eye_x, eye_y = side - who.eye_spacing, y - who.eye_height
-    colour *= 1.0 - 0.16 * _bump(eye_x, eye_y, 0.14, 0.08)
-    bags = _bump(eye_x, eye_y + 0.12 - 2.0 * eye_x**2, 0.10, 0.018)
-    lines = bags * 0.28
-    for height in (0.32, 0.40, 0.48):
-        lines += 0.20 * _bump(side, y - height + 0.1 * x * x, 0.28, 0.009)
-    fold_x = who.nose_width * 1.15 + 0.55 * np.clip(-0.28 - y, 0.0, 0.35)
-    fold = np.exp(-(((side - fold_x) / 0.018) ** 2)) * _smoothstep(-0.66, -0.5, y)
-    lines += 0.38 * fold * (1.0 - _smoothstep(-0.36, -0.28, y))
-    colour *= 1.0 - who.age * np.minimum(lines, 0.6)
-    spots = np.zeros_like(x)
-    for _ in range(who.freckles):
-        spot_x, spot_y = generator.normal(0.0, 0.28), generator.normal(-0.18, 0.14)
-        radius = generator.uniform(0.008, 0.018)
-        _add_spot(spots, x, y, (float(spot_x), float(spot_y), float(radius)), 0.35)
-    for mole in who.moles:
-        _add_spot(spots, x, y, mole, 2.2)
-    colour *= np.exp(np.array([[-0.7], [-1.0], [-1.1]], np.float32) * np.minimum(spots, 2.2))
+    colour = _skin_colour(who)[:, None] * (1.0 + 0.025 * mottled)
+    tip = side, y - who.eye_height + who.nose_length - 0.05
+    red = _bump(side - 0.36, y + 0.25, 0.14, 0.11) + 0.7 * _bump(*tip, 0.12, 0.08)
+    colour *= np.exp(np.array([[0.04], [-0.36], [-0.30]], np.float32) * ((0.15 + who.blush) * red))
+    # Around the eyes the skin is thin and darker.
+    colour *= 1.0 - 0.16 * _bump(side - who.eye_spacing, y - who.eye_height, 0.14, 0.08)
+    colour *= 1.0 - who.age * _lines_of_age(who, side, y)
+    spots = _spots(who, x, y, generator)
+    colour *= np.exp(np.array([[-0.7], [-1.0], [-1.1]], np.float32) * spots)
     if who.scar is not None:
-        scar_x, scar_y, angle, length = who.scar
-        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        along = (x - scar_x) * cosine + (y - scar_y) * sine
-        across = (y - scar_y) * cosine - (x - scar_x) * sine + 0.5 * along**2
-        _blend(
-            colour,
-            colour * np.array([[1.45], [1.1], [1.1]], np.float32) + 0.05,
-            0.85 * np.exp(-((across / 0.014) ** 2)) * (np.abs(along) < length / 2),
-        )
+        tissue = colour * np.array([[1.45], [1.1], [1.1]], np.float32) + 0.05
+        _blend(colour, tissue, 0.85 * _scar(who.scar, x, y))
     return colour
+
+
+def _lines_of_age(identity: Identity, side: FloatArray, y: FloatArray) -> FloatArray:
+    """Share of light lost in bags under the eyes, lines of the forehead and folds of the cheeks."""
+    who = identity
+    eye_x, eye_y = side - who.eye_spacing, y - who.eye_height
+    lines = 0.28 * _bump(eye_x, eye_y + 0.12 - 2.0 * eye_x**2, 0.10, 0.018)
+    for height in (0.32, 0.40, 0.48):
+        lines += 0.20 * _bump(side, y - height + 0.1 * side * side, 0.28, 0.009)
+    fold_x = who.nose_width * 1.15 + 0.55 * np.clip(-0.28 - y, 0.0, 0.35)
+    fold = _stroke(side - fold_x, 0.018) * _smoothstep(-0.66, -0.5, y)
+    lines += 0.38 * fold * _smoothstep(-0.28, -0.36, y)
+    return np.minimum(lines, 0.6)
+
+
+def _spots(
+    identity: Identity, x: FloatArray, y: FloatArray, generator: np.random.Generator
+) -> FloatArray:
+    """Density of pigment in freckles and moles."""
+    spots = np.zeros_like(x)
+    for _ in range(identity.freckles):
+        freckle_x, freckle_y = generator.normal(0.0, 0.28), generator.normal(-0.18, 0.14)
+        radius = generator.uniform(0.008, 0.018)
+        _add_spot(spots, x, y, (float(freckle_x), float(freckle_y), float(radius)), 0.35)
+    for mole in identity.moles:
+        _add_spot(spots, x, y, mole, 2.2)
+    return np.minimum(spots, 2.2)
+
+
+def _scar(scar: tuple[float, float, float, float], x: FloatArray, y: FloatArray) -> FloatArray:
+    """Opacity of a slightly curved line."""
+    middle_x, middle_y, angle, length = scar
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along = (x - middle_x) * cosine + (y - middle_y) * sine
+    across = (y - middle_y) * cosine - (x - middle_x) * sine
+    return _stroke(across + 0.5 * along**2, 0.014) * (np.abs(along) < length / 2)
 
 
 def _add_spot(
@@ -915,7 +935,7 @@ def _light(nuisance: Nuisance) -> _Light:
         math.sin(elevation),
         math.cos(azimuth) * math.cos(elevation),
     )
-    warm = np.array([0.22, 0.0, -0.34], np.float32)
+    warm = np.array([0.26, 0.0, -0.42], np.float32)
     return _Light(
         direction=np.array(direction, np.float32),
         view=np.array([0, 0, 1], np.float32),
@@ -1413,13 +1433,13 @@ def _paint_eye(face: _Face, side: float) -> tuple[IndexArray, FloatArray]:
     colour *= 1.0 - 0.6 * _smoothstep(0.05, 0.0, upper - above)  # in the upper lid's shadow
     open_share = np.minimum(face.edge(upper - above), face.edge(above - lower)) * (inside > 0)
     face.cover(spot, colour, open_share)
-    lashes = np.exp(-(((above - upper - 0.006) / 0.011) ** 2)) * _smoothstep(1.12, 0.9, np.abs(u))
+    lashes = _stroke(above - upper - 0.006, 0.011) * _smoothstep(1.12, 0.9, np.abs(u))
     face.cover(spot, _DARK_LINE, 0.92 * lashes)
-    rim = np.exp(-(((above - lower + 0.005) / 0.009) ** 2)) * _smoothstep(1.1, 0.7, np.abs(u))
+    rim = _stroke(above - lower + 0.005, 0.009) * _smoothstep(1.1, 0.7, np.abs(u))
     face.cover(spot, _LID_RIM, 0.38 * rim)
     relaxed = lower + (who.eye_opening + lowest) * dome
     fold = np.maximum(upper, 0.7 * relaxed + 0.3 * upper) + 0.024 + 0.012 * who.lid_crease
-    crease = np.exp(-(((above - fold) / 0.010) ** 2)) * _smoothstep(1.25, 0.8, np.abs(u))
+    crease = _stroke(above - fold, 0.010) * _smoothstep(1.25, 0.8, np.abs(u))
     face.albedo[:, spot] *= 1.0 - 0.55 * who.lid_crease * crease
 
     ball = np.stack([across, up, np.full_like(up, _EYEBALL_RADIUS)]) / _EYEBALL_RADIUS
@@ -1485,58 +1505,57 @@ def _paint_nostrils(face: _Face) -> None:
 
 def _paint_mouth(face: _Face) -> None:
     who, how = face.identity, face.nuisance
-    smile = how.smile
-    width = who.mouth_width * (1.0 + 0.24 * max(smile, 0.0) - 0.10 * how.mouth_open)
+    smile = max(how.smile, 0.0)
+    width = who.mouth_width * (1.0 + 0.24 * smile - 0.10 * how.mouth_open)
     spot, across, up = face.window(0.0, who.mouth_height - 0.08, width * 1.4, 0.34)
-    up = up - 0.08
-    u = across / width
+    u = across / width  # -1 and 1 at the corners
     inside = np.maximum(1.0 - u * u, 0.0)
-    line = (0.014 + 0.06 * smile) * np.minimum(u * u, 1.2) - 0.015 * smile
+    # From here on ``up`` is measured from the lower edge of the upper lip.
+    up = up - 0.08 + 0.015 * how.smile - (0.014 + 0.06 * how.smile) * np.minimum(u * u, 1.2)
     gap = (0.15 * how.mouth_open + 0.045 * max(smile - 0.45, 0.0)) * inside**0.7
-    bow = (
-        1.0
-        - who.cupids_bow * np.exp(-((u / 0.14) ** 2))
-        + 0.12 * np.exp(-(((np.abs(u) - 0.3) / 0.15) ** 2))
-    )
-    thinner = 1.0 - 0.22 * max(smile, 0.0)
-    top = line + who.upper_lip * thinner * inside**0.75 * bow
-    bottom = line - gap - who.lower_lip * thinner * inside**0.8
+
+    bow = 1.0 - who.cupids_bow * _stroke(u, 0.14) + 0.12 * _stroke(np.abs(u) - 0.3, 0.15)
+    thinner = 1.0 - 0.22 * smile
+    top = who.upper_lip * thinner * inside**0.75 * bow
+    bottom = -gap - who.lower_lip * thinner * inside**0.8
     lips = face.edge(top - up, 1.6) * face.edge(up - bottom, 2.2) * (inside > 0)
+    lower = up < -0.5 * gap
     skin = _skin_colour(who)
-    red = skin * np.array([0.90, 0.34, 0.38], np.float32)
-    plain = skin * np.array([0.90, 0.62, 0.60], np.float32)
-    colour = plain + (red - plain) * np.float32(who.lip_redness)
-    upper_lip = (up > line - gap * 0.5)[None]
-    tone = np.where(upper_lip, colour[:, None] * np.float32(0.78), colour[:, None])
-    face.cover(spot, tone.astype(np.float32), 0.9 * lips)
-    face.gloss[spot] += 0.06 * lips * (~upper_lip[0])
-    within = face.edge(line - up) * face.edge(up - line + gap) * (gap > 0.004)
-    hole = np.broadcast_to(_linear((62, 18, 18))[:, None], (3, spot.size)).copy()
-    _blend(
-        hole, _linear((150, 70, 66)), 0.8 * _smoothstep(0.05, 0.0, up - line + gap) * (gap > 0.05)
+    face.cover(
+        spot,
+        _lip_colour(who)[:, None] * np.where(lower, np.float32(1.0), np.float32(0.78)),
+        0.9 * lips,
     )
-    # Teeth hang from the upper lip.
-    teeth = face.edge(up - line + np.minimum(0.055, gap * 0.9)) * _smoothstep(0.95, 0.75, np.abs(u))
-    _blend(hole, _linear((236, 228, 214)) * 0.85, teeth)
-    hole *= 1.0 - 0.5 * _smoothstep(0.012, 0.0, line - up)
-    face.cover(spot, hole, within)
-    face.normal[:, spot] += (np.array([[0], [0], [1]], np.float32) - face.normal[:, spot]) * (
-        0.8 * within
-    )
+    face.gloss[spot] += 0.06 * lips * lower
+
+    within = face.edge(-up) * face.edge(up + gap) * (gap > 0.004)
+    face.cover(spot, _mouth_cavity(face, up, gap, u), within)
+    outwards = np.array([[0.0], [0.0], [1.0]], np.float32)
+    face.normal[:, spot] += (outwards - face.normal[:, spot]) * (0.8 * within)
     face.openness[spot] += (0.8 - face.openness[spot]) * within
-    closed = (
-        np.exp(-(((up - line) / 0.0095) ** 2)) * (1.0 - within) * _smoothstep(1.06, 0.92, np.abs(u))
-    )
+
+    closed = _stroke(up, 0.0095) * (1.0 - within) * _smoothstep(1.06, 0.92, np.abs(u))
     face.cover(spot, skin * np.array([0.22, 0.12, 0.12], np.float32), 0.85 * closed * (gap < 0.03))
-    corner = _bump(np.abs(u) - 1.0, (up - line) / width, 0.07, 0.07)
-    face.albedo[:, spot] *= 1.0 - 0.35 * corner
+    corners = _bump(np.abs(u) - 1.0, up / width, 0.07, 0.07)
     # A smile folds the cheeks.
-    fold_x = width * 1.12 + 0.02
-    fold = np.exp(
-        -(((np.abs(across) - fold_x + 0.7 * (up - line) ** 2 + 0.25 * (up - line)) / 0.022) ** 2)
-    )
+    fold = _stroke(np.abs(across) - 1.12 * width - 0.02 + 0.7 * up**2 + 0.25 * up, 0.022)
     fold *= _smoothstep(-0.13, 0.0, up) * _smoothstep(0.26, 0.1, up)
-    face.albedo[:, spot] *= 1.0 - 0.30 * max(smile, 0.0) * fold
+    face.albedo[:, spot] *= (1.0 - 0.35 * corners) * (1.0 - 0.30 * smile * fold)
+
+
+def _lip_colour(identity: Identity) -> FloatArray:
+    """(3,) linear albedo."""
+    plain, red = np.array([[0.90, 0.62, 0.60], [0.95, 0.27, 0.31]], np.float32)
+    return _skin_colour(identity) * (plain + (red - plain) * np.float32(identity.lip_redness))
+
+
+def _mouth_cavity(face: _Face, up: FloatArray, gap: FloatArray, u: FloatArray) -> FloatArray:
+    """(3, n) what an open mouth shows: the dark, the tongue below, teeth under the upper lip."""
+    colour = np.repeat(_linear((62, 18, 18))[:, None], up.size, axis=1)
+    _blend(colour, _linear((150, 70, 66)), 0.8 * _smoothstep(0.05, 0.0, up + gap) * (gap > 0.05))
+    teeth = face.edge(up + np.minimum(0.055, 0.9 * gap)) * _smoothstep(0.95, 0.75, np.abs(u))
+    _blend(colour, _linear((236, 228, 214)) * 0.85, teeth)
+    return colour * (1.0 - 0.5 * _smoothstep(0.012, 0.0, -up))
 
 
 # --------------------------------------------------------------------------- glasses
@@ -1854,7 +1873,7 @@ _MOST_IMAGES = 9999  # names of files have four digits
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
 _IDENTITY_SEED, _NUISANCE_SEED, _PAIR_SEED, _NAME_SEED = range(4)
 _SETTINGS = "drawn_faces.json"
-_DRAWING = 1  # to be raised whenever the same seed gives other pictures than before
+_DRAWING = 2  # to be raised whenever the same seed gives other pictures than before
 
 
 @dataclass(frozen=True)
@@ -1903,10 +1922,10 @@ def write_faces(
 ) -> DrawnFaces:
     """Draw a dataset of people in the layout of LFW.
 
-    Written are ``Name/Name_0001.jpg`` and so on for each person; ``peopleDevTrain.txt``, the people
-    to train on; ``people.txt``, ten folds of other people to test on; last of all ``pairs.txt``, ten
-    folds of pairs of images of the test people, as many of one person as of two, each fold with
-    its own people only. A folder with a ``pairs.txt`` is therefore complete.
+    Written are ``Name/Name_0001.jpg`` and so on for each person; ``peopleDevTrain.txt``, the
+    people to train on; ``people.txt``, ten folds of other people to test on; last of all
+    ``pairs.txt``, ten folds of pairs of images of the test people, as many of one person as of
+    two, each fold with its own people only. A folder with a ``pairs.txt`` is thus complete.
 
     Image j of person i depends on ``seed``, i, j and ``size`` alone, not on the number of
     people, images or workers. An interrupted call leaves no half-written file, and the same call
@@ -2102,8 +2121,8 @@ def _draw_all(tasks: list[_Task], workers: int) -> Iterator[int]:
             yield done.result()
     except BrokenProcessPool as error:
         raise FacenetError(
-            "a drawing process ended too early; in a script, call write_faces under "
-            'if __name__ == "__main__", or with workers=1'
+            "a drawing process was killed or could not start (in a script, call write_faces under "
+            'if __name__ == "__main__", or with workers=1); the same call again goes on'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -474,7 +474,7 @@ class _Loop:
         seen: list[int] = []
         logs: dict[str, float] = {}
         step_started = time.perf_counter()
-        with explained_errors(paths), self._bar() as bar:
+        with explained_errors(list(dict.fromkeys(paths))), self._bar() as bar:
             for number, batch in enumerate(batches, start=started_at // config.batch_size):
                 self.callbacks.on_train_batch_begin(number)
                 seen += _indices(run.strategy, batch)
@@ -518,7 +518,7 @@ class _Loop:
             )
         if paths:
             self._write(
-                f"epoch {self.run.epoch + 1}: {len(paths)} damaged images left out, "
+                f"epoch {self.run.epoch + 1}: {len(set(paths))} damaged images left out, "
                 f"such as {paths[0]}"
             )
 

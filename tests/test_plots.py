@@ -147,3 +147,106 @@ def test_image_grid_refuses_nothing_and_wrong_titles():
         plots.image_grid([])
     with pytest.raises(FacenetError, match="2 images but 1 titles"):
         plots.image_grid(np.zeros((2, 4, 4, 3), np.uint8), ["one"])
+
+
+def test_index_stream_writes_every_index_and_marks_passes_and_epochs():
+    streams = {"small": (np.array([2, 0, 1, 1, 2, 0]), 2), "large": (np.array([0, 2, 1, 2]), 4)}
+    figure = plots.index_stream(streams, range_size=3)
+    small, large = ([text.get_text() for text in axis.texts] for axis in figure.axes)
+    assert small == ["2", "0", "1", "1", "2", "0"] + [
+        "pass 1", "pass 2", "epoch 1", "epoch 2", "epoch 3",
+    ]  # fmt: skip
+    assert large == ["0", "2", "1", "2", "pass 1", "pass 2 ...", "epoch 1"]
+    cells = [to_rgb(patch.get_facecolor()) for patch in figure.axes[0].patches]
+    assert cells == [to_rgb(plots.COLORS[index]) for index in streams["small"][0]]
+
+
+def test_shuffle_orders_draws_every_position_in_its_turn():
+    order = np.array([3, 1, 0, 2])
+    figure = plots.shuffle_orders({"a": order, "b": order[::-1]})
+    drawn = [axis.lines[0].get_ydata() for axis in figure.axes]
+    np.testing.assert_array_equal(drawn, [order, order[::-1]])
+
+
+def test_outcome_counts_draws_the_counts_beside_the_expected_one():
+    figure = plots.outcome_counts({"a": np.array([9, 11]), "b": np.array([10, 12])}, "xy", 10)
+    axis = figure.axes[0]
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert heights == [[9, 11], [10, 12]]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["x", "y"]
+    assert axis.lines[0].get_ydata()[0] == 10
+
+
+def test_times_seen_stacks_shares_that_add_up_to_all_images():
+    table = np.array([[0, 1, 0, 1], [1, 1, 2, 7]])
+    figure = plots.times_seen({"queue": table})
+    bars = np.array([[bar.get_height() for bar in bars] for bars in figure.axes[0].containers])
+    np.testing.assert_allclose(bars.sum(axis=0), 1)
+    np.testing.assert_allclose(bars[:, 0], [0.5, 0.5, 0, 0, 0])
+    np.testing.assert_allclose(bars[:, 1], [0, 0.5, 0.25, 0, 0.25])
+
+
+def test_pixel_tables_write_integers_whole_and_floats_with_two_digits():
+    tables = {"bytes": np.array([[0, 255]], np.uint8), "floats": np.array([[-0.996, 0.5]])}
+    figure = plots.pixel_tables(tables, columns=2)
+    written = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert written == [["0", "255"], ["-1.00", "0.50"]]
+    colors = [text.get_color() for text in figure.axes[0].texts]
+    assert colors == ["white", "black"]  # readable on its own grey
+
+
+def test_value_distributions_share_one_axis_and_count_every_value():
+    rng = np.random.default_rng(0)
+    panels = {
+        "fixed": {"dark": rng.uniform(-1, 0, (8, 8)), "bright": rng.uniform(0, 1, (8, 8))},
+        "per image": {"dark": rng.normal(size=(8, 8)), "bright": rng.normal(size=(8, 8))},
+    }
+    figure = plots.value_distributions(panels)
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    for axis in figure.axes:
+        for stairs in axis.patches:
+            assert stairs.get_data().values.sum() == pytest.approx(1.0)
+
+
+def test_training_curves_average_the_steps_and_mark_changes_of_the_rate():
+    steps = np.arange(1, 31)
+    metrics = {
+        "step": steps.astype(float),
+        "total": np.full(30, 3.0),
+        "cross_entropy": np.linspace(3, 1, 30),
+        "weight_decay": np.full(30, 100.0),
+        "center_loss": np.full(30, 100.0),
+        "accuracy": np.linspace(0, 1, 30),
+        "learning_rate": np.where(steps <= 20, 1e-2, 1e-3),
+    }
+    evaluations = {"step": np.array([15.0, 30.0]), "accuracy": np.array([0.6, 0.8])}
+    factors = {"cross_entropy": 1.0, "center_loss": 0.0, "weight_decay": 0.5}
+    figure = plots.training_curves(metrics, evaluations, factors, {"pixels": 0.55}, window=10)
+    losses, rates = figure.axes
+    lines = {line.get_label(): line for line in losses.lines}
+    assert not any("center" in label for label in lines)
+    np.testing.assert_allclose(lines["weight decay x 0.5"].get_ydata(), 50.0)
+    first = lines["cross entropy x 1"]
+    assert first.get_xdata()[0] == 10
+    np.testing.assert_allclose(first.get_ydata()[0], metrics["cross_entropy"][:10].mean())
+    assert 20 in [line.get_xdata()[0] for line in losses.lines]
+    assert [text.get_text().strip() for text in losses.texts] == ["0.01", "0.001"]
+    np.testing.assert_array_equal(rates.lines[1].get_ydata(), [0.6, 0.8])
+    assert set(rates.lines[2].get_ydata()) == {0.55}
+
+
+def test_pair_distances_counts_every_pair_in_its_class():
+    distances, issame = np.array([0.1, 0.2, 0.3, 0.9, 1.0]), np.array([1, 1, 1, 0, 0], bool)
+    figure = plots.pair_distances({"a": distances, "b": 2 * distances}, issame, [0.5, 1.0])
+    for axis, threshold in zip(figure.axes, (0.5, 1.0), strict=True):
+        heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+        assert [sum(counts) for counts in heights] == [3, 2]
+        assert axis.lines[0].get_xdata()[0] == threshold
+
+
+def test_throughput_starts_at_zero_and_names_the_batch_sizes():
+    figure = plots.throughput([1, 4, 16], {"one": [10, 20, 25], "other": [5, 6, 7]})
+    (axis,) = figure.axes
+    assert axis.get_ylim()[0] == 0
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "4", "16"]
+    np.testing.assert_array_equal(axis.lines[1].get_ydata(), [5, 6, 7])

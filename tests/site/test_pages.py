@@ -1,0 +1,246 @@
+"""The built book, page by page: links, pictures, mathematics, and nothing fetched from outside.
+
+Needs the pages of ``make book``, or those in the folder that FACENET_BOOK names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
+PAGES = sorted(BOOK.glob("book/*.html"))
+GENERATED = {"genindex", "search", "py-modindex"}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PHONE_WIDTH = 390
+
+# What a browser fetches by itself, by tag and attribute.
+FETCHED = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "audio": ("src",),
+    "video": ("src", "poster"),
+    "source": ("src", "srcset"),
+    "embed": ("src",),
+    "object": ("data",),
+    "image": ("href", "xlink:href"),
+    "use": ("href", "xlink:href"),
+}
+FETCHED_LINKS = {"stylesheet", "preload", "modulepreload", "prefetch", "icon", "shortcut icon"}
+
+pytestmark = pytest.mark.skipif(
+    not PAGES, reason=f"no pages in {BOOK / 'book'}: run 'make book' first"
+)
+
+
+@dataclass
+class Page(HTMLParser):
+    """What the tests ask of one page."""
+
+    path: Path
+    ids: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    images: list[tuple[str, str | None]] = field(default_factory=list)
+    headings: int = 0
+    formulas: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._cells: list[str] = []
+        self._in_article = 0
+        self.feed(self.path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        classes = (attributes.get("class") or "").split()
+        if tag == "div":
+            self._cells.append(" ".join(classes))
+        self._in_article += tag == "article"
+        self.headings += tag == "h1" and self._in_article > 0
+        self.formulas += tag in ("div", "span") and "math" in classes
+        if attributes.get("id"):
+            self.ids.append(attributes["id"] or "")
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"] or "")
+        if tag == "img":
+            self.images.append((attributes.get("src") or "", attributes.get("alt")))
+        if tag == "link" and FETCHED_LINKS & {attributes.get("rel")}:
+            self.fetched.append(attributes.get("href") or "")
+        for name in FETCHED.get(tag, ()):
+            if attributes.get(name):
+                self.fetched.append(attributes[name] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_article -= tag == "article"
+        if tag == "div" and self._cells:
+            self._cells.pop()
+
+    def handle_data(self, data: str) -> None:
+        # myst-nb marks cells with "tag_<name>": an error is meant where the cell says so.
+        if "Traceback (most recent call last)" in data:
+            meant = any("tag_raises-exception" in classes for classes in self._cells)
+            if not meant:
+                self.errors.append(data.strip()[:200])
+
+
+@cache
+def read(path: Path) -> Page:
+    return Page(path)
+
+
+def is_outside(address: str) -> bool:
+    return bool(re.match(r"\s*(https?:)?//", address))
+
+
+def each_page(function):
+    return pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)(function)
+
+
+def test_pages_are_those_of_the_table_of_contents():
+    named = set(re.findall(r"(?:file|root): (book/\S+)", (PROJECT / "_toc.yml").read_text()))
+    assert {f"book/{path.stem}" for path in PAGES} == named
+
+
+@each_page
+def test_every_internal_link_and_anchor_leads_somewhere(path):
+    broken = []
+    for link in read(path).links:
+        parts = urlsplit(link)
+        if parts.scheme or is_outside(link):
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        if not target.exists():
+            broken.append(f"{link}: no such file")
+        elif parts.fragment and target.suffix == ".html":
+            anchors = read(target).ids if target.is_file() else []
+            if unquote(parts.fragment) not in anchors:
+                broken.append(f"{link}: no such place on the page")
+    assert not broken
+
+
+@each_page
+def test_nothing_is_fetched_from_outside(path):
+    assert [address for address in read(path).fetched if is_outside(address)] == []
+
+
+@each_page
+def test_what_is_fetched_is_there(path):
+    addresses = (urlsplit(address) for address in read(path).fetched)
+    local = [parts.path for parts in addresses if parts.path and not parts.scheme]
+    assert [name for name in local if not (path.parent / unquote(name)).is_file()] == []
+
+
+def test_style_sheets_fetch_nothing_from_outside():
+    outside = {
+        f"{sheet.name}: {address}"
+        for sheet in BOOK.rglob("*.css")
+        for address in re.findall(
+            r"(?:url\(|@import)\s*['\"]?([^'\")\s]+)", sheet.read_text(encoding="utf-8")
+        )
+        if is_outside(address)
+    }
+    assert not outside
+
+
+@each_page
+def test_every_picture_has_a_text(path):
+    assert [source for source, text in read(path).images if not (text or "").strip()] == []
+
+
+@each_page
+def test_page_has_one_title_and_unique_anchors(path):
+    page = read(path)
+    assert page.headings == 1
+    assert [name for name, count in Counter(page.ids).items() if count > 1] == []
+
+
+@each_page
+def test_no_cell_failed_that_was_not_meant_to(path):
+    assert read(path).errors == []
+
+
+def dump_dom(page: Path, profile: Path) -> str:
+    """The page after its scripts have run, without any network."""
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--virtual-time-budget=20000",
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout
+
+
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+
+
+@in_browser
+@each_page
+def test_formulas_are_drawn_without_a_network(path, tmp_path):
+    if not read(path).formulas:
+        pytest.skip("a page without formulas")
+    dom = dump_dom(path, tmp_path)
+    assert dom.count("<mjx-container") >= read(path).formulas
+    assert "<mjx-merror" not in dom
+
+
+# A frame as wide as a phone, because a headless window has a least width of its own. The frame's
+# page is of another origin to the browser, so each page measures itself in a copy beside it.
+MEASURE = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const wide = [...document.querySelectorAll("body *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+    .map(e => e.tagName + "." + e.className).slice(0, 5).join(" ");
+  parent.postMessage(document.documentElement.scrollWidth + " of " + innerWidth + ": " + wide, "*");
+}, 3000));
+</script>"""
+FRAME = """<!doctype html><body><pre></pre><script>
+addEventListener("message", e => { document.querySelector("pre").textContent += e.data; });
+</script><iframe src="%s" width="%d" height="800" style="border: 0"></iframe></body>"""
+
+
+@in_browser
+@each_page
+def test_page_is_no_wider_than_a_phone(path, tmp_path):
+    copy = path.with_name(f"_measured_{path.name}")
+    try:
+        copy.write_text(
+            path.read_text(encoding="utf-8").replace("</body>", f"{MEASURE}</body>"),
+            encoding="utf-8",
+        )
+        frame = tmp_path / "frame.html"
+        frame.write_text(FRAME % (copy.as_uri(), PHONE_WIDTH), encoding="utf-8")
+        dom = dump_dom(frame, tmp_path / "profile")
+    finally:
+        copy.unlink(missing_ok=True)
+    measured = re.search(r"<pre>(\d+) of (\d+): (.*?)</pre>", dom, re.DOTALL)
+    assert measured, f"the page did not answer: {dom[:300]}"
+    width, window, wide = measured.groups()
+    assert int(window) == PHONE_WIDTH
+    assert int(width) <= PHONE_WIDTH, wide

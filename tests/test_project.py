@@ -1,0 +1,334 @@
+"""The project as a whole: its files agree with each other and keep the house's rules."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+LIBRARY = PROJECT / "facenet_lib"
+BOOK = PROJECT / "book"
+
+# From the bottom floor to the top: a module imports only from those before its own.
+FLOORS = [
+    "errors",
+    "lfw_pairs",
+    "verification",
+    "index_queue",
+    "synthetic_faces",
+    "datasets",
+    "training_config",
+    "checkpoints",
+    "input_pipeline",
+    "network",
+    "center_loss",
+    "pretrained",
+    "metrics",
+    "training",
+    "export",
+    "plots",
+    "cli",
+    "__main__",
+]
+WITHOUT_TENSORFLOW = FLOORS[: FLOORS.index("input_pipeline")]
+
+# Chapter -> the modules that it teaches.
+CHAPTERS = {
+    "01_lfw_pairs": ["lfw_pairs", "verification"],
+    "02_index_queue": ["index_queue"],
+    "03_input_pipeline": ["input_pipeline"],
+    "04_network": ["network"],
+    "05_center_loss": ["center_loss"],
+    "06_training": ["training", "training_config", "checkpoints", "metrics"],
+    "07_export": ["export"],
+}
+
+LARGEST_FILE = 1_000_000  # bytes
+LONGEST_CELL = 40  # lines
+
+# Paths of one machine, and what was meant to be done later.
+UNWANTED = re.compile(
+    r"(?<![\w.:/~])/(?:root|home|work|Users)/\w|\.\./shared|\b(?:TODO|FIXME|XXX)\b"
+)
+
+
+def project_files() -> Iterator[Path]:
+    """What belongs to the project, as opposed to what was made from it."""
+    yield from (path for path in PROJECT.iterdir() if path.is_file() and path.name != ".coverage")
+    for folder in (LIBRARY, BOOK, PROJECT / "tests"):
+        for path in folder.rglob("*"):
+            hidden = any(part.startswith(".") for part in path.relative_to(PROJECT).parts)
+            if path.is_file() and not hidden and "__pycache__" not in path.parts:
+                yield path
+
+
+def pyproject() -> dict:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements() -> list[str]:
+    """What the library, the book and the tests need, as pyproject.toml writes it."""
+    extras = pyproject()["optional-dependencies"].values()
+    return [*pyproject()["dependencies"], *(line for extra in extras for line in extra)]
+
+
+def normal_name(requirement: str) -> str:
+    """The name at the front of a requirement, as PyPI compares names."""
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
+
+
+# Environments
+
+
+def test_constraints_pin_every_dependency_once():
+    lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("#")[0].strip() for line in lines]
+    pins = [pin for pin in pins if pin]
+    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.]+", pin)] == []
+    pinned = [normal_name(pin) for pin in pins]
+    assert len(pinned) == len(set(pinned))
+    assert {normal_name(requirement) for requirement in requirements()} <= set(pinned)
+
+
+def test_constraints_agree_with_exact_pins_of_pyproject():
+    constraints = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    exact = [requirement for requirement in requirements() if "==" in requirement]
+    assert exact, "jupyter-book is pinned exactly"
+    assert [requirement for requirement in exact if requirement not in constraints] == []
+
+
+def test_environment_installs_what_pyproject_says_and_nothing_else():
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text(encoding="utf-8"))
+    assert set(environment) == {"name", "channels", "dependencies"}
+    *conda, pip = environment["dependencies"]
+    python = next(line for line in conda if line.startswith("python="))
+    assert set(conda) == {python, "pip"}
+    project = pyproject()
+    lowest = tuple(map(int, re.findall(r">=(\d+)\.(\d+)", project["requires-python"])[0]))
+    beyond = tuple(map(int, re.findall(r"<(\d+)\.(\d+)", project["requires-python"])[0]))
+    assert lowest <= tuple(map(int, python.removeprefix("python=").split("."))) < beyond
+    extras = ",".join(sorted(project["optional-dependencies"]))
+    assert pip == {"pip": ["--constraint constraints.txt", f"--editable .[{extras}]"]}
+
+
+# The library
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Top-level names of what a module imports, those of facenet_lib with their module."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
+            if node.module == "facenet_lib":
+                names |= {f"facenet_lib.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module or "")
+    return names
+
+
+def test_every_module_has_its_floor():
+    assert {path.stem for path in LIBRARY.glob("*.py")} - {"__init__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", FLOORS)
+def test_module_imports_only_from_floors_below(module):
+    below = {f"facenet_lib.{name}" for name in FLOORS[: FLOORS.index(module)]}
+    ours = {
+        name
+        for name in imported_modules(LIBRARY / f"{module}.py")
+        if name.startswith("facenet_lib.") and not name.startswith("facenet_lib.__version__")
+    }
+    assert ours <= below
+
+
+@pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
+def test_module_of_the_lower_floors_never_imports_tensorflow(module):
+    roots = {name.split(".")[0] for name in imported_modules(LIBRARY / f"{module}.py")}
+    assert not roots & {"tensorflow", "keras"}
+
+
+HELP = """
+from facenet_lib.cli import main
+try:
+    main({})
+except SystemExit as leaving:
+    assert leaving.code == 0
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import facenet_lib, facenet_lib.cli",
+        "from facenet_lib import checkpoints, datasets, index_queue, lfw_pairs, verification",
+        HELP.format(["--help"]),
+        HELP.format(["train", "--help"]),
+    ],
+    ids=["import", "lower floors", "facenet --help", "facenet train --help"],
+)
+def test_tensorflow_is_not_loaded_by(program):
+    check = "import sys; assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{check}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# The book
+
+
+def table_of_contents() -> list[str]:
+    toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *pages]
+
+
+def notebook(chapter: str) -> dict:
+    path = BOOK / f"{chapter}.ipynb"
+    if not path.is_file():
+        pytest.fail(f"no chapter {path}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def source(cell: dict) -> str:
+    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+
+
+def test_every_page_of_the_table_of_contents_exists():
+    missing = [
+        page
+        for page in table_of_contents()
+        if not any((PROJECT / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    ]
+    assert not missing
+
+
+def test_table_of_contents_holds_every_page_once():
+    pages = {
+        path.relative_to(PROJECT) for kind in ("md", "ipynb") for path in BOOK.glob(f"*.{kind}")
+    }
+    listed = table_of_contents()
+    assert sorted(str(path.with_suffix("")) for path in pages) == sorted(listed)
+    assert [page for page in listed if page.startswith("book/0")] == [f"book/{c}" for c in CHAPTERS]
+
+
+def test_library_reference_shows_every_module_from_the_bottom_up():
+    text = (BOOK / "library.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\.\. automodule:: facenet_lib\.(\w+)$", text, re.MULTILINE)
+    assert shown == [module for module in FLOORS if module != "__main__"]
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == shown
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter_has_its_modules_and_their_tests(chapter):
+    assert (BOOK / f"{chapter}.ipynb").is_file()
+    text = "".join(source(cell) for cell in notebook(chapter)["cells"])
+    for module in CHAPTERS[chapter]:
+        assert (LIBRARY / f"{module}.py").is_file()
+        assert (PROJECT / "tests" / f"test_{module}.py").is_file()
+    assert CHAPTERS[chapter][0] in text
+
+
+@pytest.mark.parametrize("module", [name for name in FLOORS if name != "__main__"])
+def test_module_has_its_test_file(module):
+    assert (PROJECT / "tests" / f"test_{module}.py").is_file()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_notebook_is_committed_without_outputs(chapter):
+    for cell in notebook(chapter)["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_notebook_has_stable_ids_and_a_plain_kernel(chapter):
+    book = notebook(chapter)
+    ids = [cell["id"] for cell in book["cells"]]
+    assert len(ids) == len(set(ids))
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+    assert set(book["metadata"]) <= {"kernelspec", "language_info"}
+    assert book["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_cells_are_short(chapter):
+    cells = [cell for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
+    lengths = [len(source(cell).splitlines()) for cell in cells]
+    assert max(lengths) <= LONGEST_CELL
+    assert statistics.median(lengths) < 8
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter_has_one_title_and_exercises_with_solutions(chapter):
+    cells = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "markdown"]
+    prose = "\n".join(cells)
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+    number = int(chapter[:2])
+    exercises = re.findall(rf"^### Exercise {number}\.(\d+)", prose, re.MULTILINE)
+    solutions = re.findall(rf"^:+{{admonition}} Solution {number}\.(\d+)", prose, re.MULTILINE)
+    assert len(exercises) >= 3
+    assert exercises == [str(1 + i) for i in range(len(exercises))]
+    assert solutions == exercises
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_figure_has_name_caption_and_text(chapter):
+    for cell in notebook(chapter)["cells"]:
+        shown = cell["metadata"].get("mystnb", {})
+        if "figure" in shown:
+            assert shown["figure"]["name"].startswith("fig-")
+            assert shown["figure"]["caption"].strip()
+            assert shown["image"]["alt"].strip()
+
+
+def test_glossary_is_in_alphabetical_order_without_repetition():
+    text = (BOOK / "glossary.md").read_text(encoding="utf-8")
+    entries = text.split("```{glossary}\n")[1].split("```")[0]
+    terms = [line.lower() for line in entries.splitlines() if line and not line.startswith(" ")]
+    assert terms == sorted(set(terms))
+    assert len(terms) >= 35
+
+
+def test_bibliography_keys_are_in_order_without_repetition():
+    text = (BOOK / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"^@\w+\{([^,]+),", text, re.MULTILINE)
+    assert keys == sorted(set(keys))
+
+
+# Every file
+
+
+def test_no_file_is_large():
+    assert [path for path in project_files() if path.stat().st_size > LARGEST_FILE] == []
+
+
+def test_no_file_names_a_machine_or_leaves_a_note_to_self():
+    found = []
+    for path in project_files():
+        if path.suffix in {".png", ".jpg", ".npz", ".ico"} or path == Path(__file__):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if UNWANTED.search(line):
+                found.append(f"{path.relative_to(PROJECT)}:{number}: {line.strip()[:100]}")
+    assert not found

@@ -1,0 +1,617 @@
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from toy_training import (
+    SETTINGS,
+    SIZE,
+    draw_people,
+    full_disk,
+    toy_network,
+    write_ten_folds,
+)
+
+from facenet_lib import training
+from facenet_lib.center_loss import total_loss
+from facenet_lib.errors import FacenetError
+from facenet_lib.index_queue import IndexQueue, image_and_label_lists
+from facenet_lib.input_pipeline import input_pipeline
+from facenet_lib.training import (
+    EvaluationPairs,
+    TrainingConfig,
+    embed_images,
+    evaluate_pairs,
+    load_run,
+    network_of,
+    preprocessing_of,
+    read_metrics,
+    train,
+)
+
+CONFIG = TrainingConfig(**SETTINGS)
+
+
+def changed(**settings):
+    return dataclasses.replace(CONFIG, **settings)
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setattr(training, "network_of", toy_network)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return draw_people(tmp_path_factory.mktemp("faces"), "Known")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pairs")
+    write_ten_folds(root / "pairs.txt", draw_people(root, "Unknown", images=6, seed=1))
+    return EvaluationPairs.from_file(root / "pairs.txt", root)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, faces, pairs):
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "network_of", toy_network)
+        result = train(CONFIG, faces, out, pairs, progress=False)
+    assert result.finished
+    return out
+
+
+@pytest.fixture
+def run(tmp_path, whole_run):
+    """A copy of that run, to be damaged."""
+    return Path(shutil.copytree(whole_run, tmp_path / "run"))
+
+
+class StopAfter(keras.callbacks.Callback):
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        self.model.stop_training = self.steps <= 0
+
+
+def checkpoints(run):
+    return sorted((run / "checkpoints").iterdir())
+
+
+def contents(run):
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def assert_same_run(run, other):
+    """Bit for bit: all variables, where the queue stands, and every figure but the times."""
+    with np.load(checkpoints(run)[-1]) as one, np.load(checkpoints(other)[-1]) as two:
+        assert set(one.files) == set(two.files)
+        for name in set(one.files) - {"state"}:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+        states = [json.loads(archive["state"].tobytes()) for archive in (one, two)]
+    for state in states:
+        assert state.pop("seconds") > 0
+    assert states[0] == states[1]
+    for file, time in (("metrics.csv", "images_per_second"), ("evaluations.csv", "minutes")):
+        tables = [read_metrics(path / file) for path in (run, other)]
+        for name in tables[0].keys() - {time}:
+            np.testing.assert_array_equal(tables[0][name], tables[1][name], err_msg=name)
+
+
+# ------------------------------------------------------------------------------ a whole run
+
+
+def test_a_run_learns_faces_that_are_easy_to_tell_apart(whole_run):
+    table = read_metrics(whole_run / "metrics.csv")
+    assert table["step"].tolist() == list(range(1, 19))
+    assert table["epoch"].tolist() == [0.0] * 6 + [1.0] * 6 + [2.0] * 6
+    assert table["learning_rate"].tolist() == [0.01] * 12 + [0.005] * 6
+    assert table["total"][-6:].mean() < table["total"][:6].mean() / 2
+    assert table["accuracy"][-6:].mean() > 0.9 > table["accuracy"][:2].mean()
+    evaluations = read_metrics(whole_run / "evaluations.csv")
+    assert evaluations["step"].tolist() == [6, 12, 18]
+    assert evaluations["epoch"].tolist() == [1, 2, 3]
+    assert evaluations["accuracy"][-1] > 0.8
+
+
+def test_the_terms_add_up_to_the_total(whole_run):
+    table = read_metrics(whole_run / "metrics.csv")
+    total = (
+        table["cross_entropy"]
+        + CONFIG.center_loss_factor * table["center_loss"]
+        + CONFIG.prelogits_norm_factor * table["prelogits_norm"]
+        + CONFIG.weight_decay * table["weight_decay"]
+    )
+    np.testing.assert_allclose(table["total"], total, rtol=1e-5)
+
+
+def test_tensorboard_tells_the_same_as_the_tables(whole_run):
+    found = {}
+    for path in (whole_run / "tensorboard").iterdir():
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+    metrics = read_metrics(whole_run / "metrics.csv")
+    np.testing.assert_allclose(found["train/total"], metrics["total"], rtol=1e-6)
+    evaluations = read_metrics(whole_run / "evaluations.csv")
+    np.testing.assert_allclose(found["pairs/accuracy"], evaluations["accuracy"], rtol=1e-6)
+
+
+def test_the_first_step_is_what_its_parts_say(tmp_path, faces):
+    """Queue, pipeline, network and loss put together by hand, the cross-entropy in numpy."""
+    config = changed(dropout_rate=0.0, epoch_size=1, epochs=1)
+    train(config, faces, tmp_path / "run", progress=False)
+
+    images, labels = image_and_label_lists(faces)
+    indices = IndexQueue(len(images), config.seed).dequeue_many(config.batch_size)
+    controls = training.augmentation_of(config)
+    batch = next(
+        iter(
+            input_pipeline(
+                [images[index] for index in indices],
+                controls=controls,
+                preprocessing=preprocessing_of(config),
+                batch_size=config.batch_size,
+                seed=config.seed,
+            )
+        )
+    )
+    keras.utils.set_random_seed(config.seed)
+    network, head = toy_network(config), training.logits_layer(len(faces))
+    prelogits = network(batch["images"], training=True)
+    logits = head(prelogits).numpy().astype(np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    right = probabilities[np.arange(len(indices)), [labels[index] for index in indices]]
+    row = {k: v[0] for k, v in read_metrics(tmp_path / "run" / "metrics.csv").items()}
+    assert row["cross_entropy"] == pytest.approx(-np.log(right).mean(), rel=1e-4)
+    # The centers are zero at first.
+    assert row["center_loss"] == pytest.approx(np.square(prelogits).mean(), rel=1e-4)
+
+
+def test_the_step_is_traced_once(tmp_path, faces, monkeypatch):
+    traces = []
+
+    def counted(*arguments):
+        traces.append(1)
+        return total_loss(*arguments)
+
+    monkeypatch.setattr(training, "total_loss", counted)
+    broken = dict(faces) | {"Known_0": (tmp_path / "missing.jpg", *faces["Known_0"][1:])}
+    config = changed(damaged_images="skip", learning_rates={0: 0.01, 1: 0.02, 2: 0.03})
+    train(config, broken, tmp_path / "run", progress=False)
+    table = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert table["learning_rate"][-1] == 0.03
+    assert len(traces) == 1
+
+
+def test_callbacks_see_steps_and_epochs(tmp_path, faces, pairs):
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(("begin", self.model.name, self.params["epochs"], self.params["steps"]))
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(("step", batch, logs["step"], logs["total"] > 0))
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(("epoch", epoch, logs["step"], 0 <= logs["pairs_accuracy"] <= 1))
+
+        def on_train_end(self, logs=None):
+            seen.append(("end",))
+
+    model = toy_network(CONFIG).name.rsplit("_", 1)[0]
+    config = changed(epoch_size=2, epochs=2)
+    train(config, faces, tmp_path / "run", pairs, progress=False, callbacks=[Watch()])
+    assert seen.pop(0)[1].startswith(model)
+    assert seen == [
+        ("step", 0, 1, True),
+        ("step", 1, 2, True),
+        ("epoch", 0, 2, True),
+        ("step", 0, 3, True),
+        ("step", 1, 4, True),
+        ("epoch", 1, 4, True),
+        ("end",),
+    ]
+
+
+def test_a_callback_may_end_the_run_after_an_epoch(tmp_path, faces):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    result = train(CONFIG, faces, tmp_path / "run", progress=False, callbacks=[Enough()])
+    assert (result.steps, result.finished) == (6, False)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["00000006.npz"]
+
+
+def test_progress_is_a_line_an_epoch_or_nothing(tmp_path, faces, pairs, capsys):
+    config = changed(epoch_size=1, epochs=2)
+    train(config, faces, tmp_path / "said", pairs)
+    said = capsys.readouterr().err
+    assert "epoch 1: loss" in said
+    assert "epoch 2: loss" in said
+    assert "pairs " in said
+    train(config, faces, tmp_path / "silent", pairs, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------------ stop and go on
+
+
+def test_a_finished_run_is_left_as_it_is(run, faces, pairs):
+    before = contents(run)
+    result = train(CONFIG, faces, run, pairs, progress=False)
+    assert (result.steps, result.finished) == (18, True)
+    assert result.evaluation["step"] == 18
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("stops", [(4,), (6,), (1, 12)])
+def test_a_stopped_run_ends_as_the_run_left_alone(tmp_path, faces, pairs, whole_run, stops):
+    out, steps = tmp_path / "run", 0
+    for stop in stops:
+        result = train(CONFIG, faces, out, pairs, progress=False, callbacks=[StopAfter(stop)])
+        steps += stop
+        assert (result.steps, result.finished) == (steps, False)
+    assert train(CONFIG, faces, out, pairs, progress=False).finished
+    assert_same_run(out, whole_run)
+
+
+def test_a_stopped_run_that_skips_images_ends_as_the_run_left_alone(tmp_path, faces, capsys):
+    missing = [tmp_path / "missing_1.jpg", tmp_path / "missing_2.jpg"]
+    broken = dict(faces) | {"Known_0": (*missing, *faces["Known_0"][2:])}
+    config = changed(damaged_images="skip")
+    train(config, broken, tmp_path / "alone", progress=False)
+    said = capsys.readouterr().err
+    for epoch in (1, 2, 3):
+        assert f"epoch {epoch}: 2 damaged images left out, such as {tmp_path}/missing_" in said
+    out = tmp_path / "run"
+    for stop in (2, 3, 5):
+        train(config, broken, out, progress=False, callbacks=[StopAfter(stop)])
+    assert train(config, broken, out, progress=False).finished
+    assert_same_run(out, tmp_path / "alone")
+
+
+def test_more_epochs_go_on_from_a_finished_run(tmp_path, faces, pairs, whole_run):
+    out = tmp_path / "run"
+    assert train(changed(epochs=1), faces, out, pairs, progress=False).finished
+    assert train(CONFIG, faces, out, pairs, progress=False).steps == 18
+    assert_same_run(out, whole_run)
+    assert load_run(out).config == CONFIG
+
+
+def test_ctrl_c_ends_the_step_and_saves(tmp_path, faces, pairs, whole_run):
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    out = tmp_path / "run"
+    result = train(CONFIG, faces, out, pairs, progress=False, callbacks=[Interrupt()])
+    assert (result.steps, result.finished) == (4, False)
+    assert signal.getsignal(signal.SIGINT) is handler
+    train(CONFIG, faces, out, pairs, progress=False)
+    assert_same_run(out, whole_run)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path, faces):
+    class Impatient(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, faces, tmp_path / "run", progress=False, callbacks=[Impatient()])
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_evaluation_that_a_kill_prevented_is_made_up_for(run, faces, pairs, whole_run):
+    path = run / "evaluations.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    result = train(CONFIG, faces, run, pairs, progress=False)
+    assert result.evaluation["step"] == 18
+    assert_same_run(run, whole_run)
+
+
+def test_what_a_kill_left_after_the_checkpoint_is_dropped(tmp_path, faces, pairs, whole_run):
+    out = tmp_path / "run"
+    train(CONFIG, faces, out, pairs, progress=False, callbacks=[StopAfter(8)])
+    lost = (whole_run / "metrics.csv").read_text().splitlines(keepends=True)[9:12]
+    with (out / "metrics.csv").open("a") as file:
+        file.write("".join(lost) + "1,12,0.0")
+    (out / "checkpoints" / "00000012.npz.part").write_bytes(b"half of it")
+    train(CONFIG, faces, out, pairs, progress=False)
+    assert_same_run(out, whole_run)
+
+
+def test_what_a_kill_in_the_first_moment_left_is_no_other_run(tmp_path, faces):
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / "identities.txt").write_text("half")
+    (out / "config.json.part").write_text("{")
+    assert train(changed(epochs=1), faces, out, progress=False).finished
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped byte"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
+    run, faces, pairs, whole_run, capsys, damage
+):
+    newest = checkpoints(run)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content if damage == "flipped byte" else content[:-100])
+    assert load_run(run).step == 12
+    assert load_run(run).evaluation["step"] == 12
+    assert str(newest) in capsys.readouterr().err
+    train(CONFIG, faces, run, pairs, progress=False)
+    assert f"{newest}: damaged checkpoint" in capsys.readouterr().err
+    assert_same_run(run, whole_run)
+
+
+def test_without_a_whole_checkpoint_nothing_is_begun_anew(run, faces, pairs):
+    for path in checkpoints(run):
+        path.write_bytes(path.read_bytes()[:1000])
+    before = contents(run)
+    for attempt in (
+        lambda: train(CONFIG, faces, run, pairs, progress=False),
+        lambda: load_run(run),
+    ):
+        with pytest.raises(FacenetError, match="no checkpoint is whole"):
+            attempt()
+    assert contents(run) == before
+
+
+# ------------------------------------------------------------------------------ refusals
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, faces):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(FacenetError, match="not empty and no training run"):
+        train(CONFIG, faces, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(FacenetError, match="cannot be written"):
+        train(CONFIG, faces, tmp_path / "thesis.tex", progress=False)
+
+
+def other_person(faces):
+    return {"Other" if name == "Known_2" else name: paths for name, paths in faces.items()}
+
+
+def other_images(faces):
+    return dict(faces) | {"Known_2": tuple(reversed(faces["Known_2"]))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "told"),
+    [
+        ({"seed": 3, "width": 0.2, "epochs": 9}, dict, "seed was 0 when the run began, now 3"),
+        ({"seed": 3, "width": 0.2, "epochs": 9}, dict, "width was 0.1 when the run began, now 0.2"),
+        ({}, lambda faces: dict(list(faces.items())[:3]), "identities was 4 .* now 3"),
+        ({}, lambda faces: dict(faces) | {"Known_2": faces["Known_2"][1:]}, "images was 32 .* 31"),
+        ({}, other_person, "the people are not those"),
+        ({}, other_images, "the people's images are not those"),
+    ],
+)
+def test_another_run_is_refused_by_what_differs(run, faces, settings, change, told):
+    before = contents(run)
+    with pytest.raises(FacenetError, match=f"(?s)holds another run.*{told}") as caught:
+        train(changed(**settings), change(faces), run, progress=False)
+    assert "epochs" not in str(caught.value)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"data": {}}', '{"data": 3}', "\x00"])
+def test_a_damaged_configuration_is_refused(run, faces, content):
+    (run / "config.json").write_text(content)
+    for attempt in (lambda: train(CONFIG, faces, run, progress=False), lambda: load_run(run)):
+        with pytest.raises(FacenetError, match=r"config\.json|holds another run"):
+            attempt()
+
+
+def test_what_is_no_run_cannot_be_loaded(tmp_path, run):
+    with pytest.raises(FacenetError, match="not a training run"):
+        load_run(tmp_path)
+    (run / "identities.txt").unlink()
+    with pytest.raises(FacenetError, match=r"identities\.txt"):
+        load_run(run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "identities.txt").touch()
+    with pytest.raises(FacenetError, match="no checkpoint yet"):
+        load_run(run)
+
+
+def test_a_run_of_other_variables_is_refused(run, monkeypatch):
+    monkeypatch.setattr(
+        training, "network_of", lambda config: keras.Sequential([keras.Input((3,))])
+    )
+    with pytest.raises(FacenetError, match=r"00000018\.npz: .*conv.*unknown|(?s)kernel: unknown"):
+        load_run(run)
+
+
+def test_a_classifier_needs_two_people(tmp_path, faces):
+    few = {"Known_0": faces["Known_0"], "Known_1": faces["Known_1"][:2]}
+    with pytest.raises(FacenetError, match="at least 2 people with 3 or more images, found 1"):
+        train(changed(minimum_images=3), few, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_small_a_network_leaves_no_folder(tmp_path, faces, monkeypatch):
+    monkeypatch.setattr(training, "network_of", network_of)
+    with pytest.raises(FacenetError, match="image_size"):
+        train(changed(image_size=60), faces, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------ mishaps
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_by_step(tmp_path, faces):
+    config = changed(learning_rates={0: 0.01, 1: 1e38})
+    with pytest.raises(FacenetError, match=r"the loss of step [89] is (nan|inf): .* diverged"):
+        train(config, faces, tmp_path / "run", progress=False)
+    loaded = load_run(tmp_path / "run")
+    assert loaded.step == 6
+    assert all(np.isfinite(variable).all() for variable in loaded.network.weights)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, faces):
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if logs["step"] == 12:  # the loss of this step was still finite
+                self.model.trainable_variables[0].assign(
+                    np.full(self.model.trainable_variables[0].shape, np.nan)
+                )
+
+    with pytest.raises(FacenetError, match="after step 12, network/.* holds NaN"):
+        train(CONFIG, faces, tmp_path / "run", progress=False, callbacks=[Poison()])
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["00000006.npz"]
+
+
+def test_a_damaged_image_stops_the_run_by_name_and_costs_no_epoch(
+    tmp_path, faces, pairs, whole_run
+):
+    images, _ = image_and_label_lists(faces)
+    queue = IndexQueue(len(images), CONFIG.seed)
+    per_epoch = CONFIG.epoch_size * CONFIG.batch_size
+    # 48 of 32 images an epoch: all are in the first; so the damage comes after the first epoch.
+    assert len(set(queue.dequeue_many(per_epoch))) == 32
+    out = tmp_path / "run"
+    train(changed(epochs=1), faces, out, pairs, progress=False)
+    victim = faces["Known_1"][3]
+    content = victim.read_bytes()
+    try:
+        victim.write_bytes(content[:200])
+        with pytest.raises(FacenetError) as caught:
+            train(CONFIG, faces, out, pairs, progress=False)
+        assert str(caught.value).count(str(victim)) == 1
+        assert load_run(out).step == 6
+    finally:
+        victim.write_bytes(content)
+    assert train(CONFIG, faces, out, pairs, progress=False).finished
+    assert_same_run(out, whole_run)
+
+
+def test_an_epoch_without_any_image_is_refused(tmp_path):
+    broken = {name: (tmp_path / f"{name}.jpg",) for name in ("A", "B")}
+    with pytest.raises(FacenetError, match="none of the 48 images of an epoch can be decoded"):
+        train(changed(damaged_images="skip"), broken, tmp_path / "run", progress=False)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, faces, pairs, whole_run):
+    out = tmp_path / "run"
+    train(changed(epochs=1), faces, out, pairs, progress=False)
+    size = checkpoints(out)[0].stat().st_size
+    with full_disk(size // 2), pytest.raises(FacenetError, match="cannot be written"):
+        train(CONFIG, faces, out, pairs, progress=False)
+    assert [path.name for path in checkpoints(out)] == ["00000006.npz"]
+    assert train(CONFIG, faces, out, pairs, progress=False).finished
+    assert_same_run(out, whole_run)
+
+
+# ------------------------------------------------------------------------------ strategies
+
+
+def test_a_mirrored_strategy_of_one_device_changes_nothing(tmp_path, faces, pairs, whole_run):
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        train(CONFIG, faces, tmp_path / "run", pairs, progress=False)
+    assert_same_run(tmp_path / "run", whole_run)
+
+
+def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
+    """In a process of its own, whose processor is told to be two devices."""
+    program = """
+        import sys
+        from pathlib import Path
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        from facenet_lib import training
+        from facenet_lib.datasets import read_faces
+        from toy_training import SETTINGS, toy_network
+        training.network_of = toy_network
+        faces, out = read_faces(sys.argv[1]), Path(sys.argv[2])
+        def train(epochs, name):
+            with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
+                config = training.TrainingConfig(**SETTINGS | {"epochs": epochs})
+                return training.train(config, faces, out / name, progress=False)
+        assert train(3, "whole").finished
+        train(1, "resumed")
+        assert train(3, "resumed").steps == 18
+    """
+    root = faces["Known_0"][0].parent.parent
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(root), str(tmp_path)],
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    table = read_metrics(tmp_path / "whole" / "metrics.csv")
+    assert table["total"][-6:].mean() < table["total"][:6].mean() / 2
+    resumed = read_metrics(tmp_path / "resumed" / "metrics.csv")
+    np.testing.assert_array_equal(resumed["total"], table["total"])
+
+
+# ------------------------------------------------------------------------------ embeddings
+
+
+def test_embeddings_are_those_of_the_definition(run, faces):
+    loaded = load_run(run)
+    assert loaded.identities == tuple(faces)
+    assert loaded.step == 18
+    paths = [str(faces[name][number]) for name, number in (("Known_2", 1), ("Known_0", 5))]
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32)
+    start = (80 - SIZE) // 2
+    window = pixels[:, start : start + SIZE, start : start + SIZE]
+    prelogits = loaded.network((window - 127.5) / 128.0, training=False).numpy()
+    expected = prelogits / np.linalg.norm(prelogits, axis=1, keepdims=True)
+    found = embed_images(loaded.network, paths, loaded.preprocessing)
+    assert found.dtype == np.float32
+    # Pillow's and TensorFlow's JPEG decoders may differ by a grey level.
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_embeddings_come_in_the_order_of_the_paths_however_often_and_batched(run, faces):
+    loaded = load_run(run)
+    paths = [str(path) for path in faces["Known_3"][::-1]]
+    once = embed_images(loaded.network, paths, loaded.preprocessing)
+    again = embed_images(loaded.network, [*paths, *paths[:2]], loaded.preprocessing, batch_size=3)
+    np.testing.assert_allclose(again, np.concatenate([once, once[:2]]), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(once, axis=1), 1, atol=1e-6)
+    assert embed_images(loaded.network, [], loaded.preprocessing).shape == (0, 16)
+
+
+def test_an_image_that_cannot_be_embedded_is_named(run, tmp_path):
+    loaded = load_run(run)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"GIF89a")
+    with pytest.raises(FacenetError, match=r"bad\.jpg.*GIF"):
+        embed_images(loaded.network, [str(bad)], loaded.preprocessing)
+
+
+def test_the_last_evaluation_is_that_of_the_saved_network(run, pairs):
+    loaded = load_run(run)
+    result = evaluate_pairs(
+        lambda paths: embed_images(loaded.network, paths, loaded.preprocessing), pairs
+    )
+    for name in ("accuracy", "area_under_curve", "equal_error_rate"):
+        assert getattr(result, name) == pytest.approx(loaded.evaluation[name], rel=1e-6)

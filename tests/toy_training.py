@@ -1,0 +1,90 @@
+"""What the tests of training, export and the command line share: small faces, a small network."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from facenet_lib.lfw_pairs import Pair, PairList, write_pairs
+from facenet_lib.training_config import TrainingConfig
+
+SIZE = 75
+
+SETTINGS = {
+    "image_size": SIZE,
+    "random_crop": True,
+    "embedding_size": 16,
+    "width": 0.1,
+    "blocks": (0, 0, 0),
+    "dropout_rate": 0.3,
+    "batch_norm_momentum": 0.9,
+    "batch_size": 8,
+    "epoch_size": 6,
+    "epochs": 3,
+    "learning_rates": {0: 0.01, 2: 0.005},
+    "center_loss_factor": 1e-3,
+    "center_loss_alpha": 0.9,
+    "prelogits_norm_factor": 1e-4,
+}
+
+
+def draw_people(
+    root: Path, prefix: str, people: int = 4, images: int = 8, seed: int = 0
+) -> dict[str, tuple[Path, ...]]:
+    """People who are coarse colour patterns under noise: easy to tell apart."""
+    rng = np.random.default_rng(seed)
+    faces = {}
+    for person in range(people):
+        pattern = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((20, 20, 1)))
+        name = f"{prefix}_{person}"
+        (root / name).mkdir(parents=True)
+        paths = [root / name / f"{name}_{number:04d}.jpg" for number in range(1, images + 1)]
+        for path in paths:
+            noisy = (pattern + rng.normal(0, 20, pattern.shape)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(path, quality=90)
+        faces[name] = tuple(paths)
+    return faces
+
+
+def write_ten_folds(path: Path, faces: dict[str, tuple[Path, ...]]) -> None:
+    """A pairs.txt of ten folds over four people, one same and one different pair in each."""
+    names = list(faces)
+    pairs = []
+    for fold in range(10):
+        person, other = names[fold % 4], names[(fold + 1) % 4]
+        pairs.append(Pair(person, fold % 4 + 1, person, fold % 4 + 2))
+        pairs.append(Pair(person, fold % 4 + 1, other, fold % 4 + 1))
+    write_pairs(path, PairList(tuple(pairs), folds=10))
+
+
+def toy_network(config: TrainingConfig) -> keras.Model:
+    """Stands for the real network where a test is about the loop around it: compiles fast.
+
+    It has what makes resuming hard: batch normalization and dropout.
+    """
+    layers = keras.layers
+    images = keras.Input((config.image_size, config.image_size, 3), name="images")
+    x = layers.AveragePooling2D(15, name="pool")(images)
+    x = layers.Conv2D(8, 3, use_bias=False, name="conv")(x)
+    x = layers.BatchNormalization(scale=False, momentum=0.9, name="conv_norm")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dropout(config.dropout_rate, name="dropout")(x)
+    x = layers.Dense(config.embedding_size, use_bias=False, name="dense")(x)
+    return keras.Model(
+        images, layers.BatchNormalization(scale=False, momentum=0.9, name="dense_norm")(x)
+    )
+
+
+@contextmanager
+def full_disk(largest_file: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: the system refuses, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
