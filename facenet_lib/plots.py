@@ -22,6 +22,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.rcsetup import cycler
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.verification import VerificationResult
 
 #: Text, axes and ticks: more than 4:1 against white and against the dark page.
 GREY = "#797979"
@@ -571,13 +572,35 @@ def pair_distances(
     ):
         edges = np.linspace(float(measured.min()), float(measured.max()), 61)
         for same, label, color in ((True, "one person", 0), (False, "two people", 1)):
-            axis.hist(
-                measured[issame == same], edges, color=COLORS[color], alpha=0.65, label=label
-            )
+            axis.hist(measured[issame == same], edges, color=COLORS[color], alpha=0.65, label=label)
         axis.axvline(threshold, color=GREY, linestyle="--", label=f"threshold {threshold:.3g}")
         axis.set(title=title, ylabel="pairs")
         axis.legend()
     axes[-1, 0].set_xlabel("distance of the two images")
+    return _finish(figure)
+
+
+def roc_curves(results: Mapping[str, VerificationResult]) -> Figure:
+    """Show the ROC of several ways to compare one list of pairs.
+
+    Args:
+        results: label of a line -> what ``verification.evaluate`` returned.
+
+    Returns:
+        Two panels: all of the ROC, and its left end on a logarithmic axis.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.5 * WIDTH), sharey=True)
+    for axis in axes:
+        for label, result in results.items():
+            axis.plot(result.false_positive_rates, result.true_positive_rates, label=label)
+        axis.set(xlabel="false accept rate", ylim=(0, 1.02))
+    guess = np.geomspace(1e-4, 1, 200)
+    for axis in axes:
+        axis.plot(guess, guess, color=GREY, linewidth=0.8, linestyle="--", label="guessing")
+    different = max(result.different_pairs for result in results.values())
+    axes[1].set(xscale="log", xlim=(1 / different, 1), xlabel="false accept rate, logarithmic")
+    axes[0].set_ylabel("validation rate")
+    axes[0].legend(loc="lower right")
     return _finish(figure)
 
 

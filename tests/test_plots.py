@@ -14,6 +14,7 @@ from PIL import Image
 
 from facenet_lib import plots
 from facenet_lib.errors import FacenetError
+from facenet_lib.verification import evaluate
 
 WHITE = (1.0, 1.0, 1.0)
 DARK_PAGES = ("#121212", "#14181e")
@@ -250,3 +251,13 @@ def test_throughput_starts_at_zero_and_names_the_batch_sizes():
     assert axis.get_ylim()[0] == 0
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "4", "16"]
     np.testing.assert_array_equal(axis.lines[1].get_ydata(), [5, 6, 7])
+
+
+def test_roc_curves_draw_every_result_and_guessing():
+    embeddings = np.random.default_rng(0).standard_normal((80, 3))
+    result = evaluate(embeddings, np.arange(40) % 2 == 0, folds=4)
+    figure = plots.roc_curves({"one": result, "other": result})
+    for axis in figure.axes:
+        assert [line.get_label() for line in axis.lines] == ["one", "other", "guessing"]
+        np.testing.assert_array_equal(axis.lines[0].get_xdata(), result.false_positive_rates)
+    assert figure.axes[1].get_xlim()[0] == 1 / result.different_pairs
