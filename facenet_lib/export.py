@@ -147,7 +147,11 @@ def _serving_module(trained: TrainedNetwork) -> Any:
             return {"embeddings": _embeddings(preprocess(images, preprocessing))}
 
     def _embeddings(images: tf.Tensor) -> tf.Tensor:
-        return embeddings(network(images, training=False))
+        # Convolutions on a processor get the shape of an empty batch wrong: give it one image.
+        count = tf.shape(images)[0]
+        spare = tf.cast(count == 0, tf.int32)
+        padded = tf.pad(images, [[0, spare], [0, 0], [0, 0], [0, 0]])
+        return embeddings(network(padded, training=False))[:count]
 
     return ServingModule()
 

@@ -196,17 +196,17 @@ def outcome_counts(
             (of a Poisson count) is drawn around it.
 
     Returns:
-        Bars in groups, one group for each outcome.
+        A column for each outcome, in it a mark for each sample.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * WIDTH))
-    width = 0.8 / len(counts)
-    for number, (label, values) in enumerate(counts.items()):
-        offset = (number - (len(counts) - 1) / 2) * width
-        axis.bar(np.arange(len(outcomes)) + offset, values, 0.92 * width, label=label)
     spread = 2 * np.sqrt(expected)
-    axis.axhspan(expected - spread, expected + spread, color=GREY, alpha=0.35, linewidth=0)
+    axis.axhspan(expected - spread, expected + spread, color=GREY, alpha=0.2, linewidth=0)
     axis.axhline(expected, color=GREY, linestyle="--", linewidth=1)
-    axis.set(xticks=np.arange(len(outcomes)), xticklabels=outcomes, ylabel="passes")
+    places = np.arange(len(outcomes))
+    for number, ((label, values), marker) in enumerate(zip(counts.items(), "osD^v", strict=False)):
+        offset = 0.16 * (number - (len(counts) - 1) / 2)
+        axis.plot(places + offset, values, marker, markersize=8, label=label)
+    axis.set(xticks=places, xticklabels=outcomes, ylabel="passes")
     axis.grid(visible=False, axis="x")
     axis.legend(ncols=len(counts), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _finish(figure)

@@ -129,7 +129,7 @@ NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
     "mouth_open": (0.0, 1.0),
     "brow_raise": (-0.6, 1.0),
     "eye_closing": (0.0, 1.0),
-    "gaze_x": (-18.0, 18.0),
+    "gaze_x": (-14.0, 14.0),
     "gaze_y": (-10.0, 10.0),
     "blur": (0.0, 1.1),
     "noise": (0.0, 7.0),
@@ -1457,10 +1457,10 @@ def _eyeball_colour(face: _Face, across: FloatArray, up: FloatArray, u: FloatArr
     how = face.nuisance
     gaze = _rotation(how.gaze_x, how.gaze_y, 0.0)[:, 2]
     turned = _rotation(how.yaw, how.pitch, how.roll).T @ gaze
-    iris_x = _EYEBALL_RADIUS * float(np.clip(turned[0], -0.42, 0.42))
+    iris_x = _EYEBALL_RADIUS * float(np.clip(turned[0], -0.36, 0.36))
     iris_y = _EYEBALL_RADIUS * float(np.clip(turned[1], -0.25, 0.25)) + 0.005
     distance = np.sqrt((across - iris_x) ** 2 + (up - iris_y) ** 2)
-    colour = _linear((226, 220, 214))[:, None] * (1.0 - 0.35 * np.minimum(np.abs(u) ** 3, 1.0))
+    colour = _linear((208, 202, 196))[:, None] * (1.0 - 0.35 * np.minimum(np.abs(u) ** 3, 1.0))
     # An iris is darker at its rim and lighter around the pupil.
     iris = 0.55 + 0.9 * _smoothstep(_IRIS_RADIUS, 0.45 * _IRIS_RADIUS, distance)
     iris *= 1.0 - 0.55 * _smoothstep(0.82 * _IRIS_RADIUS, _IRIS_RADIUS, distance)
@@ -1873,7 +1873,7 @@ _MOST_IMAGES = 9999  # names of files have four digits
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
 _IDENTITY_SEED, _NUISANCE_SEED, _PAIR_SEED, _NAME_SEED = range(4)
 _SETTINGS = "drawn_faces.json"
-_DRAWING = 2  # to be raised whenever the same seed gives other pictures than before
+_DRAWING = 3  # to be raised whenever the same seed gives other pictures than before
 
 
 @dataclass(frozen=True)

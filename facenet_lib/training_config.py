@@ -40,8 +40,9 @@ class TrainingConfig:
     every setting with its meaning; here are those whose unit is not in the name.
 
     Attributes:
-        image_size, crop_size, frame_size: pixels; see ``input_pipeline.Preprocessing``. 0 for
-            the last two means: the image size, the whole image.
+        image_size: pixels; see ``input_pipeline.Preprocessing`` for this and the next two.
+        crop_size: pixels; 0 stands for the image size.
+        frame_size: pixels; 0 stands for the whole image.
         epoch_size: batches in an epoch, which need not be one pass over the images.
         learning_rates: epoch (from 0) to the rate from that epoch on; -1 ends the run.
         gradient_norm: largest global norm of the gradient; 0 leaves it alone.

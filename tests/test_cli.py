@@ -1,0 +1,311 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_training import SETTINGS, draw_people, write_ten_folds
+
+from facenet_lib import __version__
+from facenet_lib.cli import main
+from facenet_lib.lfw_pairs import write_people
+
+COMMANDS = ("draw-faces", "train", "evaluate", "embed", "export")
+TRAIN_WORDS = [
+    word
+    for name, value in SETTINGS.items()
+    if name not in ("learning_rates", "random_crop", "blocks", "epoch_size", "epochs")
+    for word in (f"--{name.replace('_', '-')}", str(value))
+] + ["--blocks", "0", "0", "0", "--epoch-size", "20", "--epochs", "2", "--no-random-crop"]
+
+
+def facenet(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "facenet_lib", *map(str, words)],
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+def one_line(captured):
+    """Nothing on standard output, and on standard error one line of ours."""
+    assert captured.out == ""
+    assert re.fullmatch(r"facenet: .+\n", captured.err)
+    return captured.err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Faces in one folder, with a pairs file over half of the people and a schedule."""
+    root = tmp_path_factory.mktemp("faces")
+    draw_people(root, "Known")
+    write_ten_folds(root / "pairs.txt", draw_people(root, "Unknown", images=6, seed=1))
+    return root
+
+
+@pytest.fixture(scope="module")
+def schedule(tmp_path_factory):
+    path = tmp_path_factory.mktemp("schedule") / "schedule.txt"
+    path.write_text("# epoch: rate\n0: 1e-2\n1: 5e-3\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, folder, schedule):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    words = ["train", folder, "--out", out, "--learning-rates", schedule, *TRAIN_WORDS]
+    assert main(list(map(str, words))) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, run):
+    out = tmp_path_factory.mktemp("models") / "facenet"
+    assert main(["export", str(run), str(out)]) == 0
+    return out
+
+
+# ------------------------------------------------------------------------------ help and usage
+
+
+@pytest.mark.parametrize("words", [("--help",), *((command, "--help") for command in COMMANDS)])
+def test_help_comes_without_tensorflow(words):
+    # TensorFlow's import, and keras', would fail.
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'matplotlib']));"
+        "from facenet_lib.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: facenet")
+    assert done.stderr == ""
+    if words == ("--help",):
+        assert all(command in done.stdout for command in COMMANDS)
+    if words[0] == "train":
+        assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
+
+
+def test_the_module_is_the_command():
+    done = facenet("--version")
+    assert (done.returncode, done.stdout) == (0, f"facenet {__version__}\n")
+    assert facenet().returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "required: COMMAND"),
+        (["swim"], "invalid choice"),
+        (["train", "faces"], "required: --out"),
+        (["train", "faces", "--out", "x", "--epochs", "many"], "invalid int value"),
+        (["train", "faces", "--out", "x", "--epochs", "0"], "epochs: expected at least 1"),
+        (["train", "faces", "--out", "x", "--blocks", "1", "2"], "expected 3 arguments"),
+        (["train", "faces", "--out", "x", "--width", "nan"], "width: expected a number"),
+        (["train", "faces", "--out", "x", "--learning-rates", "none.txt"], "none.txt"),
+        (["embed", "model"], "required: IMAGE, --out"),
+        (["export", "run"], "required: OUT"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words, told, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ the commands
+
+
+def test_drawn_faces_are_a_folder_to_train_on(tmp_path, capsys):
+    out = tmp_path / "drawn"
+    words = ["draw-faces", out, "--identities", 22, "--images-per-identity", 2]
+    words += ["--test-identities", 20, "--size", 64, "--seed", 3]
+    assert main(list(map(str, words))) == 0
+    assert str(out) in capsys.readouterr().out
+    assert len(list(out.glob("*/*.jpg"))) == 44
+    assert (out / "pairs.txt").is_file()
+
+
+def test_training_says_where_the_run_stands(run, folder, schedule, capsys):
+    words = ["train", folder, "--out", run, "--learning-rates", schedule, *TRAIN_WORDS]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == f"{run}: 40 steps"
+    assert re.fullmatch(r"accuracy [01]\.\d{4} \+- [01]\.\d{4} \(standard error\)", lines[1])
+    settings = json.loads((run / "config.json").read_text())
+    assert settings["data"]["identities"] == 4  # not the people of the pairs
+    assert settings["random_crop"] is False
+    assert settings["learning_rates"] == {"0": 0.01, "1": 0.005}
+
+
+def test_a_people_file_decides_whom_to_train_on(run, folder, schedule, tmp_path, capsys):
+    people = tmp_path / "people.txt"
+    write_people(people, [{"Known_0": 8, "Known_2": 8}])
+    words = ["train", folder, "--out", run, "--people", people, "--learning-rates", schedule]
+    assert main(list(map(str, [*words, *TRAIN_WORDS]))) == 1
+    assert "identities was 4 when the run began, now 2" in capsys.readouterr().err
+
+
+def test_the_command_lines_settings_take_the_place_of_the_files(folder, tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text("image_size: 60\nepochs: 1\nbatch_norm_momentum: 9e-1\n")
+    words = ["train", folder, "--out", tmp_path / "run", "--config", config]
+    assert main(list(map(str, words))) == 1  # an image of 60 pixels is too small
+    assert "image_size 60 is too small" in one_line(capsys.readouterr())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit):
+        main([*map(str, words), "--image-size", "0"])
+
+
+def test_ctrl_c_in_the_shell_saves_and_the_same_command_goes_on(
+    run, folder, schedule, tmp_path, capfd
+):
+    out = tmp_path / "run"
+    words = ["train", folder, "--out", out, "--learning-rates", schedule, *TRAIN_WORDS]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facenet_lib", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+    metrics, deadline = out / "metrics.csv", time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, said) == (1, "")
+    # The progress bar rewrites its line; what stays are lines of ours and none of TensorFlow's.
+    lines = [line.split("\r")[-1] for line in errors.splitlines() if line.split("\r")[-1].strip()]
+    assert re.fullmatch(
+        r"facenet: stopped after step \d+; the same command goes on from there", lines[-1]
+    )
+    assert all(line.startswith(("facenet: ", "epoch ")) for line in lines), errors
+    assert list((out / "checkpoints").glob("*.npz"))
+
+    assert main(list(map(str, words))) == 0
+    assert f"{out}: 40 steps" in capfd.readouterr().out
+    with (
+        np.load(out / "checkpoints" / "00000040.npz") as one,
+        np.load(run / "checkpoints" / "00000040.npz") as two,
+    ):
+        assert set(one.files) == set(two.files)
+        for name in set(one.files) - {"state"}:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def test_run_and_exported_model_are_evaluated_alike(run, exported, folder, tmp_path, capsys):
+    figures = []
+    for model in (run, exported):
+        out = tmp_path / f"{model.name}.json"
+        assert main(["evaluate", str(model), str(folder), "--json", str(out)]) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        figures.append(json.loads(out.read_text()))
+        assert f"accuracy {figures[-1]['accuracy']:.4f}" in said.out
+    assert figures[0]["accuracy"] == figures[1]["accuracy"]
+    assert figures[0]["fold_accuracies"] == figures[1]["fold_accuracies"]
+    assert (
+        figures[0].keys()
+        == figures[1].keys()
+        >= {
+            "accuracy",
+            "accuracy_std",
+            "standard_error",
+            "validation_rate",
+            "validation_rate_std",
+            "false_accept_rate",
+            "area_under_curve",
+            "equal_error_rate",
+            "threshold",
+        }
+    )
+    assert len(figures[0]["fold_accuracies"]) == 10
+
+
+def test_another_pairs_file_may_be_named(run, folder, tmp_path, capsys):
+    lines = (folder / "pairs.txt").read_text().splitlines()
+    one_fold = [line for line in lines[1:] if line.count("\t") == 2]
+    one_fold += [line for line in lines[1:] if line.count("\t") == 3]
+    (tmp_path / "view1.txt").write_text("\n".join(["10", *one_fold]) + "\n")
+    words = ["evaluate", str(run), str(folder), "--pairs", str(tmp_path / "view1.txt")]
+    assert main(words) == 0
+    assert "accuracy" in capsys.readouterr().out
+    (folder_without := tmp_path / "faces").mkdir()
+    draw_people(folder_without, "Known", people=2, images=2)
+    assert main(["evaluate", str(run), str(folder_without)]) == 1
+    assert "name a pairs file with --pairs" in one_line(capsys.readouterr())
+
+
+def test_embeddings_are_written_with_their_paths(run, exported, folder, tmp_path, capsys):
+    images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (3, 1, 3)]
+    found = []
+    for model in (run, exported):
+        out = tmp_path / f"{model.name}.npz"
+        assert main(["embed", str(model), *images, "--out", str(out)]) == 0
+        assert capsys.readouterr().out == f"{out}: 3 embeddings of 16 numbers\n"
+        with np.load(out, allow_pickle=False) as archive:
+            assert archive["paths"].tolist() == images
+            found.append(archive["embeddings"])
+    assert found[0].dtype == np.float32
+    assert found[0].shape == (3, 16)
+    np.testing.assert_allclose(np.linalg.norm(found[0], axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(found[0][0], found[0][2])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, capsys):
+    image = str(folder / "Known_1" / "Known_1_0001.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"GIF89a")
+    for words, told in (
+        (["evaluate", str(tmp_path), str(folder)], "expected the folder of a run"),
+        (["evaluate", str(run), str(tmp_path / "none")], "none: expected a folder"),
+        (["evaluate", str(run), str(folder), "--pairs", str(tmp_path / "p")], "expected a file"),
+        (["evaluate", str(run), str(folder), "--json", str(tmp_path)], "expected a file in"),
+        (["embed", str(run), str(tmp_path / "bad.jpg"), "--out", str(tmp_path / "x")], "GIF"),
+        (["embed", str(run), image, "--out", str(tmp_path / "none" / "x")], "expected a file in"),
+        (["embed", str(run), image, "--out", str(tmp_path)], "expected a file in"),
+        (["export", str(run), str(exported)], "already there"),
+        (["export", str(tmp_path), str(tmp_path / "model")], "not a training run"),
+        (["train", str(folder), "--out", str(folder)], "not empty and no training run"),
+        (["train", str(folder), "--out", str(run), "--config", "none"], "none: expected a YAML"),
+    ):
+        assert main(words) == 1, words
+        assert told in one_line(capsys.readouterr())
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+def test_tensorflows_own_words_do_not_drown_the_answer(run, folder, tmp_path):
+    clean = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    image = folder / "Known_1" / "Known_1_0001.jpg"
+    words = ["embed", run, image, "--out", tmp_path / "x.npz"]
+    quiet = facenet(*words, env=clean)
+    assert quiet.stdout == f"{tmp_path / 'x.npz'}: 1 embeddings of 16 numbers\n"
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facenet_lib.synthetic_faces.write_faces", interrupted)
+    assert main(["draw-faces", "nowhere"]) == 1
+    assert one_line(capsys.readouterr()) == "facenet: interrupted\n"
+
+
+def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
+    def wrong(*arguments, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("facenet_lib.synthetic_faces.write_faces", wrong)
+    with pytest.raises(ZeroDivisionError):
+        main(["draw-faces", str(Path("nowhere"))])

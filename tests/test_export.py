@@ -1,0 +1,272 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from toy_training import SETTINGS, draw_people, full_disk, toy_network
+
+from facenet_lib import training
+from facenet_lib.errors import FacenetError
+from facenet_lib.export import CARD, export_run, load_embedder
+from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.training import TrainingConfig, embed_images, load_run, train
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return draw_people(tmp_path_factory.mktemp("faces"), "Known")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_network():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "network_of", toy_network)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, faces):
+    """A run whose preprocessing does everything: frame, window and resizing."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    config = TrainingConfig(**SETTINGS | {"crop_size": 60, "frame_size": 70, "epochs": 1})
+    train(config, faces, out, progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, run):
+    return export_run(run, tmp_path_factory.mktemp("models") / "new" / "facenet")
+
+
+@pytest.fixture(scope="module")
+def images(faces):
+    return [str(path) for paths in faces.values() for path in paths[:3]]
+
+
+@pytest.fixture(scope="module")
+def expected(run, images):
+    loaded = load_run(run)
+    return embed_images(loaded.network, images, loaded.preprocessing)
+
+
+def image_file(size, format="PNG", seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(noise).save(file, format)
+    return noise, file.getvalue()
+
+
+def test_tensorflow_alone_gets_the_same_embeddings(exported, images, expected, tmp_path):
+    """Files and tensors, in a process that cannot import this library."""
+    program = """
+        import sys
+        sys.modules["facenet_lib"] = None  # importing it raises
+        sys.modules["keras"] = None
+        import numpy as np
+        import tensorflow as tf
+        model = tf.saved_model.load(sys.argv[1])
+        paths = sys.argv[3:]
+        encoded = tf.constant([tf.io.read_file(path).numpy() for path in paths])
+        answer = model.signatures["serving_default"](images=encoded)
+        pixels = [tf.cast(tf.io.decode_jpeg(file), tf.float32) for file in encoded]
+        tensors = model.signatures["embed_tensors"](images=tf.stack(pixels))
+        np.savez(
+            sys.argv[2],
+            encoded=answer["embeddings"],
+            valid=answer["valid"],
+            tensors=tensors["embeddings"],
+        )
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), exported, tmp_path / "out.npz", *images],
+        check=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    with np.load(tmp_path / "out.npz") as found:
+        np.testing.assert_allclose(found["encoded"], expected, atol=1e-5)
+        np.testing.assert_allclose(found["tensors"], expected, atol=1e-5)
+        assert found["valid"].all()
+
+
+def test_the_signatures_have_names(exported):
+    signatures = tf.saved_model.load(str(exported)).signatures
+    assert set(signatures) == {"serving_default", "embed_tensors"}
+    for name, inputs, answers in (
+        ("serving_default", tf.TensorSpec([None], tf.string), {"embeddings", "valid"}),
+        ("embed_tensors", tf.TensorSpec([None, None, None, 3], tf.float32), {"embeddings"}),
+    ):
+        (spec,) = signatures[name].structured_input_signature[1].values()
+        assert spec.name == "images"
+        assert spec.shape.as_list() == inputs.shape.as_list()
+        assert spec.dtype == inputs.dtype
+        outputs = signatures[name].structured_outputs
+        assert set(outputs) == answers
+        assert outputs["embeddings"].shape.as_list() == [None, 16]
+
+
+def test_the_weights_are_written_once(exported, run):
+    numbers = sum(int(np.prod(weight.shape)) for weight in load_run(run).network.weights)
+    (data,) = (exported / "variables").glob("variables.data-*")
+    assert 4 * numbers <= data.stat().st_size <= 1.02 * 4 * numbers + 4096
+    names = [name for name, _ in tf.train.list_variables(str(exported / "variables/variables"))]
+    weights = [name for name in names if not name.startswith("_CHECKPOINTABLE_OBJECT_GRAPH")]
+    assert len(weights) == len(load_run(run).network.weights)
+
+
+def test_an_empty_batch_is_answered(exported):
+    signatures = tf.saved_model.load(str(exported)).signatures
+    answer = signatures["serving_default"](images=tf.constant([], tf.string))
+    assert answer["embeddings"].shape == (0, 16)
+    assert answer["valid"].shape == (0,)
+    tensors = signatures["embed_tensors"](images=tf.zeros([0, 90, 80, 3]))
+    assert tensors["embeddings"].shape == (0, 16)
+
+
+def test_files_of_several_sizes_share_a_batch(exported):
+    signatures = tf.saved_model.load(str(exported)).signatures
+    files = [image_file((80, 80)), image_file((120, 93), seed=1), image_file((50, 61), seed=2)]
+    together = signatures["serving_default"](images=tf.constant([file for _, file in files]))
+    assert together["valid"].numpy().all()
+    for row, (pixels, _) in enumerate(files):
+        tensor = tf.constant(pixels[np.newaxis].astype(np.float32))
+        alone = signatures["embed_tensors"](images=tensor)["embeddings"][0]
+        np.testing.assert_allclose(together["embeddings"][row], alone, atol=1e-5)
+
+
+def test_a_damaged_file_costs_its_neighbours_nothing(exported):
+    signature = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    good, other = image_file((80, 80))[1], image_file((90, 80), seed=1)[1]
+    expected = signature(images=tf.constant([good, other]))["embeddings"]
+    answer = signature(images=tf.constant([b"", good, good[:300], other, b"GIF89a"]))
+    assert answer["valid"].numpy().tolist() == [False, True, False, True, False]
+    np.testing.assert_allclose(answer["embeddings"].numpy()[[1, 3]], expected, atol=1e-6)
+    assert not answer["embeddings"].numpy()[[0, 2, 4]].any()
+
+
+def test_run_and_exported_model_are_used_alike(exported, run, images, expected):
+    repeated = [*images[::-1], images[3], Path(images[0])]
+    rows = [*range(len(images))[::-1], 3, 0]
+    for model in (exported, run):
+        embedder = load_embedder(model)
+        assert embedder.embedding_size == 16
+        assert embedder.preprocessing == Preprocessing(75, 60, 70, "fixed")
+        found = embedder.embed(repeated, batch_size=5)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[rows], atol=1e-5)
+        assert embedder.embed([]).shape == (0, 16)
+
+
+def test_both_name_the_files_that_cannot_be_embedded(exported, run, images, tmp_path):
+    (tmp_path / "short.jpg").write_bytes(Path(images[0]).read_bytes()[:300])
+    (tmp_path / "moving.jpg").write_bytes(b"GIF89a" + bytes(100))
+    bad = [str(tmp_path / "short.jpg"), str(tmp_path / "moving.jpg")]
+    for model in (exported, run):
+        embedder = load_embedder(model)
+        with pytest.raises(FacenetError) as caught:
+            embedder.embed([images[0], *bad])
+        assert f"{bad[0]}: " in str(caught.value)
+        assert "cut short" in str(caught.value)
+        assert f"{bad[1]}: " in str(caught.value)
+        assert "GIF" in str(caught.value)
+        for missing in (tmp_path / "missing.jpg", tmp_path):
+            with pytest.raises(FacenetError, match=str(missing)):
+                embedder.embed([images[0], missing])
+
+
+def test_the_card_says_what_the_model_is(exported, run):
+    card = json.loads((exported / CARD).read_text())
+    assert card["preprocessing"] == {
+        "image_size": 75,
+        "crop_size": 60,
+        "frame_size": 70,
+        "standardization": "fixed",
+    }
+    assert card["embedding_size"] == 16
+    assert card["training"] == {"identities": 4, "steps": 6}
+    assert card["evaluation"] is None
+
+
+def test_nothing_is_written_over(run, exported, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in exported.rglob("*")}
+    with pytest.raises(FacenetError, match="already there"):
+        export_run(run, exported)
+    assert {path: path.stat().st_mtime_ns for path in exported.rglob("*")} == before
+    (tmp_path / "file").touch()
+    with pytest.raises(FacenetError, match="already there"):
+        export_run(run, tmp_path / "file")
+    with pytest.raises(FacenetError, match="cannot be written"):
+        export_run(run, tmp_path / "file" / "model")
+
+
+def test_an_empty_folder_is_filled(run, tmp_path):
+    (tmp_path / "model").mkdir()
+    assert load_embedder(export_run(run, tmp_path / "model")).embedding_size == 16
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_full_disk_leaves_nothing_behind(run, tmp_path):
+    with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
+        export_run(run, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_run_is_not_exported(tmp_path):
+    with pytest.raises(FacenetError, match="not a training run"):
+        export_run(tmp_path, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "card",
+    [None, "", "[]", "{}", '{"preprocessing": {"image_size": -1}}', '{"preprocessing": {"x": 1}}'],
+)
+def test_a_model_without_its_card_is_refused(exported, tmp_path, card):
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    (model / CARD).unlink()
+    if card is not None:
+        (model / CARD).write_text(card)
+    with pytest.raises(FacenetError, match=r"facenet\.json: expected the card"):
+        load_embedder(model)
+
+
+def test_a_damaged_model_is_refused(exported, tmp_path):
+    for name in ("saved_model.pb", "variables/variables.index", "variables"):
+        model = Path(shutil.copytree(exported, tmp_path / name.replace("/", "_")))
+        if (model / name).is_dir():
+            shutil.rmtree(model / name)
+        else:
+            content = (model / name).read_bytes()
+            (model / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(FacenetError, match="not a whole SavedModel"):
+            load_embedder(model)
+
+
+def test_a_model_of_another_program_is_refused(exported, tmp_path):
+    module = tf.Module()
+    module.answer = tf.function(lambda: {"x": tf.constant(1)}, input_signature=[])
+    tf.saved_model.save(module, str(tmp_path), signatures={"other": module.answer})
+    (tmp_path / CARD).parent.mkdir()
+    shutil.copy(exported / CARD, tmp_path / CARD)
+    with pytest.raises(FacenetError, match="not a whole SavedModel of ours"):
+        load_embedder(tmp_path)
+
+
+def test_what_is_no_model_is_refused_by_what_is_there(tmp_path):
+    for path, found in (
+        (tmp_path / "nowhere", "nothing"),
+        (tmp_path / "empty", "an empty folder"),
+        (tmp_path / "file", "a file"),
+        (tmp_path, "empty, file"),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        (tmp_path / "file").touch()
+        with pytest.raises(FacenetError, match=f"found {found}"):
+            load_embedder(path)
