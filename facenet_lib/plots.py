@@ -431,7 +431,7 @@ def feature_clusters(
             for number in np.unique(labels):
                 color = COLORS[number % len(COLORS)]
                 axis.plot(*features[labels == number].T, ".", color=color, markersize=2, alpha=0.6)
-            axis.plot(*centers.T, "x", color=GREY, markersize=7, markeredgewidth=1.6)
+            axis.plot(*centers.T, "x", color=GREY, markersize=5, markeredgewidth=1.2)
             axis.text(0.03, 0.03, f"±{limit:.2g}", transform=axis.transAxes, size=8)
             axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[])
             axis.set_aspect("equal")
@@ -462,7 +462,7 @@ def face_map(
     for axis, (title, places) in zip(axes[0], features.items(), strict=True):
         for image, place, label in zip(images, places, labels, strict=True):
             face = AnnotationBbox(
-                OffsetImage(image, zoom=18 / len(image)),
+                OffsetImage(image, zoom=22 / len(image)),
                 place,
                 pad=0.08,
                 bboxprops={"edgecolor": COLORS[label % len(COLORS)], "linewidth": 1.6},
@@ -482,20 +482,22 @@ def center_errors(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figur
     """Show how far a center is from its class over steps: growing, swinging or closing in.
 
     Args:
-        panels: title of a panel -> label of a line -> (steps,) distances, above zero.
+        panels: title of a panel -> label of a line -> (steps,) distances, above zero; the same
+            labels in each panel.
 
     Returns:
-        Panels side by side with one logarithmic axis; a line of the same place in each panel
-        has the same colour.
+        Panels side by side with one logarithmic axis and one legend.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 0.5 * WIDTH), sharey=True)
-    for axis, (title, lines) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 0.55 * WIDTH), sharey=True, squeeze=False
+    )
+    for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for label, distances in lines.items():
             axis.semilogy(distances, "o-", markersize=3, label=label)
         axis.axhline(distances[0], color=GREY, linewidth=0.8, linestyle="--")
         axis.set(title=title, xlabel="step")
-        axis.legend()
-    np.atleast_1d(axes)[0].set_ylabel("distance of center to class")
+    axes[0, 0].set_ylabel("distance of center to class")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return _finish(figure)
 
 

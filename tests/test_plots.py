@@ -262,3 +262,74 @@ def test_roc_curves_draw_every_result_and_guessing():
         assert [line.get_label() for line in axis.lines] == ["one", "other", "guessing"]
         np.testing.assert_array_equal(axis.lines[0].get_xdata(), result.false_positive_rates)
     assert figure.axes[1].get_xlim()[0] == 1 / result.different_pairs
+
+
+def test_network_stages_writes_shapes_and_parameters_beside_the_bars():
+    figure = plots.network_stages(["in", "conv", "out"], [9, 4, 1], [3, 8, 5], [0, 3000000, 40])
+    funnel, bars = figure.axes
+    assert [bar.get_width() for bar in funnel.patches] == [6, 4, 2]
+    assert [text.get_text() for text in funnel.texts] == ["9 x 9 x 3", "4 x 4 x 8", "5"]
+    assert [text.get_text() for text in bars.texts] == ["3.00", "0.00"]
+    assert funnel.get_ylim()[0] > funnel.get_ylim()[1]  # from the input down
+
+
+def test_unit_circle_joins_each_vector_to_its_embedding():
+    prelogits = np.array([[3.0, 4.0], [0.0, -2.0]])
+    embeddings = np.array([[0.6, 0.8], [0.0, -1.0]])
+    (axis,) = plots.unit_circle(prelogits, embeddings, [0, 7]).axes
+    drawn = [line.get_xydata() for line in axis.lines]
+    for start, end in zip(prelogits, embeddings, strict=True):
+        assert any(np.array_equal(data, [start, end]) for data in drawn)
+    assert axis.patches[0].get_radius() == 1
+
+
+def test_similarity_matrices_share_one_scale_and_part_the_people():
+    one, other = np.eye(6), np.full((6, 6), -0.5)
+    figure = plots.similarity_matrices({"a": one, "b": other}, ["Ann_Lee", "Bob", "Cy"], 2)
+    left, right = figure.axes[:2]
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (-0.5, 1.0)
+    assert [label.get_text() for label in left.get_yticklabels()] == ["Ann Lee", "Bob", "Cy"]
+    assert sorted({line.get_ydata()[0] for line in left.lines} - {0, 1}) == [1.5, 3.5]
+
+
+def test_feature_clusters_shows_every_point_and_center_on_a_scale_around_zero():
+    generator = np.random.default_rng(0)
+    labels = np.array([0, 0, 1, 1, 1])
+    rows = {
+        name: [(generator.normal(size=(5, 2)), 9 * generator.normal(size=(2, 2))) for _ in "ab"]
+        for name in ("first", "second", "third")
+    }
+    figure = plots.feature_clusters(rows, labels, ["early", "late"])
+    assert len(figure.axes) == 6
+    shown = [snapshot for snapshots in rows.values() for snapshot in snapshots]
+    for axis, (features, centers) in zip(figure.axes, shown, strict=True):
+        *clusters, crosses = [line.get_xydata() for line in axis.lines]
+        np.testing.assert_array_equal(np.concatenate(clusters), features)
+        np.testing.assert_array_equal(crosses, centers)
+        low, high = axis.get_xlim()
+        assert low == -high and high > max(np.abs(features).max(), np.abs(centers).max())
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["early", "late"]
+
+
+def test_face_map_lays_every_image_where_its_features_are():
+    images = np.zeros((3, 8, 8, 3), np.uint8)
+    places = np.array([[0.0, 1.0], [5.0, -3.0], [2.0, 2.0]])
+    axes = plots.face_map(images, {"before": places, "after": places * 2}, [0, 1, 1]).axes
+    assert [axis.get_title() for axis in axes] == ["before", "after"]
+    for axis, scale in zip(axes, (1, 2), strict=True):
+        boxes = [artist for artist in axis.artists if hasattr(artist, "xy")]
+        np.testing.assert_array_equal([box.xy for box in boxes], scale * places)
+        frames = [to_rgb(box.patch.get_edgecolor()) for box in boxes]
+        assert frames == [to_rgb(plots.COLORS[label]) for label in (0, 1, 1)]
+        assert axis.get_xlim()[0] < 0 and axis.get_xlim()[1] > scale * 5
+
+
+def test_center_errors_draws_lines_on_one_logarithmic_axis_with_one_legend():
+    lines = {"k = 1": np.array([1.0, 0.5, 0.25]), "k = 9": np.array([1.0, 3.0, 9.0])}
+    figure = plots.center_errors({"undivided": lines, "divided": lines})
+    for axis in figure.axes:
+        assert axis.get_yscale() == "log"
+        for line, distances in zip(axis.lines, lines.values(), strict=False):
+            np.testing.assert_array_equal(line.get_ydata(), distances)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["k = 1", "k = 9"]
