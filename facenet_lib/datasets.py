@@ -219,7 +219,7 @@ def _drawn_folder() -> Path:
     """The book's own faces, drawn if they are not there, or not all."""
     folder = cache_folder() / (
         f"drawn_faces-{DRAWN_IDENTITIES}x{DRAWN_IMAGES}-test{DRAWN_TEST_IDENTITIES}"
-        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}-drawing{synthetic_faces._DRAWING}"
+        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}-drawing{synthetic_faces.DRAWING_VERSION}"
     )
     if (folder / "pairs.txt").is_file():  # what write_faces writes last
         return folder

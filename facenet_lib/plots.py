@@ -553,6 +553,110 @@ def training_curves(
     return _finish(figure)
 
 
+def threshold_sweep(
+    measured: npt.NDArray[np.floating], issame: npt.NDArray[np.bool_], threshold: float
+) -> Figure:
+    """Show a handful of distances on a line, cut by a threshold, and the ROC that cuts make.
+
+    Args:
+        measured: (pairs,) distances.
+        issame: (pairs,) whether a pair shows one person.
+        threshold: drawn as a dashed line among the distances and as a ring on the ROC.
+
+    Returns:
+        The line of distances on the left, the ROC with a dot for each cut on the right.
+    """
+    figure, (line, roc) = plt.subplots(1, 2, figsize=(WIDTH, 0.42 * WIDTH), width_ratios=(3, 2))
+    top = 1.12 * float(measured.max())
+    line.axvspan(0, threshold, color=GREY, alpha=0.15, linewidth=0)
+    line.axvline(threshold, color=GREY, linestyle="--")
+    line.text(threshold / 2, 1.62, "accepted", ha="center", size=9)
+    line.text((threshold + top) / 2, 1.62, "rejected", ha="center", size=9)
+    for row, same in enumerate((False, True)):
+        values = measured[issame == same]
+        line.plot(values, np.full(len(values), row), "o", color=COLORS[1 - row], markersize=9)
+        for value in values:
+            line.text(value, row + 0.2, f"{value:g}", ha="center", size=9)
+    line.set(
+        xlim=(0, top), ylim=(-0.5, 1.9), yticks=(0, 1), yticklabels=("two\npeople", "one\nperson"),
+        xlabel="distance",
+    )  # fmt: skip
+    line.grid(visible=False, axis="y")
+    cuts = [*np.unique(measured), np.inf]
+    rates = [[np.mean(measured[issame == same] < cut) for same in (False, True)] for cut in cuts]
+    roc.plot(*np.transpose(rates), "o-")
+    here = [np.mean(measured[issame == same] < threshold) for same in (False, True)]
+    roc.plot(*here, "o", markersize=13, markerfacecolor="none", markeredgecolor=COLORS[1])
+    roc.set(
+        xlim=(-0.06, 1.06), ylim=(-0.06, 1.06),
+        xlabel="false positive rate", ylabel="true positive rate",
+    )  # fmt: skip
+    roc.set_box_aspect(1)
+    return _finish(figure)
+
+
+def threshold_choice(
+    pairs: Sequence[int], accuracies: Mapping[str, Sequence[float]], best_possible: float
+) -> Figure:
+    """Show what is reported, by number of pairs, when the threshold is chosen in several ways.
+
+    Args:
+        pairs: pairs in an experiment, drawn on a logarithmic axis.
+        accuracies: how the threshold was chosen -> mean accuracy for each number of pairs.
+        best_possible: the accuracy of the best threshold on infinitely many pairs, dashed.
+
+    Returns:
+        One panel with a line for each way.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.45 * WIDTH))
+    for label, values in accuracies.items():
+        axis.plot(pairs, values, "o-", label=label)
+    axis.axhline(best_possible, color=GREY, linestyle="--", label="best possible")
+    axis.set_xscale("log")
+    axis.set(xlabel="pairs", ylabel="mean accuracy", xticks=pairs, xticklabels=map(str, pairs))
+    axis.minorticks_off()
+    axis.legend()
+    return _finish(figure)
+
+
+def pair_sheet(
+    pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    titles: Sequence[str],
+    issame: Sequence[bool],
+    columns: int = 3,
+) -> Figure:
+    """Show pairs of faces, each side by side in a frame of the colour of its answer.
+
+    Args:
+        pairs: both images of each pair, (height, width, 3) uint8 and of one size.
+        titles: lines under each pair.
+        issame: the answers: blue frames for one person, orange for two.
+        columns: pairs in a row.
+
+    Returns:
+        One figure, ``columns`` pairs wide and as many rows high as needed.
+    """
+    rows = -(-len(pairs) // columns)
+    width = WIDTH / columns
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, (0.52 * width + 0.42) * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, images, title, same in zip(axes.flat, pairs, titles, issame, strict=False):
+        both = np.concatenate(images, axis=1)
+        axis.imshow(both)
+        height, length = both.shape[:2]
+        color = COLORS[0 if same else 1]
+        axis.add_patch(
+            Rectangle((0, 0), length, height, fill=False, color=color, linewidth=4, clip_on=False)
+        )
+        axis.axvline(length / 2, color=color, linewidth=2)
+        axis.set(xlim=(0, length), ylim=(height, 0))
+        axis.text(length / 2, 1.06 * height, title, ha="center", va="top", size=8)
+    return _finish(figure)
+
+
 def pair_distances(
     panels: Mapping[str, npt.NDArray[np.floating]],
     issame: npt.NDArray[np.bool_],

@@ -34,13 +34,12 @@ import io
 import itertools
 import json
 import math
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +48,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs, write_people
@@ -1873,7 +1872,8 @@ _MOST_IMAGES = 9999  # names of files have four digits
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
 _IDENTITY_SEED, _NUISANCE_SEED, _PAIR_SEED, _NAME_SEED = range(4)
 _SETTINGS = "drawn_faces.json"
-_DRAWING = 3  # to be raised whenever the same seed gives other pictures than before
+DRAWING_VERSION = 1
+"""Raised whenever the same seed gives other pictures than before."""
 
 
 @dataclass(frozen=True)
@@ -1991,7 +1991,7 @@ class _Plan:
     size: int
     test_identities: int
     pairs_per_fold: int
-    drawing: int = _DRAWING
+    drawing: int = DRAWING_VERSION
 
     @property
     def train_identities(self) -> int:
@@ -2113,32 +2113,59 @@ def _draw_all(tasks: list[_Task], workers: int) -> Iterator[int]:
     if workers == 1:
         yield from map(_draw_task, tasks)
         return
-    # New processes rather than forks: a fork of a process that runs TensorFlow may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    # Programs of their own: a fork of a process that runs TensorFlow may hang, and the processes
+    # that multiprocessing spawns would run the caller's script again.
+    answers, answering = os.pipe()
+    programs: list[subprocess.Popen[bytes]] = []
     try:
-        for done in as_completed([pool.submit(_draw_task, task) for task in tasks]):
-            yield done.result()
-    except BrokenProcessPool as error:
-        raise FacenetError(
-            "a drawing process was killed or could not start (in a script, call write_faces under "
-            'if __name__ == "__main__", or with workers=1); the same call again goes on'
-        ) from error
+        for share in range(workers):
+            programs.append(_start_worker(tasks[share::workers], answering))
+        os.close(answering)  # the workers' copies are left: the pipe ends when the last one does
+        with os.fdopen(answers) as lines:
+            for line in lines:
+                answer = json.loads(line)
+                if isinstance(answer, str):
+                    raise OSError(answer)
+                yield answer
+        if any(program.wait() for program in programs):
+            raise FacenetError("a drawing process ended too early; the same call draws the rest")
     finally:
-        pool.shutdown(cancel_futures=True)
+        for program in programs:
+            program.kill()
+            program.communicate()
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
+def _start_worker(tasks: list[_Task], answering: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", f"import {__name__}; {__name__}._work()"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answering, env=environment)
+    wanted = [{**asdict(task), "folder": str(task.folder)} for task in tasks]
+    assert program.stdin is not None
+    program.stdin.write(json.dumps(wanted).encode() + b"\n")
+    program.stdin.flush()  # and left open: when it closes, the caller is gone
+    return program
 
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
+
+def _work() -> None:
+    """Draw what a line of standard input asks for; the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's
+    wanted = json.loads(sys.stdin.buffer.readline())
+
+    def end_with_caller() -> None:
+        sys.stdin.buffer.read()
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_caller, daemon=True).start()
+    for task in wanted:
+        task |= {"folder": Path(task["folder"]), "missing": tuple(task["missing"])}
+        try:
+            answer: int | str = _draw_task(_Task(**task))
+        except OSError as error:
+            answer = str(error)
+        os.write(1, json.dumps(answer).encode() + b"\n")  # one write: workers share the pipe
+        if isinstance(answer, str):
+            break
+    os._exit(0)  # without waiting for the thread, which holds standard input
 
 
 def _draw_task(task: _Task) -> int:

@@ -237,6 +237,36 @@ def test_training_curves_average_the_steps_and_mark_changes_of_the_rate():
     assert set(rates.lines[2].get_ydata()) == {0.55}
 
 
+def test_threshold_sweep_shows_every_distance_in_its_row_and_the_cut_on_the_roc():
+    measured, issame = np.array([1.0, 2, 5, 4, 8, 9]), np.array([1, 1, 1, 0, 0, 0], bool)
+    line, roc = plots.threshold_sweep(measured, issame, 5.0).axes
+    different, same = line.lines[1:]
+    np.testing.assert_array_equal(same.get_xdata(), [1, 2, 5])
+    np.testing.assert_array_equal(different.get_xdata(), [4, 8, 9])
+    curve = np.transpose(roc.lines[0].get_data())
+    by_hand = [(0, 0), (0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (3, 3)]
+    np.testing.assert_allclose(curve, np.array(by_hand) / 3)
+    np.testing.assert_allclose(np.ravel(roc.lines[1].get_data()), [1 / 3, 2 / 3])
+
+
+def test_threshold_choice_draws_a_line_for_each_way_and_the_best_possible():
+    figure = plots.threshold_choice([10, 100], {"own": [0.9, 0.8], "others": [0.7, 0.77]}, 0.78)
+    (axis,) = figure.axes
+    assert [line.get_label() for line in axis.lines] == ["own", "others", "best possible"]
+    np.testing.assert_array_equal(axis.lines[1].get_ydata(), [0.7, 0.77])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "100"]
+
+
+def test_pair_sheet_joins_two_images_in_a_frame_of_the_answers_colour():
+    images = np.arange(4 * 8 * 6 * 3, dtype=np.uint8).reshape(4, 8, 6, 3)
+    pairs = [(images[0], images[1]), (images[2], images[3])]
+    figure = plots.pair_sheet(pairs, ["Ann", "Bob, Cy"], [True, False], columns=2)
+    for axis, pair, title, color in zip(figure.axes, pairs, ["Ann", "Bob, Cy"], plots.COLORS[:2]):
+        np.testing.assert_array_equal(axis.get_images()[0].get_array(), np.hstack(pair))
+        assert to_rgb(axis.patches[0].get_edgecolor()) == to_rgb(color)
+        assert axis.texts[0].get_text() == title
+
+
 def test_pair_distances_counts_every_pair_in_its_class():
     distances, issame = np.array([0.1, 0.2, 0.3, 0.9, 1.0]), np.array([1, 1, 1, 0, 0], bool)
     figure = plots.pair_distances({"a": distances, "b": 2 * distances}, issame, [0.5, 1.0])

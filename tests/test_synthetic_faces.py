@@ -399,8 +399,7 @@ def test_a_killed_call_leaves_whole_files_and_no_process(
     script.write_text(
         textwrap.dedent(f"""
         from facenet_lib.synthetic_faces import write_faces
-        if __name__ == "__main__":
-            write_faces({str(out)!r}, **{DATASET!r}, workers=2, progress=False)
+        write_faces({str(out)!r}, **{DATASET!r}, workers=2, progress=False)
         """)
     )
     process = subprocess.Popen([sys.executable, script], start_new_session=True)
