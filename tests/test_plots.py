@@ -261,7 +261,8 @@ def test_pair_sheet_joins_two_images_in_a_frame_of_the_answers_colour():
     images = np.arange(4 * 8 * 6 * 3, dtype=np.uint8).reshape(4, 8, 6, 3)
     pairs = [(images[0], images[1]), (images[2], images[3])]
     figure = plots.pair_sheet(pairs, ["Ann", "Bob, Cy"], [True, False], columns=2)
-    for axis, pair, title, color in zip(figure.axes, pairs, ["Ann", "Bob, Cy"], plots.COLORS[:2]):
+    expected = zip(pairs, ["Ann", "Bob, Cy"], plots.COLORS[:2], strict=True)
+    for axis, (pair, title, color) in zip(figure.axes, expected, strict=True):
         np.testing.assert_array_equal(axis.get_images()[0].get_array(), np.hstack(pair))
         assert to_rgb(axis.patches[0].get_edgecolor()) == to_rgb(color)
         assert axis.texts[0].get_text() == title
