@@ -259,10 +259,12 @@ def pixel_tables(tables: Mapping[str, npt.NDArray[Any]], columns: int = 3) -> Fi
     for axis, (title, table) in zip(axes.flat, tables.items(), strict=False):
         axis.imshow(table, cmap="gray")
         middle = (float(np.min(table)) + float(np.max(table))) / 2
-        pattern = "{:d}" if np.issubdtype(table.dtype, np.integer) else "{:.2f}"
+        is_integer = np.issubdtype(table.dtype, np.integer)
         for (row, column), value in np.ndenumerate(table):
+            # Adding zero turns a rounded -0.0 into 0.0.
+            text = f"{value}" if is_integer else f"{round(float(value), 2) + 0.0:.2f}"
             axis.text(
-                column, row, pattern.format(value), ha="center", va="center",
+                column, row, text, ha="center", va="center",
                 color="black" if value > middle else "white", size=9,
             )  # fmt: skip
         axis.set_title(title)
@@ -279,7 +281,7 @@ def value_distributions(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) ->
         Panels one above the other on one axis of values, a line for each image.
     """
     values = np.concatenate([np.ravel(v) for lines in panels.values() for v in lines.values()])
-    edges = np.linspace(float(values.min()), float(values.max()), 80)
+    edges = np.linspace(float(values.min()), float(values.max()), 60)
     figure, axes = plt.subplots(
         len(panels), 1, figsize=(WIDTH, 1.75 * len(panels) + 0.4), sharex=True, squeeze=False
     )
@@ -576,7 +578,7 @@ def threshold_sweep(
         values = measured[issame == same]
         line.plot(values, np.full(len(values), row), "o", color=COLORS[1 - row], markersize=9)
         for value in values:
-            line.text(value, row + 0.2, f"{value:g}", ha="center", size=9)
+            line.text(value + 0.015 * top, row + 0.17, f"{value:g}", size=9)
     line.set(
         xlim=(0, top), ylim=(-0.5, 1.9), yticks=(0, 1), yticklabels=("two\npeople", "one\nperson"),
         xlabel="distance",
@@ -653,7 +655,7 @@ def pair_sheet(
         )
         axis.axvline(length / 2, color=color, linewidth=2)
         axis.set(xlim=(0, length), ylim=(height, 0))
-        axis.text(length / 2, 1.06 * height, title, ha="center", va="top", size=8)
+        axis.text(length / 2, 1.06 * height, title, ha="center", va="top", size=9)
     return _finish(figure)
 
 
@@ -672,7 +674,13 @@ def pair_distances(
     Returns:
         Panels above one another, each with its own scale of distances.
     """
-    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.1 * len(panels)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(panels),
+        1,
+        figsize=(WIDTH, 2.2 * len(panels)),
+        squeeze=False,
+        layout=ConstrainedLayoutEngine(hspace=0.08),
+    )
     for axis, (title, measured), threshold in zip(
         axes[:, 0], panels.items(), thresholds, strict=True
     ):

@@ -189,10 +189,10 @@ def test_times_seen_stacks_shares_that_add_up_to_all_images():
 
 
 def test_pixel_tables_write_integers_whole_and_floats_with_two_digits():
-    tables = {"bytes": np.array([[0, 255]], np.uint8), "floats": np.array([[-0.996, 0.5]])}
+    tables = {"bytes": np.array([[0, 255]], np.uint8), "floats": np.array([[-0.996, -0.001, 0.5]])}
     figure = plots.pixel_tables(tables, columns=2)
     written = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    assert written == [["0", "255"], ["-1.00", "0.50"]]
+    assert written == [["0", "255"], ["-1.00", "0.00", "0.50"]]
     colors = [text.get_color() for text in figure.axes[0].texts]
     assert colors == ["white", "black"]  # readable on its own grey
 
