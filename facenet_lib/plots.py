@@ -522,9 +522,7 @@ def training_curves(
     Returns:
         Two panels over one axis of steps. Dotted lines mark where the learning rate changes.
     """
-    figure, (losses, rates) = plt.subplots(
-        2, 1, figsize=(WIDTH, 0.9 * WIDTH), sharex=True, height_ratios=(1, 1)
-    )
+    figure, (losses, rates) = plt.subplots(2, 1, figsize=(WIDTH, 0.9 * WIDTH), sharex=True)
     steps = metrics["step"][window - 1 :]
 
     def smooth(column: str) -> npt.NDArray[np.float64]:
@@ -550,8 +548,8 @@ def training_curves(
             metrics["step"][start], 1.01, f" {metrics['learning_rate'][start]:g}", size=8,
             transform=losses.get_xaxis_transform(), va="bottom",
         )  # fmt: skip
-    for axis in (losses, rates):
-        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    losses.legend(loc="upper right", ncols=2)
+    rates.legend(loc="lower right")
     return _finish(figure)
 
 
