@@ -12,7 +12,7 @@ KEY := $(shell cat facenet_lib/*.py facenet_lib/recipes/*.yaml constraints.txt |
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book test check bench clean
+.PHONY: book test check bench lab clean
 
 book: $(INSTALLED)
 	@echo "Running the chapters (first time: about 10 minutes on two cores) and building the book."
@@ -24,7 +24,7 @@ book: $(INSTALLED)
 test: $(INSTALLED) check
 	@echo "Library tests, then the chapters (about 10 minutes on two cores; less after 'make book')."
 	@echo "Faces and networks: $(FACENET_CACHE)"
-	$(BIN)/pytest tests $(CHAPTERS) --nbmake --nbmake-timeout=1800
+	$(BIN)/pytest tests $(CHAPTERS) --nbmake --nbmake-timeout=5400
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -34,11 +34,16 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/pytest tests/benchmarks -s -o norecursedirs=
 
+lab: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt jupyterlab
+	$(BIN)/jupyter lab book
+
 clean:
 	rm -rf _build .cache
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, found %d.%d: name another with make PYTHON=..." % v[:2])'
 	@echo "Setting up .venv (downloads about 1 GB, once)."
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,test]"
 	@touch $@

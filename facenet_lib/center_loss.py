@@ -167,7 +167,10 @@ class LossFactors:
 
 
 class LossTerms(NamedTuple):
-    """The total loss and its terms before their factors, each a float32 scalar."""
+    """The total loss and its terms before their factors, each a float32 scalar.
+
+    Derived in chapter 5, "Center loss".
+    """
 
     total: tf.Tensor
     cross_entropy: tf.Tensor

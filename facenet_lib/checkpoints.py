@@ -35,6 +35,8 @@ class Checkpoint:
         path: the file.
         arrays: variable name to value.
         state: whatever else was saved, as JSON gives it back.
+
+    Derived in chapter 6, "Training".
     """
 
     path: Path
@@ -48,6 +50,8 @@ def writing(path: Path) -> Iterator[None]:
 
     Raises:
         FacenetError: in place of an OSError.
+
+    Derived in chapter 6, "Training".
     """
     try:
         yield
@@ -66,6 +70,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         FacenetError: when the file cannot be written; what was at ``path`` is still there.
+
+    Derived in chapter 6, "Training".
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -96,6 +102,8 @@ def write_checkpoint(
 
     Raises:
         FacenetError: when it cannot be written; the older ones are then still there.
+
+    Derived in chapter 6, "Training".
     """
     path = folder / f"{step:08d}.npz"
     members: dict[str, Any] = dict(arrays)
@@ -116,6 +124,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         FacenetError: when it cannot be read or is damaged.
+
+    Derived in chapter 6, "Training".
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -136,6 +146,8 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 
     Raises:
         FacenetError: when there are checkpoints and all of them are damaged.
+
+    Derived in chapter 6, "Training".
     """
     problems: list[str] = []
     for path in _newest_first(folder):

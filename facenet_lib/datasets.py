@@ -3,7 +3,7 @@
 Every chapter and command takes its faces from :func:`open_faces`, so that the environment
 variable ``FACENET_FACES`` switches all of them: to a folder, to ``lfw``, or to ``drawn``.
 
-Derived in the appendix, Where faces come from.
+Derived in the appendix, "Using real faces".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facenet_lib import synthetic_faces
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.lfw_pairs import read_pairs, read_people
+from facenet_lib.lfw_pairs import IMAGE_SUFFIXES, read_pairs, read_people
 
 # The drawn faces of the book: all people, images of each, and those people kept for the test.
 DRAWN_IDENTITIES = 300
@@ -26,7 +26,6 @@ DRAWN_TEST_IDENTITIES = 60
 DRAWN_SEED = 0
 DRAWN_SIZE = 160
 
-FACE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
 _TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
 _LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
@@ -42,6 +41,8 @@ class FaceFolder:
             if there is none.
         train_people: the people file to train on, see
             :func:`facenet_lib.lfw_pairs.read_people`; None if there is none.
+
+    Derived in the appendix, "Using real faces".
     """
 
     root: Path
@@ -75,6 +76,8 @@ def open_faces(
     Raises:
         FacenetError: if the folder or a named file does not exist, LFW cannot be had, or the
             cache cannot be written.
+
+    Derived in the appendix, "Using real faces".
     """
     if source is None:
         source = os.environ.get("FACENET_FACES") or "drawn"
@@ -101,7 +104,10 @@ def open_faces(
 
 
 def cache_folder() -> Path:
-    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``."""
+    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``.
+
+    Derived in the appendix, "Using real faces".
+    """
     return Path(os.environ.get("FACENET_CACHE") or "~/.cache/facenet_lib").expanduser()
 
 
@@ -120,6 +126,8 @@ def read_faces(root: str | os.PathLike[str]) -> dict[str, tuple[Path, ...]]:
     Raises:
         FacenetError: if ``root`` is no folder or cannot be read, holds no person with images, or
             holds images that belong to nobody.
+
+    Derived in the appendix, "Using real faces".
     """
     root = Path(root)
     if not root.is_dir():
@@ -154,6 +162,8 @@ def training_faces(folder: FaceFolder) -> dict[str, tuple[Path, ...]]:
     Raises:
         FacenetError: if the people file names someone, or more images of someone, than the
             folder holds, or someone whom the pairs compare; or if nobody is left to train on.
+
+    Derived in the appendix, "Using real faces".
     """
     faces = read_faces(folder.root)
     compared: set[str] = set()
@@ -208,7 +218,7 @@ def _visible(folder: Path, problems: list[str]) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     # By name alone: a broken link is refused by whoever opens it, instead of being left out here.
-    return path.suffix.lower() in FACE_SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _holds_people(folder: Path) -> bool:

@@ -35,7 +35,10 @@ CARD = Path("assets.extra") / "facenet.json"
 
 
 class Embedder(Protocol):
-    """Anything that turns image files into embeddings: a run or an exported model."""
+    """Anything that turns image files into embeddings: a run or an exported model.
+
+    Derived in chapter 7, "Export".
+    """
 
     @property
     def embedding_size(self) -> int:
@@ -44,6 +47,10 @@ class Embedder(Protocol):
     @property
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the network's input."""
+
+    @property
+    def identities(self) -> Sequence[str]:
+        """The people it was trained on; none for an exported model, which does not name them."""
 
     def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
         """Return float32 ``(len(paths), embedding_size)``, rows of length one.
@@ -148,9 +155,10 @@ def _serving_module(trained: TrainedNetwork) -> Any:
 
     def _embeddings(images: tf.Tensor) -> tf.Tensor:
         # Convolutions on a processor get the shape of an empty batch wrong: give it one image.
+        # (Not by tf.pad, which TensorFlow would fuse into the first convolution and lose.)
         count = tf.shape(images)[0]
-        spare = tf.cast(count == 0, tf.int32)
-        padded = tf.pad(images, [[0, spare], [0, 0], [0, 0], [0, 0]])
+        spare = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]])
+        padded = tf.concat([images, spare], axis=0)
         return embeddings(network(padded, training=False))[:count]
 
     return ServingModule()
@@ -170,6 +178,7 @@ class _RunEmbedder:
     def __init__(self, trained: TrainedNetwork) -> None:
         self.embedding_size = trained.config.embedding_size
         self.preprocessing = trained.preprocessing
+        self.identities = trained.identities
         self._embed = image_embedder(trained.network, trained.preprocessing)
 
     def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
@@ -181,6 +190,7 @@ class _SavedModelEmbedder:
     model: Any  # keeps the variables alive that its signatures read
     embedding_size: int
     preprocessing: Preprocessing
+    identities: tuple[str, ...] = ()
 
     def embed(self, paths: Sequence[str | Path], batch_size: int = 64) -> np.ndarray:
         unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)

@@ -2,7 +2,7 @@
 
 Stands for the TF 1 queue ``tf.train.range_input_producer(range_size, shuffle=True)`` and its
 ``dequeue_many(batch_size * epoch_size)`` (section 2 of the article). Derived in chapter 2,
-Index queue.
+"Index queue".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def image_and_label_lists(faces: Mapping[str, Sequence[Path]]) -> tuple[list[str
     Raises:
         FacenetError: if there is no image at all.
 
-    Derived in chapter 2, Index queue.
+    Derived in chapter 2, "Index queue".
     """
     image_list = [str(path) for paths in faces.values() for path in paths]
     label_list = [label for label, paths in enumerate(faces.values()) for _ in paths]
@@ -56,7 +56,7 @@ class IndexQueue:
     Raises:
         FacenetError: if an argument is not such an integer.
 
-    Derived in chapter 2, Index queue.
+    Derived in chapter 2, "Index queue".
     """
 
     def __init__(self, range_size: int, seed: int) -> None:

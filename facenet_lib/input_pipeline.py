@@ -4,7 +4,7 @@ Stands for the article's sections 3 and 4: the input queue of (path, label, cont
 ``create_input_pipeline``. What TF 1 did in queue-runner threads is one ``tf.data`` pipeline
 here, and what its control bits asked for is decided for every image before the first file is
 read. Evaluation, export and training share :func:`preprocess`, so they cannot disagree.
-Derived in chapter 3, Input pipeline.
+Derived in chapter 3, "Input pipeline".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from facenet_lib.errors import FacenetError, refuse
 class Control(enum.IntFlag):
     """What to do with one image: the bits of the reference implementation, which may be added.
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
 
     #: Turn the image by an angle drawn uniformly from -10 to 10 degrees.
@@ -61,7 +61,7 @@ class Preprocessing:
         FacenetError: if a size is below 1, the window larger than the frame, or the
             standardization unknown.
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
 
     image_size: int = 160
@@ -99,7 +99,7 @@ class Preprocessing:
         return Control.FIXED_STANDARDIZATION if self.standardization == "fixed" else Control(0)
 
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
     """Decode one JPEG or PNG file to RGB.
 
     Grey and palette images become RGB; an alpha channel is dropped without blending, as the
@@ -108,17 +108,29 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     reference. Truncated files are refused.
 
     Args:
-        encoded: scalar string tensor, the bytes of the file.
+        encoded: scalar string tensor or Python bytes, the bytes of the file.
 
     Returns:
         uint8 (height, width, 3).
 
     Raises:
-        FacenetError: if the bytes are no whole JPEG or PNG; the message names the format that
-            was found. (Inside a ``tf.function`` it is ``tf.errors.InvalidArgumentError``.)
+        FacenetError: if ``encoded`` is no scalar string, or the bytes are no whole JPEG or PNG;
+            the message names the format that was found. (Inside a ``tf.function`` such bytes
+            raise ``tf.errors.InvalidArgumentError``.)
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
+    try:
+        encoded = tf.convert_to_tensor(encoded)
+    except (TypeError, ValueError):
+        raise FacenetError(
+            f"image: expected the bytes of one file, found {type(encoded).__name__}"
+        ) from None
+    if encoded.dtype != tf.string or encoded.shape.rank not in (0, None):
+        raise FacenetError(
+            "image: expected the bytes of one file, a scalar string, "
+            f"found {encoded.dtype.name} of shape {encoded.shape}"
+        )
     if not tf.executing_eagerly():
         return _decode(encoded)
     try:
@@ -140,7 +152,7 @@ def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     Raises:
         FacenetError: if ``images`` has another rank, number of channels or dtype.
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank != 4 or images.shape[-1] != 3:
@@ -170,7 +182,7 @@ def decode_and_preprocess(
     Raises:
         FacenetError: if ``encoded`` has another rank.
 
-    Derived in chapter 3, Input pipeline; served in chapter 7, Export.
+    Derived in chapter 3, "Input pipeline"; served in chapter 7, "Export".
     """
     encoded = tf.convert_to_tensor(encoded, tf.string)
     if encoded.shape.rank != 1:
@@ -238,7 +250,7 @@ def input_pipeline(
     Raises:
         FacenetError: if an argument cannot be used; all problems are told at once.
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
     problems: list[str] = []
     path_list = _path_list(paths, problems)
@@ -296,6 +308,8 @@ def skipped_paths(
 
     Returns:
         The paths whose index is missing, in their order; its length is their number.
+
+    Derived in chapter 3, "Input pipeline".
     """
     seen = np.zeros(len(paths), bool)
     seen[np.asarray(seen_indices, np.int64)] = True
@@ -335,7 +349,7 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
         FacenetError: naming every damaged file found and the reason. An error that no file
             explains is passed on unchanged.
 
-    Derived in chapter 3, Input pipeline.
+    Derived in chapter 3, "Input pipeline".
     """
     try:
         yield
@@ -603,7 +617,20 @@ def _path_list(paths: Sequence[str | os.PathLike[str]], problems: list[str]) -> 
     for i, path in enumerate(paths):
         if not isinstance(path, str | os.PathLike):
             problems.append(f"expected paths[{i}] to be a path, found {path!r}")
+        elif not _is_file_name(os.fspath(path)):
+            problems.append(
+                f"expected paths[{i}] to be UTF-8 without a zero byte, found {path!r}; "
+                "rename the file"
+            )
     return [os.fspath(path) for path in paths] if not problems else ["?"] * len(paths)
+
+
+def _is_file_name(path: str | bytes) -> bool:
+    """Whether TensorFlow, which takes names as UTF-8, can be given this one."""
+    try:
+        return isinstance(path, str) and b"\0" not in path.encode("utf-8")
+    except UnicodeEncodeError:  # what os.fsdecode makes of other bytes
+        return False
 
 
 def _integer_array(

@@ -12,7 +12,7 @@ is a line ``Larry_Ralston<tab>1<tab>William_Donaldson<tab>6``. The files are UTF
 ends, a byte order mark and empty lines at the end are tolerated. A line without any tab is
 split at spaces instead, as the TF 1 reference did.
 
-Derived in chapter 1, LFW pairs.
+Derived in chapter 1, "LFW pairs".
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from facenet_lib.errors import FacenetError, refuse
 
-IMAGE_SUFFIXES = (".jpg", ".png")
+# In the order in which they are looked for; upper case counts as lower.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _MOST_DIGITS = 9  # longer numbers are damage, not counts of images
 
 
@@ -45,6 +46,8 @@ class Pair:
     Raises:
         FacenetError: if a name could leave the images folder, an index is below 1, or an image
             is paired with itself.
+
+    Derived in chapter 1, "LFW pairs".
     """
 
     name1: str
@@ -71,6 +74,8 @@ class PairList:
 
     Raises:
         FacenetError: if the pairs do not have that layout.
+
+    Derived in chapter 1, "LFW pairs".
     """
 
     pairs: tuple[Pair, ...]
@@ -108,25 +113,31 @@ class PairList:
         in several folds; only a threshold is fitted across them.
 
         Args:
-            folds: for a View 1 file the number of folds, 10 if None; for a View 2 file None or
-                the file's own number.
+            folds: for a View 1 file the number of folds, from 2 to the number of pairs of a
+                class; None for 10, or for as many as there are pairs of a class if those are
+                fewer. For a View 2 file None or the file's own number.
 
         Returns:
             int64 array (pairs,), values from 0 to folds - 1.
 
         Raises:
             FacenetError: if a View 2 file is asked for another number of folds, or a View 1 file
-                has fewer pairs of a class than folds.
+                has fewer pairs of a class than folds, or one alone.
         """
         if self.folds > 1:
             if folds not in (None, self.folds):
                 raise FacenetError(f"folds: these pairs come in {self.folds} folds, found {folds}")
             return np.repeat(np.arange(self.folds, dtype=np.int64), 2 * self.pairs_per_class)
-        folds = 10 if folds is None else folds
-        if not 1 <= folds <= self.pairs_per_class:
+        if self.pairs_per_class < 2:
             raise FacenetError(
-                f"folds: expected 1 to {self.pairs_per_class}, the number of same pairs, "
-                f"found {folds}"
+                "folds: expected at least 2 same and 2 different pairs, so that a threshold can be "
+                "chosen on some and judged on others, found 1 of each; add pairs to the file"
+            )
+        folds = min(10, self.pairs_per_class) if folds is None else folds
+        if not 2 <= folds <= self.pairs_per_class:
+            raise FacenetError(
+                f"folds: expected 2 to {self.pairs_per_class}, the number of same pairs, "
+                f"found {folds}; take another number of folds, or add pairs to the file"
             )
         return np.tile(np.arange(self.pairs_per_class, dtype=np.int64) % folds, 2)
 
@@ -143,8 +154,10 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
+
+    Derived in chapter 1, "LFW pairs".
     """
-    lines, problems = _read_lines(path)
+    lines, problems = _read_lines(_named(path, "pairs file", "pairs.txt"))
     header = [_number(field) for field in lines[0][1]] if lines else []
     folds, pairs_per_class = 1, 0
     match header:
@@ -191,6 +204,8 @@ def write_pairs(path: str | os.PathLike[str], pair_list: PairList) -> None:
 
     Raises:
         FacenetError: if the file cannot be written.
+
+    Derived in chapter 1, "LFW pairs".
     """
     per_class = pair_list.pairs_per_class
     lines = [f"{per_class}" if pair_list.folds == 1 else f"{pair_list.folds}\t{per_class}"]
@@ -215,8 +230,10 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
+
+    Derived in chapter 1, "LFW pairs".
     """
-    lines, problems = _read_lines(path)
+    lines, problems = _read_lines(_named(path, "people file", "peopleDevTrain.txt"))
     header = _count(lines[0][1]) if lines else None
     if header is None:
         problems.append((1, _header_problem(lines, "the number of folds or of people")))
@@ -259,6 +276,8 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
     Raises:
         FacenetError: if there is no fold, a fold is empty, a person stands twice or has a name
             that is no folder name or no image, or the file cannot be written.
+
+    Derived in chapter 1, "LFW pairs".
     """
     problems = [] if folds else ["expected at least one fold, found none"]
     lines = [f"{len(folds)}"] if len(folds) > 1 else []
@@ -276,7 +295,9 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
 
 
 def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
-    """Find the image ``root/Name/Name_0001.jpg``, or ``.png`` where there is no ``.jpg``.
+    """Find the image ``root/Name/Name_0001.jpg``, or with another of ``IMAGE_SUFFIXES``.
+
+    Of several, the one whose suffix comes first there. Suffixes may be written in capitals.
 
     Args:
         root: the folder that holds one folder for each person.
@@ -285,6 +306,8 @@ def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
 
     Raises:
         FacenetError: if there is no such image, or the name would leave ``root``.
+
+    Derived in chapter 1, "LFW pairs".
     """
     refuse("image", _name_problems(name) + _index_problems(index))
     path = _find_image(Path(root), name, index)
@@ -310,6 +333,8 @@ def resolve_pairs(
     Raises:
         FacenetError: if ``root`` is no folder, or images are missing, which are told at once.
             No pair is skipped, since that would change the protocol.
+
+    Derived in chapter 1, "LFW pairs".
     """
     root = Path(root)
     if not root.is_dir():
@@ -331,14 +356,25 @@ def resolve_pairs(
 
 
 def _find_image(root: Path, name: str, index: int) -> Path | None:
-    paths = (root / name / f"{name}_{index:04d}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+    folder, stem = root / name, f"{name}_{index:04d}"
+    for suffix in IMAGE_SUFFIXES:
+        path = folder / f"{stem}{suffix}"
+        if path.is_file():
+            return path
+    # Only now, as listing a folder takes longer than asking for a file: .JPG and the like.
+    try:
+        found = [path for path in sorted(folder.iterdir()) if path.stem == stem]
+    except OSError:
+        return None
+    ranks = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
+    found = [path for path in found if path.suffix.lower() in ranks and path.is_file()]
+    return min(found, key=lambda path: ranks[path.suffix.lower()], default=None)
 
 
 def _missing(root: Path, name: str, index: int) -> str:
     folder = root / name
-    expected = " or ".join(f"{name}_{index:04d}{suffix}" for suffix in IMAGE_SUFFIXES)
-    found = "neither" if folder.is_dir() else "no such folder"
+    expected = f"{name}_{index:04d}{' or '.join(IMAGE_SUFFIXES)}"
+    found = "none" if folder.is_dir() else "no such folder"
     return f"{folder}: expected {expected}, found {found}"
 
 
@@ -431,6 +467,18 @@ def _header_problem(lines: Sequence[tuple[int, list[str]]], expected: str) -> st
     if not lines:
         return f"expected a header, {expected}, found an empty file"
     return f"expected a header, {expected}, {_found(lines[0][1])}"
+
+
+def _named(
+    path: str | os.PathLike[str] | None, what: str, usual_name: str
+) -> str | os.PathLike[str]:
+    """Refuse None, which is what a folder of faces without such a file has in its place."""
+    if path is None:
+        raise FacenetError(
+            f"{what}: expected a file, found none: name one, or put {usual_name} into the folder "
+            "of faces"
+        )
+    return path
 
 
 def _read_lines(

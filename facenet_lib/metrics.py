@@ -52,6 +52,8 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
         FacenetError: when the file is missing or a row does not hold a number for every column.
+
+    Derived in chapter 6, "Training".
     """
     columns, lines = _read_table(Path(path))
     rows, problems = [], []
@@ -68,7 +70,10 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def last_evaluation(run: Path, step: int) -> dict[str, float] | None:
-    """Return the last row of a run's evaluations.csv that is not from after ``step``."""
+    """Return the last row of a run's evaluations.csv that is not from after ``step``.
+
+    Derived in chapter 6, "Training".
+    """
     path = run / EVALUATIONS_FILE
     if not path.exists():
         return None
@@ -88,6 +93,8 @@ class MetricsFiles:
 
     Raises:
         FacenetError: when a file cannot be read or written.
+
+    Derived in chapter 6, "Training".
     """
 
     def __init__(self, run: Path, step: int) -> None:

@@ -155,6 +155,8 @@ class HairStyle:
         curl: 0 (straight) to 1 (curls).
         back: how low hair hangs behind the neck (y, head units); 0: it does not.
         bun: radius of a knot on top of the head, head units; 0: none.
+
+    Derived in the appendix, "Using real faces".
     """
 
     edge: tuple[float, ...]
@@ -269,6 +271,8 @@ class Identity:
         moles: (x, y, radius) of each mole, seen from the front.
         scar: (x, y, degrees, length) of a scar, seen from the front, or None.
         detail_seed: seed of freckles, strands and the grain of the skin.
+
+    Derived in the appendix, "Using real faces".
     """
 
     skull_width: float
@@ -362,6 +366,8 @@ class Nuisance:
         noise: standard deviation of the sensor's noise, in grey levels (0 to 255).
         noise_seed: seed of the noise.
         jpeg_quality: quality at which :func:`write_faces` saves the picture, 1 to 95.
+
+    Derived in the appendix, "Using real faces".
     """
 
     yaw: float
@@ -436,6 +442,8 @@ def draw_identity(seed: Seed) -> Identity:
 
     Raises:
         FacenetError: if ``seed`` is not a seed.
+
+    Derived in the appendix, "Using real faces".
     """
     generator = _generator(seed)
     values = _uniform(generator, IDENTITY_RANGES)
@@ -485,6 +493,8 @@ def draw_nuisance(seed: Seed) -> Nuisance:
 
     Raises:
         FacenetError: if ``seed`` is not a seed.
+
+    Derived in the appendix, "Using real faces".
     """
     generator = _generator(seed)
     values = _uniform(generator, NUISANCE_RANGES)
@@ -1712,6 +1722,8 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
 
     Raises:
         FacenetError: if ``size`` is too small or not a whole number.
+
+    Derived in the appendix, "Using real faces".
     """
     _check_size(size)
     head = _head(identity)
@@ -1843,6 +1855,8 @@ def person_name(index: int, seed: int = 0) -> str:
 
     Raises:
         FacenetError: if ``index`` is negative or there are no more names.
+
+    Derived in the appendix, "Using real faces".
     """
     short, long = _name_order(_checked_seed(seed))
     if not 0 <= index < short.size + long.size:
@@ -1887,6 +1901,8 @@ class DrawnFaces:
         images: images in the folder.
         images_drawn: images that this call drew; the others were there already.
         pairs: pairs in ``pairs.txt``.
+
+    Derived in the appendix, "Using real faces".
     """
 
     root: Path
@@ -1950,6 +1966,8 @@ def write_faces(
     Raises:
         FacenetError: if an argument is unusable, the folder holds other files already or faces
             drawn with other arguments, or it cannot be written.
+
+    Derived in the appendix, "Using real faces".
     """
     plan = _plan(identities, images_per_identity, seed, size, test_identities, pairs_per_fold)
     if workers is not None and (not _is_whole(workers) or workers < 1):

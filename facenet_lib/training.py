@@ -86,7 +86,10 @@ CHECKPOINTS_FOLDER = "checkpoints"
 
 
 def preprocessing_of(config: TrainingConfig) -> Preprocessing:
-    """Return the sizes and standardization with which this run's network sees an image."""
+    """Return the sizes and standardization with which this run's network sees an image.
+
+    Derived in chapter 6, "Training".
+    """
     return Preprocessing(
         image_size=config.image_size,
         crop_size=config.crop_size or None,
@@ -96,7 +99,10 @@ def preprocessing_of(config: TrainingConfig) -> Preprocessing:
 
 
 def augmentation_of(config: TrainingConfig) -> Control:
-    """Return the control bits of this run's training images."""
+    """Return the control bits of this run's training images.
+
+    Derived in chapter 6, "Training".
+    """
     control = preprocessing_of(config).control
     for wanted, bit in (
         (config.random_rotate, Control.RANDOM_ROTATE),
@@ -108,7 +114,10 @@ def augmentation_of(config: TrainingConfig) -> Control:
 
 
 def network_of(config: TrainingConfig) -> keras.Model:
-    """Build this run's network, with fresh weights."""
+    """Build this run's network, with fresh weights.
+
+    Derived in chapter 6, "Training".
+    """
     return inception_resnet_v1(
         image_size=config.image_size,
         embedding_size=config.embedding_size,
@@ -132,6 +141,8 @@ class EvaluationPairs:
         paths: images; 2i and 2i + 1 are pair i.
         issame: bool ``(pairs,)``, whether a pair shows one person.
         folds: int ``(pairs,)``, the fold of each pair.
+
+    Derived in chapter 6, "Training".
     """
 
     paths: Sequence[str]
@@ -179,6 +190,8 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
     """Return :func:`embed_images` for one network, ``embed(paths, batch_size=64)``.
 
     It compiles the network once, and not at every call.
+
+    Derived in chapter 6, "Training".
     """
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
 
@@ -206,6 +219,8 @@ def evaluate_pairs(
 
     Returns:
         What :func:`facenet_lib.verification.evaluate` says, with its defaults.
+
+    Derived in chapter 6, "Training".
     """
     return evaluate(embed(pairs.paths), pairs.issame, folds=pairs.folds)
 
@@ -224,6 +239,8 @@ class TrainingResult:
         steps: steps in the run so far, those of earlier calls included.
         finished: whether the schedule is at its end; False after Ctrl-C.
         evaluation: the last row of evaluations.csv, or None where there were no pairs.
+
+    Derived in chapter 6, "Training".
     """
 
     run: Path
@@ -320,7 +337,9 @@ class _Run:
             config.center_loss_divide,
         )
         clip = config.gradient_norm or None
-        self.optimizer = keras.optimizers.Adam(config.learning_rate(0), global_clipnorm=clip)
+        self.optimizer = keras.optimizers.Adam(
+            config.learning_rate(0), epsilon=config.adam_epsilon, global_clipnorm=clip
+        )
         self.trainable = self.network.trainable_variables + self.head.trainable_variables
         self.kernels = [variable for variable in self.trainable if variable.name == "kernel"]
         self.optimizer.build(self.trainable)
@@ -357,7 +376,7 @@ class _Run:
         about = {
             "identities": len(self.identities),
             "images": len(self.image_list),
-            "image_names": _checksum(self.image_list),
+            "image_names": _checksum(self.image_list, self.label_list),
         }
         config_file = self.out / CONFIG_FILE
         if config_file.exists():
@@ -388,7 +407,7 @@ class _Run:
         arrays = {name: np.asarray(variable) for name, variable in self.variables().items()}
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if broken:
-            raise _diverged(self, f"after step {self.step}, {broken[0]} holds NaN or infinity")
+            raise _DivergedError(self, f"after step {self.step}, {broken[0]} holds NaN or infinity")
         state = {
             "epoch": self.epoch,
             "position": self.position,
@@ -436,7 +455,15 @@ class _Loop:
             self.callbacks.on_epoch_begin(run.epoch)
             # Kept until the epoch is whole: a stop inside it must dequeue the same again.
             queue_before = run.queue.state()
-            logs = self._run_epoch()
+            try:
+                logs = self._run_epoch()
+            except _DivergedError:
+                raise
+            except FacenetError:  # a damaged image, for example: what was computed stays
+                if 0 < run.position < run.images_per_epoch:
+                    run.queue = IndexQueue.from_state(queue_before)
+                    run.save()
+                raise
             if run.position < run.images_per_epoch:
                 run.queue = IndexQueue.from_state(queue_before)
                 run.save()
@@ -498,7 +525,7 @@ class _Loop:
         run = self.run
         values = {name: float(value) for name, value in training_step(batch).items()}
         if not math.isfinite(values["total"]):
-            raise _diverged(run, f"the loss of step {run.step + 1} is {values['total']}")
+            raise _DivergedError(run, f"the loss of step {run.step + 1} is {values['total']}")
         seconds = time.perf_counter() - started
         run.step += 1
         run.seconds += seconds
@@ -566,11 +593,14 @@ def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[in
     return [index for part in parts for index in part.numpy().tolist()]
 
 
-def _diverged(run: _Run, what: str) -> FacenetError:
-    return FacenetError(
-        f"{what}: the run in {run.out} diverged; its last checkpoint is from before. A lower "
-        "learning rate, or gradient_norm, helps"
-    )
+class _DivergedError(FacenetError):
+    """The loss or a weight is not finite any more, so there is nothing worth saving."""
+
+    def __init__(self, run: _Run, what: str) -> None:
+        super().__init__(
+            f"{what}: the run in {run.out} diverged, and only checkpoints from before are kept. "
+            "Begin another run with a lower learning rate, or with gradient_norm"
+        )
 
 
 def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Tensor]]:
@@ -650,6 +680,8 @@ class TrainedNetwork:
         identities: the people it was trained on, by label.
         step: steps it was trained for.
         evaluation: the last row of evaluations.csv up to that step, or None.
+
+    Derived in chapter 6, "Training".
     """
 
     network: keras.Model
@@ -712,14 +744,16 @@ def _check_same_run(
     ]
     if not problems and _read_identities(out) != identities:
         problems.append("the people are not those that the run began with")
-    if not problems and begun["image_names"] != wanted["image_names"]:
+    if not problems and begun.get("image_names") != wanted["image_names"]:
         problems.append("the people's images are not those that the run began with")
     refuse(f"{out}: holds another run; name another folder", problems)
 
 
-def _checksum(image_list: Sequence[str]) -> str:
-    """A checksum of the images' names, without their folders, which may be moved."""
-    return f"{zlib.crc32('/'.join(Path(path).name for path in image_list).encode()):08x}"
+def _checksum(image_list: Sequence[str], label_list: Sequence[int]) -> str:
+    """A checksum of whose image is called what, without the folders, which may be moved."""
+    names = zip(label_list, (Path(path).name for path in image_list), strict=True)
+    listed = "\n".join(f"{label}/{name}" for label, name in names)
+    return f"{zlib.crc32(listed.encode(errors='surrogateescape')):08x}"
 
 
 def _write_text(path: Path, text: str) -> None:

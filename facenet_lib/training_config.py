@@ -35,9 +35,10 @@ def _setting(default: Any, about: str, lowest: float | None = None, below: float
 class TrainingConfig:
     """Everything that decides a run, apart from its images.
 
-    The defaults are those of the reference's published recipe (its wiki page "Classifier
-    training of Inception-ResNet-v1") on a full-size network. ``facenet train --help`` prints
-    every setting with its meaning; here are those whose unit is not in the name.
+    The defaults are those of the reference's published recipe for VGGFace2 (its wiki page
+    "Classifier training of Inception-ResNet-v1") on a full-size network: weeks on two cores.
+    ``facenet train --help`` prints every setting with its meaning; here are those whose unit is
+    not in the name.
 
     Attributes:
         image_size: pixels; see ``input_pipeline.Preprocessing`` for this and the next two.
@@ -67,10 +68,11 @@ class TrainingConfig:
     batch_norm_momentum: float = _setting(0.995, "kept of a moving average at a step", 0.0, 1.0)
     batch_size: int = _setting(90, "images in a step", 2)
     epoch_size: int = _setting(1000, "steps in an epoch", 1)
-    epochs: int = _setting(275, "epochs in the run", 1)
+    epochs: int = _setting(500, "epochs in the run, if its schedule does not end it before", 1)
     learning_rates: Mapping[int, float] = _setting(
-        {0: 0.05, 60: 0.005, 80: 0.0005, 91: END_OF_TRAINING}, "schedule file, or epoch: rate"
+        {0: 0.05, 100: 0.005, 200: 0.0005, 276: END_OF_TRAINING}, "schedule file, or epoch: rate"
     )
+    adam_epsilon: float = _setting(0.1, "Adam's epsilon; a large one tames large rates", 1e-12)
     gradient_norm: float = _setting(0.0, "clip the gradient to this global norm; 0: never", 0.0)
     center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
     center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.0)
@@ -102,7 +104,10 @@ class TrainingConfig:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the configurations that come with the library."""
+    """Return the names of the configurations that come with the library.
+
+    Derived in chapter 6, "Training".
+    """
     return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
 
 
@@ -117,6 +122,8 @@ def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
     Raises:
         FacenetError: when the file cannot be read, or naming every setting that is unknown,
             of the wrong type or out of its range.
+
+    Derived in chapter 6, "Training".
     """
     file = RECIPES_FOLDER / f"{path}.yaml" if str(path) in recipe_names() else Path(path)
     if not file.exists():
@@ -139,6 +146,8 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
 
     Raises:
         FacenetError: naming every setting that is unknown, of the wrong type or out of range.
+
+    Derived in chapter 6, "Training".
     """
     defaults = vars(TrainingConfig())
     problems = [
@@ -166,6 +175,8 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
 
     Raises:
         FacenetError: naming every line that is not ``epoch: rate``.
+
+    Derived in chapter 6, "Training".
     """
     rates: dict[int, float] = {}
     problems = []

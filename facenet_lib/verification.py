@@ -7,7 +7,7 @@ judged on the tenth. This module computes what the TF 1 reference (``lfw.evaluat
 given the same grid of thresholds, but counts accepted pairs in sorted distances instead of
 comparing every distance with every threshold.
 
-Derived in chapter 1, LFW pairs.
+Derived in chapter 1, "LFW pairs".
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class VerificationResult:
         false_positive_rates: float64 (thresholds,), the ROC's abscissa, likewise.
         thresholds: float64 (thresholds,), increasing: the grid, or every distinct distance and
             one above them.
+
+    Derived in chapter 1, "LFW pairs".
     """
 
     accuracy: float
@@ -131,6 +133,8 @@ def distances(
     Raises:
         FacenetError: for another metric, other shapes, numbers that are not finite, or a vector
             of zeros, which has no angle.
+
+    Derived in chapter 1, "LFW pairs".
     """
     first, second = _as_floats("embeddings1", embeddings1), _as_floats("embeddings2", embeddings2)
     if first.shape != second.shape:
@@ -181,6 +185,8 @@ def evaluate(
         FacenetError: for embeddings with numbers that are not finite, for other shapes or
             values than the above, and for folds in which a rate is undefined because a class is
             missing.
+
+    Derived in chapter 1, "LFW pairs".
     """
     values = _as_floats("embeddings", embeddings)
     same = _check_issame(issame, len(values))
@@ -249,6 +255,8 @@ def rate_interval(successes: int, trials: int) -> tuple[float, float]:
 
     Raises:
         FacenetError: if there are no trials, or more successes than trials.
+
+    Derived in chapter 1, "LFW pairs".
     """
     if not 0 <= successes <= trials or trials == 0:
         raise FacenetError(f"rate: expected 0 to {trials} successes, found {successes}")

@@ -13,6 +13,7 @@ from toy_training import SETTINGS, draw_people, write_ten_folds
 
 from facenet_lib import __version__
 from facenet_lib.cli import main
+from facenet_lib.datasets import read_faces
 from facenet_lib.lfw_pairs import write_people
 
 COMMANDS = ("draw-faces", "train", "evaluate", "embed", "export")
@@ -309,3 +310,19 @@ def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("facenet_lib.synthetic_faces.write_faces", wrong)
     with pytest.raises(ZeroDivisionError):
         main(["draw-faces", str(Path("nowhere"))])
+
+
+def test_drawing_says_in_one_line_what_there_is(tmp_path, capsys):
+    words = ["draw-faces", str(tmp_path / "faces"), "--identities", "21", "--size", "64"]
+    assert main([*words, "--images-per-identity", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'faces'}: 42 images; 1 people to train on, 20 in 40 pairs to test on"
+    ]
+
+
+def test_people_whom_the_run_was_trained_on_are_told(run, folder, tmp_path, capsys):
+    pairs = tmp_path / "known.txt"
+    known = {name: paths for name, paths in read_faces(folder).items() if name.startswith("Known")}
+    write_ten_folds(pairs, known)
+    assert main(["evaluate", str(run), str(folder), "--pairs", str(pairs)]) == 0
+    assert "trained on 4 of the 4 people in these pairs" in capsys.readouterr().err

@@ -19,6 +19,8 @@ from facenet_lib.export import CARD, export_run, load_embedder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.training import TrainingConfig, embed_images, load_run, train
 
+REAL_NETWORK_OF = training.network_of
+
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
@@ -127,6 +129,18 @@ def test_an_empty_batch_is_answered(exported):
     assert answer["embeddings"].shape == (0, 16)
     assert answer["valid"].shape == (0,)
     tensors = signatures["embed_tensors"](images=tf.zeros([0, 90, 80, 3]))
+    assert tensors["embeddings"].shape == (0, 16)
+
+
+def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, monkeypatch):
+    # Its first convolution is one that TensorFlow fuses with what stands before it.
+    monkeypatch.setattr(training, "network_of", REAL_NETWORK_OF)
+    config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})
+    train(config, faces, tmp_path / "run", progress=False)
+    model = tf.saved_model.load(str(export_run(tmp_path / "run", tmp_path / "model")))
+    answer = model.signatures["serving_default"](images=tf.constant([], tf.string))
+    assert answer["embeddings"].shape == (0, 16)
+    tensors = model.signatures["embed_tensors"](images=tf.zeros([0, 90, 80, 3]))
     assert tensors["embeddings"].shape == (0, 16)
 
 

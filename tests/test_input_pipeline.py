@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,25 @@ def test_what_is_no_whole_jpeg_or_png_is_refused_by_name(file: bytes, reason: st
     assert reason in str(caught.value)
     with pytest.raises(tf.errors.InvalidArgumentError):
         tf.function(decode_image)(tf.constant(file))
+
+
+def test_the_bytes_of_a_file_need_not_be_a_tensor() -> None:
+    np.testing.assert_array_equal(decode_image(PNG), decode_image(tf.constant(PNG)))
+    with pytest.raises(FacenetError, match="the PNG is damaged"):
+        decode_image(BIT_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([PNG, PNG], r"a scalar string, found string of shape \(2,\)"),
+        (np.zeros((4, 4, 3), np.uint8), r"a scalar string, found uint8 of shape \(4, 4, 3\)"),
+        (None, "expected the bytes of one file, found NoneType"),
+    ],
+)
+def test_what_is_not_the_bytes_of_one_file_is_refused(value: Any, found: str) -> None:
+    with pytest.raises(FacenetError, match=found):
+        decode_image(value)
 
 
 # Preprocessing
@@ -602,6 +622,9 @@ def test_decoding_can_be_saved_in_a_model(faces: list[str], tmp_path: Path) -> N
         ({"paths": []}, "expected at least one path"),
         ({"paths": "face.jpg"}, "found the one 'face.jpg'"),
         ({"paths": ["a.jpg", None]}, r"paths\[1\] to be a path, found None"),
+        ({"paths": ["a.jpg", os.fsdecode(b"\xff.jpg")]}, r"paths\[1\].* UTF-8.*'\\udcff.jpg'"),
+        ({"paths": ["a\0.jpg", "b.jpg"]}, r"paths\[0\].* zero byte, found 'a\\x00.jpg'"),
+        ({"paths": [Path("a.jpg"), Path("b\0.jpg")]}, r"paths\[1\].* zero byte"),
         ({"labels": [0]}, r"expected 2 labels, one for each path, found shape \(1,\)"),
         ({"labels": [0, -1]}, r"labels from 0, found labels\[1\] = -1"),
         ({"labels": [0, 0.5]}, "labels to be int64 integers, found float64"),

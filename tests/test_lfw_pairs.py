@@ -61,6 +61,17 @@ def test_view_1(tmp_path: Path) -> None:
     assert [pair.issame for pair in pairs] == [True, True, False, False]
 
 
+def test_no_file_is_refused_with_what_to_do() -> None:
+    """What :func:`open_faces` tells of a folder without such a file is None."""
+    advice = "expected a file, found none: name one, or put {} into the folder of faces"
+    with pytest.raises(FacenetError) as pairs:
+        read_pairs(None)  # type: ignore[arg-type]
+    assert str(pairs.value) == f"pairs file: {advice.format('pairs.txt')}"
+    with pytest.raises(FacenetError) as people:
+        read_people(None)  # type: ignore[arg-type]
+    assert str(people.value) == f"people file: {advice.format('peopleDevTrain.txt')}"
+
+
 def test_view_2_keeps_its_folds(tmp_path: Path) -> None:
     pairs = read_pairs(written(tmp_path, VIEW2))
     assert (pairs.folds, len(pairs), pairs.pairs_per_class) == (2, 8, 2)
@@ -255,13 +266,16 @@ def test_a_pair_list_cannot_be_wrong() -> None:
             PairList(pairs, folds)
 
 
+def view_1_of(per_class: int) -> PairList:
+    same, different = Pair("Ann", 1, "Ann", 2), Pair("Ann", 1, "Bob", 2)
+    return PairList((same,) * per_class + (different,) * per_class, 1)
+
+
 @given(per_class=st.integers(1, 60), folds=st.integers(1, 60))
 def test_view_1_is_dealt_evenly_within_each_class(per_class: int, folds: int) -> None:
-    pairs = PairList(
-        (Pair("Ann", 1, "Ann", 2),) * per_class + (Pair("Ann", 1, "Bob", 2),) * per_class, 1
-    )
-    if folds > per_class:
-        with pytest.raises(FacenetError, match=f"expected 1 to {per_class}"):
+    pairs = view_1_of(per_class)
+    if not 2 <= folds <= per_class:
+        with pytest.raises(FacenetError, match="^folds: expected (at least )?2 "):
             pairs.fold_ids(folds)
         return
     ids = pairs.fold_ids(folds)
@@ -272,9 +286,18 @@ def test_view_1_is_dealt_evenly_within_each_class(per_class: int, folds: int) ->
         assert counts.min() >= 1
 
 
-def test_view_1_has_ten_folds_unless_told() -> None:
-    pairs = PairList((Pair("Ann", 1, "Ann", 2),) * 20 + (Pair("Ann", 1, "Bob", 2),) * 20, 1)
-    assert set(pairs.fold_ids()) == set(range(10))
+@pytest.mark.parametrize("per_class", [2, 3, 9, 10, 11, 20])
+def test_view_1_has_ten_folds_or_as_many_as_it_can_unless_told(per_class: int) -> None:
+    ids = view_1_of(per_class).fold_ids()
+    assert set(ids[:per_class]) == set(ids[per_class:]) == set(range(min(10, per_class)))
+
+
+def test_folds_that_cannot_be_are_refused_with_what_can() -> None:
+    with pytest.raises(FacenetError, match=r"at least 2 same and 2 different.*; add pairs"):
+        view_1_of(1).fold_ids()
+    for folds in (-1, 0, 1, 4):
+        with pytest.raises(FacenetError, match=rf"expected 2 to 3, .*found {folds}; take another"):
+            view_1_of(3).fold_ids(folds)
 
 
 PEOPLE1 = "2\nAnn\t3\nBob\t1\n"
@@ -346,10 +369,28 @@ def test_an_image_is_jpg_or_else_png(images: Path) -> None:
     assert image_path(images, "Ann", 1) == images / "Ann" / "Ann_0001.jpg"
     assert image_path(images, "Ann", 2) == images / "Ann" / "Ann_0002.png"
     assert image_path(images, "Bob", 12) == images / "Bob" / "Bob_0012.jpg"
-    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or Bob_0001\.png"):
+    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or \.jpeg or \.png, found n"):
         image_path(images, "Bob", 1)
     with pytest.raises(FacenetError, match="one folder name"):
         image_path(images / "Ann", "../Bob", 12)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".Png"])
+def test_an_image_is_found_by_every_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "Ann.B" / f"Ann.B_0001{suffix}"
+    path.parent.mkdir()
+    for name in (path.name, "Ann.B_0001.txt", "ann.b_0001.jpg", "Ann.B_0001.jpg.png"):
+        (path.parent / name).touch()
+    assert image_path(tmp_path, "Ann.B", 1).samefile(path)
+
+
+def test_of_several_suffixes_the_first_is_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "Ann"
+    folder.mkdir()
+    for suffix in (".PNG", ".JPEG", ".png", ".jpeg", ".jpg"):
+        path = folder / f"Ann_0001{suffix}"
+        path.touch()
+        assert image_path(tmp_path, "Ann", 1).samefile(path)
 
 
 def test_pairs_become_paths_in_their_order(images: Path) -> None:
@@ -372,7 +413,7 @@ def test_all_missing_images_are_told_once_each(images: Path) -> None:
         resolve_pairs(images, pairs)
     told = str(raised.value).splitlines()
     assert len(told) == 3
-    assert "Ann_0009.jpg or Ann_0009.png, found neither" in told[1]
+    assert "expected Ann_0009.jpg or .jpeg or .png, found none" in told[1]
     assert "found no such folder" in told[2]
     with pytest.raises(FacenetError, match="980 more"):
         resolve_pairs(images, [Pair("Cem", i, "Cem", i + 1) for i in range(1, 1000)])

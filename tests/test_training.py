@@ -401,6 +401,12 @@ def other_images(faces):
     return dict(faces) | {"Known_2": tuple(reversed(faces["Known_2"]))}
 
 
+def other_owner(faces):
+    """As many images of as many people, one of which belongs to another person now."""
+    first, second = faces["Known_1"], faces["Known_2"]
+    return dict(faces) | {"Known_1": first[:-1], "Known_2": (first[-1], *second)}
+
+
 @pytest.mark.parametrize(
     ("settings", "change", "told"),
     [
@@ -410,6 +416,7 @@ def other_images(faces):
         ({}, lambda faces: dict(faces) | {"Known_2": faces["Known_2"][1:]}, "images was 32 .* 31"),
         ({}, other_person, "the people are not those"),
         ({}, other_images, "the people's images are not those"),
+        ({}, other_owner, "the people's images are not those"),
     ],
 )
 def test_another_run_is_refused_by_what_differs(run, faces, settings, change, told):
@@ -487,7 +494,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, faces):
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["00000006.npz"]
 
 
-def test_a_damaged_image_stops_the_run_by_name_and_costs_no_epoch(
+def test_a_damaged_image_stops_the_run_by_name_and_costs_no_step(
     tmp_path, faces, pairs, whole_run
 ):
     images, _ = image_and_label_lists(faces)
@@ -497,14 +504,18 @@ def test_a_damaged_image_stops_the_run_by_name_and_costs_no_epoch(
     assert len(set(queue.dequeue_many(per_epoch))) == 32
     out = tmp_path / "run"
     train(changed(epochs=1), faces, out, pairs, progress=False)
-    victim = faces["Known_1"][3]
+    second_epoch = queue.dequeue_many(per_epoch).tolist()
+    latest = max(set(second_epoch), key=second_epoch.index)
+    steps_before = second_epoch.index(latest) // CONFIG.batch_size
+    assert steps_before > 0
+    victim = Path(images[latest])
     content = victim.read_bytes()
     try:
         victim.write_bytes(content[:200])
         with pytest.raises(FacenetError) as caught:
             train(CONFIG, faces, out, pairs, progress=False)
         assert str(caught.value).count(str(victim)) == 1
-        assert load_run(out).step == 6
+        assert load_run(out).step == 6 + steps_before
     finally:
         victim.write_bytes(content)
     assert train(CONFIG, faces, out, pairs, progress=False).finished

@@ -26,6 +26,7 @@ SETTINGS = {
     "epoch_size": 6,
     "epochs": 3,
     "learning_rates": {0: 0.01, 2: 0.005},
+    "adam_epsilon": 1e-7,
     "center_loss_factor": 1e-3,
     "center_loss_alpha": 0.9,
     "prelogits_norm_factor": 1e-4,
