@@ -553,6 +553,30 @@ def training_curves(
     return _finish(figure)
 
 
+def accuracy_over_time(
+    evaluations: Mapping[str, npt.NDArray[np.float64]], baselines: Mapping[str, float]
+) -> Figure:
+    """Show the accuracy on pairs over the minutes that a run has trained.
+
+    Args:
+        evaluations: columns of evaluations.csv, see :func:`facenet_lib.metrics.read_metrics`.
+        baselines: name -> accuracy on the same pairs, drawn as level lines.
+
+    Returns:
+        One panel; the band is one standard error to each side.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.5 * WIDTH))
+    minutes, accuracy = evaluations["minutes"], evaluations["accuracy"]
+    error = evaluations["standard_error"]
+    axis.fill_between(minutes, accuracy - error, accuracy + error, alpha=0.25, linewidth=0)
+    axis.plot(minutes, accuracy, "o-", label="network, on people it never saw")
+    for number, (name, level) in enumerate(baselines.items(), start=1):
+        axis.axhline(level, color=COLORS[number], linestyle="--", label=name)
+    axis.set(xlabel="minutes of training", ylabel="accuracy on pairs", xlim=(0, None))
+    axis.legend(loc="lower right")
+    return _finish(figure)
+
+
 def threshold_sweep(
     measured: npt.NDArray[np.floating], issame: npt.NDArray[np.bool_], threshold: float
 ) -> Figure:

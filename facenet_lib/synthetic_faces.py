@@ -25,7 +25,7 @@ Everything random comes from NumPy's ``SeedSequence``: the same seed gives the s
 whatever was drawn before it and however many processes draw (on one kind of machine; another
 processor or NumPy may round the last bit of a float otherwise).
 
-Described in the appendix, The drawn faces.
+Derived in the appendix, "Using real faces".
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ def view_1_of(per_class: int) -> PairList:
 def test_view_1_is_dealt_evenly_within_each_class(per_class: int, folds: int) -> None:
     pairs = view_1_of(per_class)
     if not 2 <= folds <= per_class:
-        with pytest.raises(FacenetError, match="^folds: expected (at least )?2 "):
+        with pytest.raises(FacenetError, match=r"^folds: expected (at least )?2 "):
             pairs.fold_ids(folds)
         return
     ids = pairs.fold_ids(folds)

@@ -237,6 +237,19 @@ def test_training_curves_average_the_steps_and_mark_changes_of_the_rate():
     assert set(rates.lines[2].get_ydata()) == {0.55}
 
 
+def test_accuracy_over_time_has_a_band_of_one_standard_error():
+    evaluations = {
+        "minutes": np.array([1.0, 2.0]),
+        "accuracy": np.array([0.7, 0.8]),
+        "standard_error": np.array([0.02, 0.01]),
+    }
+    (axis,) = plots.accuracy_over_time(evaluations, {"raw pixels": 0.6}).axes
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [0.7, 0.8])
+    assert set(axis.lines[1].get_ydata()) == {0.6}
+    band = axis.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose([band[:, 1].min(), band[:, 1].max()], [0.68, 0.81])
+
+
 def test_threshold_sweep_shows_every_distance_in_its_row_and_the_cut_on_the_roc():
     measured, issame = np.array([1.0, 2, 5, 4, 8, 9]), np.array([1, 1, 1, 0, 0, 0], bool)
     line, roc = plots.threshold_sweep(measured, issame, 5.0).axes

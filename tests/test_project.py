@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from facenet_lib import cli
 
 PROJECT = Path(__file__).parents[1]
 LIBRARY = PROJECT / "facenet_lib"
@@ -47,18 +50,21 @@ CHAPTERS = {
     "01_lfw_pairs": ["lfw_pairs", "verification"],
     "02_index_queue": ["index_queue"],
     "03_input_pipeline": ["input_pipeline"],
-    "04_network": ["network"],
+    "04_network": ["network", "pretrained"],
     "05_center_loss": ["center_loss"],
     "06_training": ["training", "training_config", "checkpoints", "metrics"],
     "07_export": ["export"],
 }
 
+APPENDIX = ["synthetic_faces", "datasets"]
+UNDERIVED = ["errors", "plots", "cli", "__main__"]
+
 LARGEST_FILE = 1_000_000  # bytes
 LONGEST_CELL = 40  # lines
 
-# Paths of one machine, and what was meant to be done later.
+# Paths of one machine, what was meant to be done later, and figures not filled in.
 UNWANTED = re.compile(
-    r"(?<![\w.:/~])/(?:root|home|work|Users)/\w|\.\./shared|\b(?:TODO|FIXME|XXX)\b"
+    r"(?<![\w.:/~])/(?:root|home|work|Users)/\w|\.\./shared|\b(?:TODO|FIXME|XXX)\b|@[A-Z][A-Z_]+@"
 )
 
 
@@ -70,6 +76,15 @@ def project_files() -> Iterator[Path]:
             hidden = any(part.startswith(".") for part in path.relative_to(PROJECT).parts)
             if path.is_file() and not hidden and "__pycache__" not in path.parts:
                 yield path
+
+
+def text_files() -> Iterator[tuple[Path, str]]:
+    """Those of the project's files that hold text."""
+    for path in project_files():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:  # a picture, or what an editor or a system left there
+            continue
 
 
 def pyproject() -> dict:
@@ -162,6 +177,32 @@ def test_module_of_the_lower_floors_never_imports_tensorflow(module):
     assert not roots & {"tensorflow", "keras"}
 
 
+def derivation(module: str) -> str:
+    """The words with which what is public in a module says where the book derives it."""
+    for chapter, modules in CHAPTERS.items():
+        if module in modules:
+            return f'Derived in chapter {int(chapter[:2])}, "{title(chapter)}"'
+    assert module in APPENDIX, f"{module}: no chapter teaches it"
+    return 'Derived in the appendix, "Using real faces"'
+
+
+@pytest.mark.parametrize("module", [name for name in FLOORS if name not in UNDERIVED])
+def test_what_is_public_says_which_chapter_derives_it(module):
+    tree = ast.parse((LIBRARY / f"{module}.py").read_text(encoding="utf-8"))
+    public = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert public
+    silent = [
+        node.name
+        for node in public
+        if derivation(module) not in " ".join((ast.get_docstring(node) or "").split())
+    ]
+    assert not silent
+
+
 HELP = """
 from facenet_lib.cli import main
 try:
@@ -213,6 +254,11 @@ def source(cell: dict) -> str:
     return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
 
 
+def title(chapter: str) -> str:
+    cells = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "markdown"]
+    return re.findall(r"^# (.+)$", "\n".join(cells), re.MULTILINE)[0]
+
+
 def test_every_page_of_the_table_of_contents_exists():
     missing = [
         page
@@ -241,11 +287,14 @@ def test_library_reference_shows_every_module_from_the_bottom_up():
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_chapter_has_its_modules_and_their_tests(chapter):
     assert (BOOK / f"{chapter}.ipynb").is_file()
-    text = "".join(source(cell) for cell in notebook(chapter)["cells"])
+    text = "\n".join(source(cell) for cell in notebook(chapter)["cells"])
     for module in CHAPTERS[chapter]:
         assert (LIBRARY / f"{module}.py").is_file()
         assert (PROJECT / "tests" / f"test_{module}.py").is_file()
-    assert CHAPTERS[chapter][0] in text
+    named = re.compile(r"\bfacenet_lib\.(\w+)")
+    imported = re.compile(r"^from facenet_lib import ([\w, ]+)$", re.MULTILINE)
+    taught = set(named.findall(text)) | set(re.findall(r"\w+", ",".join(imported.findall(text))))
+    assert set(CHAPTERS[chapter]) <= taught
 
 
 @pytest.mark.parametrize("module", [name for name in FLOORS if name != "__main__"])
@@ -294,12 +343,13 @@ def test_chapter_has_one_title_and_exercises_with_solutions(chapter):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_figure_has_name_caption_and_text(chapter):
-    for cell in notebook(chapter)["cells"]:
-        shown = cell["metadata"].get("mystnb", {})
-        if "figure" in shown:
-            assert shown["figure"]["name"].startswith("fig-")
-            assert shown["figure"]["caption"].strip()
-            assert shown["image"]["alt"].strip()
+    shown = [cell["metadata"].get("mystnb", {}) for cell in notebook(chapter)["cells"]]
+    figures = [output for output in shown if "figure" in output]
+    assert figures
+    for output in figures:
+        assert output["figure"]["name"].startswith("fig-")
+        assert output["figure"]["caption"].strip()
+        assert output["image"]["alt"].strip()
 
 
 def test_glossary_is_in_alphabetical_order_without_repetition():
@@ -316,6 +366,45 @@ def test_bibliography_keys_are_in_order_without_repetition():
     assert keys == sorted(set(keys))
 
 
+# What the pages say of the library
+
+
+def test_readme_lists_every_module():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
+    listed = [module for row in rows for module in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(set(FLOORS) - {"__main__"})
+
+
+PAGES = sorted(str(path.relative_to(PROJECT)) for path in BOOK.glob("*.md"))
+# After a prompt or as code within a line, perhaps with variables set and the folder named.
+COMMAND = re.compile(
+    r"(?:^\s*\$ |`)(?:\w+=\S+ )*(?:\.venv/bin/)?facenet (?P<words>[^`\n]+)", re.MULTILINE
+)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words after ``facenet`` of every command line that a page shows."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    return [shlex.split(match["words"], comments=True) for match in COMMAND.finditer(text)]
+
+
+def test_pages_show_how_to_use_the_command():
+    shown = [words[0] for page in ["README.md", *PAGES] for words in commands(page)]
+    assert {"draw-faces", "train", "evaluate", "export", "embed"} <= set(shown)
+
+
+@pytest.mark.parametrize("page", ["README.md", *PAGES])
+def test_commands_on_the_pages_are_understood(page):
+    parser = cli._parser()
+    for words in commands(page):
+        named_alone = len(words) == 1 and not words[0].startswith("-")
+        try:
+            parser.parse_args([*words, "--help"] if named_alone else words)
+        except SystemExit as leaving:
+            assert leaving.code == 0, f"{page}: facenet {shlex.join(words)}"
+
+
 # Every file
 
 
@@ -323,12 +412,19 @@ def test_no_file_is_large():
     assert [path for path in project_files() if path.stat().st_size > LARGEST_FILE] == []
 
 
+@pytest.mark.parametrize(
+    "line", ["see /home/me/x", "cd ../shared", "# TODO: more", "takes @BOOK@ minutes", "@A_B@"]
+)
+def test_what_is_unwanted_would_be_found(line):
+    assert UNWANTED.search(line)
+
+
 def test_no_file_names_a_machine_or_leaves_a_note_to_self():
     found = []
-    for path in project_files():
-        if path.suffix in {".png", ".jpg", ".npz", ".ico"} or path == Path(__file__):
+    for path, text in text_files():
+        if path == Path(__file__):
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(text.splitlines(), start=1):
             if UNWANTED.search(line):
                 found.append(f"{path.relative_to(PROJECT)}:{number}: {line.strip()[:100]}")
     assert not found

@@ -494,9 +494,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, faces):
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["00000006.npz"]
 
 
-def test_a_damaged_image_stops_the_run_by_name_and_costs_no_step(
-    tmp_path, faces, pairs, whole_run
-):
+def test_a_damaged_image_stops_the_run_by_name_and_costs_no_step(tmp_path, faces, pairs, whole_run):
     images, _ = image_and_label_lists(faces)
     queue = IndexQueue(len(images), CONFIG.seed)
     per_epoch = CONFIG.epoch_size * CONFIG.batch_size
