@@ -573,7 +573,7 @@ def accuracy_over_time(
     for number, (name, level) in enumerate(baselines.items(), start=1):
         axis.axhline(level, color=COLORS[number], linestyle="--", label=name)
     axis.set(xlabel="minutes of training", ylabel="accuracy on pairs", xlim=(0, None))
-    axis.legend(loc="lower right")
+    axis.legend(loc="center right")
     return _finish(figure)
 
 
