@@ -32,7 +32,8 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	$(BIN)/pytest tests/benchmarks -s -o norecursedirs=
+	@echo "Measuring, about 15 minutes on two cores; FACENET_PEERS names what to compare with."
+	$(BIN)/pytest tests/benchmarks -q -s -o norecursedirs=".*"
 
 lab: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt jupyterlab

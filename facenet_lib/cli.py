@@ -1,4 +1,4 @@
-"""The command ``facenet``: draw faces, train, evaluate, embed, export.
+"""The command ``facenet``: draw faces, import weights, train, evaluate, embed, export.
 
 Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
 loaded only by the commands that compute with it, so that help comes at once.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -17,10 +18,15 @@ from typing import Any
 
 from facenet_lib import __version__
 from facenet_lib.errors import FacenetError
-from facenet_lib.training_config import TrainingConfig, read_config, recipe_names
+from facenet_lib.training_config import (
+    TrainingConfig,
+    config_from_dict,
+    read_settings,
+    recipe_names,
+)
 
 _FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
-_MODEL_HELP = "the folder of a run or of an exported SavedModel"
+_MODEL_HELP = "the folder of a run, of imported weights, or of an exported SavedModel"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="facenet", description="Draw faces; train, evaluate, use and export FaceNet."
+        prog="facenet", description="Draw faces; train, import, evaluate, use and export FaceNet."
     )
     parser.add_argument("--version", action="version", version=f"facenet {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_draw_faces(commands)
+    _add_import_weights(commands)
     _add_train(commands)
     _add_evaluate(commands)
     _add_embed(commands)
@@ -75,6 +82,33 @@ def _add_draw_faces(commands: Any) -> None:
     parser.set_defaults(command=_draw_faces)
 
 
+def _add_import_weights(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import-weights", help="read published weights", description=_import_weights.__doc__
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="folder of a TF 1 checkpoint, or its frozen .pb, or Keras' .h5, or PyTorch's .pt",
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="the model folder to write")
+    parser.add_argument(
+        "--image-size", type=int, default=160, help="side of the network's input; 160 if not named"
+    )
+    parser.add_argument(
+        "--standardization",
+        choices=("fixed", "per_image"),
+        help="what the weights were trained with; if not named, as every release had it",
+    )
+    parser.add_argument(
+        "--training-set",
+        metavar="TEXT",
+        help="what they were trained on; if not named, what the number of identities tells",
+    )
+    parser.set_defaults(command=_import_weights)
+
+
 def _add_train(commands: Any) -> None:
     parser = commands.add_parser(
         "train", help="train a network, or go on with a run", description=_train.__doc__
@@ -90,6 +124,7 @@ def _add_train(commands: Any) -> None:
     for field in dataclasses.fields(TrainingConfig):
         settings.add_argument(
             f"--{field.name.replace('_', '-')}",
+            *(["--from"] if field.name == "initial_model" else []),
             default=argparse.SUPPRESS,
             help=field.metadata["help"],
             **_argument_type(field),
@@ -105,6 +140,29 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
     parser.add_argument("--pairs", type=Path, help="pairs file; FACES' own where not named")
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here")
+    parser.add_argument(
+        "--flip", action="store_true", help="add the embedding of the mirror image to each"
+    )
+    parser.add_argument(
+        "--subtract-mean", action="store_true", help="subtract the embeddings' mean first"
+    )
+    parser.add_argument(
+        "--metric",
+        choices=("euclidean", "cosine"),
+        default="euclidean",
+        help="squared distance, or angle; euclidean if not named",
+    )
+    parser.add_argument(
+        "--standardization",
+        choices=("fixed", "per_image"),
+        help="in place of what the model was trained with",
+    )
+    parser.add_argument(
+        "--crop",
+        metavar="PIXELS",
+        type=int,
+        help="side of the centre of an image that is used, in place of the model's",
+    )
     parser.set_defaults(command=_evaluate)
 
 
@@ -120,10 +178,18 @@ def _add_embed(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     parser = commands.add_parser(
-        "export", help="write a run as a SavedModel", description=_export.__doc__
+        "export", help="write a model as a SavedModel", description=_export.__doc__
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run")
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the folder of a run or of imported weights"
+    )
     parser.add_argument("out", metavar="OUT", type=Path, help="the SavedModel's folder")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16: half the size, faster where the processor has instructions for it",
+    )
     parser.set_defaults(command=_export)
 
 
@@ -157,6 +223,26 @@ def _draw_faces(options: argparse.Namespace) -> None:
     )
 
 
+def _import_weights(options: argparse.Namespace) -> None:
+    """Read weights that others published and write OUT, a folder that every command takes."""
+    _load_tensorflow()
+    from facenet_lib.pretrained import import_weights, load_pretrained
+
+    out = import_weights(
+        options.file,
+        options.out,
+        image_size=options.image_size,
+        standardization=options.standardization,
+        training_set=options.training_set,
+    )
+    card = load_pretrained(out).card
+    print(f"{out}: from {card.source} ({card.weights_format}), sha256 {card.sha256}")
+    print(
+        f"embeddings of {card.embedding_size} numbers, images of {card.image_size} pixels, "
+        f"standardization {card.standardization}, training set: {card.training_set}"
+    )
+
+
 def _train(options: argparse.Namespace) -> None:
     """Train on FACES and write RUN; the same command again goes on where it stopped."""
     from facenet_lib.datasets import open_faces, training_faces
@@ -185,12 +271,26 @@ def _train(options: argparse.Namespace) -> None:
 def _training_config(options: argparse.Namespace) -> TrainingConfig:
     names = [field.name for field in dataclasses.fields(TrainingConfig)]
     changes = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    config = read_config(options.config) if options.config else TrainingConfig()
+    settings = read_settings(options.config) if options.config else {}
+    initial_model = (settings | changes).get("initial_model")
+    if initial_model and isinstance(initial_model, str):
+        # The initial model is named here too, so that the file may speak of what it needs.
+        settings = _settings_of(initial_model, options.out) | settings
+        settings["initial_model"] = initial_model
+    config = config_from_dict(settings, source=str(options.config))
     try:
         return dataclasses.replace(config, **changes)
     except FacenetError as error:
         parser: argparse.ArgumentParser = options.parser
         parser.error(str(error))  # the words of the command are at fault: exit with 2
+
+
+def _settings_of(initial_model: str, out: Path) -> dict[str, Any]:
+    """What the initial model decides; a run that has begun knows it, and may have outlived it."""
+    _load_tensorflow()
+    from facenet_lib.training import CONFIG_FILE, network_settings
+
+    return network_settings(out if (out / CONFIG_FILE).is_file() else initial_model)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -208,13 +308,22 @@ def _evaluate(options: argparse.Namespace) -> None:
     from facenet_lib.training import EvaluationPairs, evaluate_pairs
 
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
-    model = load_embedder(options.model)
+    model = load_embedder(
+        options.model, standardization=options.standardization, crop_size=options.crop
+    )
     _warn_of_known_people(model.identities, pairs.paths)
-    result = evaluate_pairs(model.embed, pairs)
+    embed = functools.partial(model.embed, flip=options.flip)
+    result = evaluate_pairs(embed, pairs, options.metric, options.subtract_mean)
     print(result)
     if options.json:
+        how = {
+            "flip": options.flip,
+            "subtract_mean": options.subtract_mean,
+            "metric": options.metric,
+            "preprocessing": dataclasses.asdict(model.preprocessing),
+        }
         with whole_file(options.json) as file:
-            file.write((json.dumps(result.to_dict(), indent=2) + "\n").encode())
+            file.write((json.dumps(result.to_dict() | how, indent=2) + "\n").encode())
 
 
 def _warn_of_known_people(identities: Sequence[str], paths: Sequence[str]) -> None:
@@ -246,11 +355,11 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write the network of RUN as a SavedModel that takes images and gives embeddings."""
+    """Write the network of MODEL as a SavedModel that takes images and gives embeddings."""
     _load_tensorflow()
-    from facenet_lib.export import export_run
+    from facenet_lib.export import export_model
 
-    print(export_run(options.run, options.out))
+    print(export_model(options.model, options.out, options.dtype))
 
 
 def _check_folder_of(path: Path | None) -> None:

@@ -13,7 +13,13 @@ Conv2d_1x1/weights`` and ``pretrained.assign_tf1_variables`` needs no table.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -36,6 +42,7 @@ def inception_resnet_v1(
     width: float = 1.0,
     blocks: tuple[int, int, int] = (5, 10, 5),
     batch_norm_momentum: float = 0.995,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build the network from standardized images to prelogits.
 
@@ -53,6 +60,8 @@ def inception_resnet_v1(
             without activation) not counted.
         batch_norm_momentum: part of a moving average that one training step keeps. The
             reference's 0.995 suits runs of many thousand steps; a run of one thousand wants 0.95.
+        precision: ``float32``, or ``mixed_bfloat16``: everything up to the average pool computes
+            in bfloat16 with float32 variables. Pool, bottleneck and prelogits stay float32.
 
     Returns:
         A functional model, float32 ``(n, image_size, image_size, 3)`` to float32
@@ -67,20 +76,23 @@ def inception_resnet_v1(
     Source: section 5 of the article; Szegedy et al. 2016. Derived in chapter 4, "The network".
     """
     _check_arguments(image_size, embedding_size, dropout_rate, width, blocks, batch_norm_momentum)
+    _check_precision(precision, ("float32", "mixed_bfloat16"))
     make = _LayerMaker(width, batch_norm_momentum)
-    images = keras.Input((image_size, image_size, 3), name="images")
-    features = _stem(make, images)
-    features = _residual_stage(make, features, "Repeat", "block35", blocks[0], "Mixed_5a")
-    features = _reduction_a(make, features)
-    features = _residual_stage(make, features, "Repeat_1", "block17", blocks[1], "Mixed_6b")
-    features = _reduction_b(make, features)
-    features = _residual_stage(make, features, "Repeat_2", "block8", blocks[2], "Mixed_8a")
-    features = _residual_block(make, features, "Block8", "block8", scale=1.0, activation=None)
-    features = layers.Identity(name="Mixed_8b")(features)
-    features = layers.GlobalAveragePooling2D(name="PreLogitsFlatten")(features)
-    features = layers.Dropout(dropout_rate, name="Dropout")(features)
-    features = layers.Dense(embedding_size, use_bias=False, name="Bottleneck")(features)
-    prelogits = make.batch_norm("Bottleneck")(features)
+    images = keras.Input((image_size, image_size, 3), name="images", dtype="float32")
+    with _dtype_policy(precision):
+        features = _stem(make, images)
+        features = _residual_stage(make, features, "Repeat", "block35", blocks[0], "Mixed_5a")
+        features = _reduction_a(make, features)
+        features = _residual_stage(make, features, "Repeat_1", "block17", blocks[1], "Mixed_6b")
+        features = _reduction_b(make, features)
+        features = _residual_stage(make, features, "Repeat_2", "block8", blocks[2], "Mixed_8a")
+        features = _residual_block(make, features, "Block8", "block8", scale=1.0, activation=None)
+        features = layers.Identity(name="Mixed_8b")(features)
+    with _dtype_policy("float32"):
+        features = layers.GlobalAveragePooling2D(name="PreLogitsFlatten")(features)
+        features = layers.Dropout(dropout_rate, name="Dropout")(features)
+        features = layers.Dense(embedding_size, use_bias=False, name="Bottleneck")(features)
+        prelogits = make.batch_norm("Bottleneck")(features)
     return keras.Model(images, prelogits, name="InceptionResnetV1")
 
 
@@ -96,6 +108,88 @@ def embeddings(prelogits: tf.Tensor) -> tf.Tensor:
     Source: section 5 of the article. Derived in chapter 4, "The network".
     """
     return tf.math.l2_normalize(prelogits, axis=1, epsilon=EMBEDDING_EPSILON)
+
+
+def fold_batch_norm(network: keras.Model, dtype: str = "float32") -> keras.Model:
+    """Return a network for inference that computes the same with fewer operations.
+
+    In inference a batch normalization is one factor and one offset a channel, and a block's
+    residual scale is one factor: both are multiplied into the kernel and bias of the convolution
+    before them. What remains is convolution, bias, addition and ReLU, which TensorFlow runs as
+    one operation on processors.
+
+    Args:
+        network: what :func:`inception_resnet_v1` built, of any precision.
+        dtype: ``float32`` or ``bfloat16``, of the variables and the arithmetic up to the average
+            pool; what follows is float32.
+
+    Returns:
+        A functional model with the same input and output, whose layers have the same names.
+        It has no dropout, batch normalization or scale, and no use in training.
+
+    Raises:
+        FacenetError: for another dtype, or a network of another kind that cannot be folded.
+
+    Derived in chapter 4, "The network".
+    """
+    _check_precision(dtype, ("float32", "bfloat16"))
+    followers = _followers(network)
+    in_float32 = (layers.InputLayer, layers.GlobalAveragePooling2D, layers.Dense)
+
+    def with_bias(layer: layers.Layer) -> layers.Layer:
+        config = layer.get_config()
+        config["dtype"] = "float32" if isinstance(layer, in_float32) else dtype
+        if isinstance(layer, _WITH_KERNEL):
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    def call(layer: layers.Layer, inputs: object, **_: object) -> object:
+        return inputs if isinstance(layer, (*_FOLDED, layers.Dropout)) else layer(inputs)
+
+    folded = keras.models.clone_model(network, clone_function=with_bias, call_function=call)
+    for name, following in followers.items():
+        folded.get_layer(name).set_weights(_folded_weights(network.get_layer(name), following))
+    return folded
+
+
+def _followers(network: keras.Model) -> dict[str, list[layers.Layer]]:
+    """For every layer with a kernel, by name: what is to be multiplied into it, in order."""
+    followers: dict[str, list[layers.Layer]] = {}
+    carriers: dict[int, str] = {}  # an output's identity to the layer with the kernel behind it
+    readers = Counter(id(t) for layer in network.layers for t in keras.tree.flatten(layer.input))
+    for layer in network.layers:
+        if isinstance(layer, _WITH_KERNEL):
+            followers[layer.name] = []
+            carriers[id(layer.output)] = layer.name
+        elif isinstance(layer, _FOLDED):
+            name = carriers.get(id(layer.input))
+            if name is None or readers[id(layer.input)] > 1:
+                raise FacenetError(
+                    f"{layer.name} cannot be folded: expected it to be alone in following a "
+                    "convolution or dense layer"
+                )
+            followers[name].append(layer)
+            carriers[id(layer.output)] = name
+    return followers
+
+
+def _folded_weights(layer: layers.Layer, following: list[layers.Layer]) -> list[np.ndarray]:
+    """Kernel and bias with what follows multiplied in, computed in float64."""
+    kernel, *biases = (np.asarray(weight, np.float64) for weight in layer.weights)
+    bias = biases[0] if biases else np.zeros(kernel.shape[-1])
+    for follower in following:
+        factor, offset = _factor_and_offset(follower)
+        kernel, bias = kernel * factor, bias * factor + offset
+    return [kernel, bias]
+
+
+def _factor_and_offset(layer: layers.Layer) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(layer, layers.Rescaling):
+        return np.asarray(layer.scale), np.asarray(layer.offset)
+    factor = 1 / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
+    if layer.gamma is not None:
+        factor = factor * np.asarray(layer.gamma, np.float64)
+    return factor, np.asarray(layer.beta) - np.asarray(layer.moving_mean) * factor
 
 
 def logits_layer(num_classes: int) -> layers.Dense:
@@ -149,8 +243,73 @@ def grid_sizes(image_size: int) -> dict[str, int]:
     return sides
 
 
+def floating_point_operations(network: keras.Model) -> int:
+    """Return how many multiplications and additions one image takes, in inference.
+
+    Only convolutions and dense layers are counted: the rest is less than a hundredth. A training
+    step takes three times as many: the gradient to a layer's inputs and that to its kernel are
+    convolutions of the same size.
+
+    Args:
+        network: images to prelogits, as built or folded.
+
+    Derived in chapter 4, "The network".
+    """
+    count = 0
+    for layer in network.layers:
+        if isinstance(layer, _WITH_KERNEL):
+            places = math.prod(layer.output.shape[1:-1])
+            count += 2 * places * math.prod(layer.kernel.shape)
+    return count
+
+
 MINIMUM_IMAGE_SIZE = next(size for size in range(1, 160) if grid_sizes(size)["Mixed_7a"] >= 1)
 """The smallest input in pixels of which the strides leave anything."""
+
+
+@keras.saving.register_keras_serializable(package="facenet_lib")
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Keras' batch normalization, computed by TensorFlow's one operation for it.
+
+    Keras spells the formula out in eight operations, each of which reads and writes the whole
+    feature map. Outputs, gradients and moving statistics are Keras' own up to rounding; channels
+    come last, masks are not known.
+
+    Derived in chapter 4, "The network".
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
+        """Normalize ``(n, channels)`` or ``(n, height, width, channels)``.
+
+        In training, by the batch's own statistics, unless the layer is frozen (``trainable`` is
+        False); then, and in inference, by the moving ones.
+        """
+        if len(inputs.shape) == 2:  # to the operation, a row of features is an image of one pixel
+            return self.call(inputs[:, tf.newaxis, tf.newaxis, :], training)[:, 0, 0, :]
+        by_batch = bool(training) and self.trainable
+        offset = tf.convert_to_tensor(self.beta)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.ones_like(offset) if self.gamma is None else self.gamma,
+            offset=offset,
+            mean=[] if by_batch else self.moving_mean,
+            variance=[] if by_batch else self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=by_batch,
+        )
+        if by_batch:
+            # The operation divides by one less than the number of values, Keras by the number.
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance * (count - 1) / count)
+        return outputs
+
+    def _move(self, average: keras.Variable, value: tf.Tensor) -> None:
+        average.assign(average * self.momentum + value * (1 - self.momentum))
+
+
+_WITH_KERNEL = (layers.Conv2D, layers.Dense)
+_FOLDED = (layers.BatchNormalization, layers.Rescaling)
 
 
 class _LayerMaker:
@@ -165,7 +324,7 @@ class _LayerMaker:
 
     def batch_norm(self, name: str) -> layers.BatchNormalization:
         # No gamma: the next convolution can scale as well, and the reference has none.
-        return layers.BatchNormalization(
+        return FusedBatchNormalization(
             scale=False,
             momentum=self.batch_norm_momentum,
             epsilon=BATCH_NORM_EPSILON,
@@ -187,6 +346,17 @@ class _LayerMaker:
         )(inputs)
         outputs = self.batch_norm(name)(outputs)
         return layers.Activation("relu", name=f"{name}.Relu")(outputs)
+
+
+@contextmanager
+def _dtype_policy(policy: str) -> Iterator[None]:
+    """Layers made inside get this policy, whatever the process' own is."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _stem(make: _LayerMaker, images: keras.KerasTensor) -> keras.KerasTensor:
@@ -292,6 +462,11 @@ def _reduction_b(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasT
     branch_2 = make.conv(branch_2, 256, 3, "Mixed_7a.Branch_2.Conv2d_1a_3x3", 2, "valid")
     pooled = layers.MaxPooling2D(3, 2, "valid", name="Mixed_7a.Branch_3.MaxPool_1a_3x3")(features)
     return layers.Concatenate(name="Mixed_7a")([branch_0, branch_1, branch_2, pooled])
+
+
+def _check_precision(found: str, known: tuple[str, ...]) -> None:
+    if found not in known:
+        raise FacenetError(f"precision must be one of {', '.join(known)}, found {found!r}")
 
 
 def _check_arguments(

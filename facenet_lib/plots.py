@@ -342,6 +342,31 @@ def network_stages(
     return _finish(figure)
 
 
+def rates_and_limits(rates: Mapping[str, tuple[float, float]], unit: str) -> Figure:
+    """Draw rates as bars, each with a mark where the processor's limit is.
+
+    Args:
+        rates: what each bar is called, and its rate and limit, from the top down.
+        unit: what is counted, as the axis says it ("images a second").
+
+    Returns:
+        One bar a row; the number beside it is its rate and the part of the limit that it reaches.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.5 * len(rates) + 0.9))
+    rows = np.arange(len(rates))
+    reached = np.array([rate for rate, _ in rates.values()])
+    limits = np.array([limit for _, limit in rates.values()])
+    axis.barh(rows, reached, height=0.6, color=COLORS[0])
+    axis.vlines(limits, rows - 0.4, rows + 0.4, color=COLORS[1], label="matrix products alone")
+    for row, (rate, limit) in enumerate(rates.values()):
+        axis.text(0, row, f" {rate:.0f} ({rate / limit:.0%})", va="center", size=9, color="white")
+    axis.set(yticks=rows, yticklabels=list(rates), xlabel=unit, xlim=(0, 1.05 * limits.max()))
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    axis.grid(visible=False, axis="y")
+    axis.invert_yaxis()
+    return _finish(figure)
+
+
 def unit_circle(
     prelogits: npt.NDArray[Any], embeddings: npt.NDArray[Any], labels: Sequence[int]
 ) -> Figure:
@@ -737,6 +762,35 @@ def roc_curves(results: Mapping[str, VerificationResult]) -> Figure:
     axes[1].set(xscale="log", xlim=(1 / different, 1), xlabel="false accept rate, logarithmic")
     axes[0].set_ylabel("validation rate")
     axes[0].legend(loc="lower right")
+    return _finish(figure)
+
+
+def accuracies(
+    measured: Mapping[str, tuple[float, float]],
+    runs: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
+    """Compare accuracies, each with its standard error.
+
+    Args:
+        measured: what each row is called, and its accuracy and standard error, from the top down.
+        runs: label of a row -> accuracies of the single runs that it is the mean of.
+
+    Returns:
+        A row for each: a dot, a bar of one standard error to each side, the accuracy in figures,
+        and a ring for each run.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(measured) + 0.7))
+    for row, (label, (accuracy, error)) in enumerate(measured.items()):
+        singles = (runs or {}).get(label, ())
+        axis.plot(singles, [row] * len(singles), "o", color=COLORS[1], markerfacecolor="none")
+        axis.errorbar(accuracy, row, xerr=error, fmt="o", color=COLORS[0], capsize=3, zorder=3)
+        axis.text(
+            1.02, row, f"{accuracy:.3f} ± {error:.3f}", va="center", size=9,
+            transform=axis.get_yaxis_transform(),
+        )  # fmt: skip
+    axis.set(yticks=range(len(measured)), yticklabels=list(measured), xlabel="accuracy on pairs")
+    axis.set_ylim(len(measured) - 0.5, -0.5)
+    axis.grid(visible=False, axis="y")
     return _finish(figure)
 
 

@@ -51,6 +51,8 @@ from facenet_lib.input_pipeline import (
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
 from facenet_lib.metrics import RATES, MetricsFiles, last_evaluation, read_metrics
 from facenet_lib.network import embeddings, inception_resnet_v1, logits_layer
+from facenet_lib.optimizers import FusedAdam
+from facenet_lib.pretrained import PretrainedNetwork, is_model_folder, load_pretrained
 from facenet_lib.training_config import (
     END_OF_TRAINING,
     TrainingConfig,
@@ -67,17 +69,22 @@ __all__ = [
     "embed_images",
     "evaluate_pairs",
     "image_embedder",
+    "load_network",
     "load_run",
     "network_of",
+    "network_settings",
     "preprocessing_of",
     "read_config",
     "read_metrics",
     "train",
+    "unique_files",
 ]
 
 CONFIG_FILE = "config.json"
 IDENTITIES_FILE = "identities.txt"
 CHECKPOINTS_FOLDER = "checkpoints"
+SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")
+"""What a run and the initial model whose weights it begins with must agree on."""
 
 
 # --------------------------------------------------------------------------------------------
@@ -125,6 +132,7 @@ def network_of(config: TrainingConfig) -> keras.Model:
         width=config.width,
         blocks=config.blocks,
         batch_norm_momentum=config.batch_norm_momentum,
+        precision=config.precision,
     )
 
 
@@ -166,6 +174,7 @@ def embed_images(
     paths: Sequence[str],
     preprocessing: Preprocessing,
     batch_size: int = 64,
+    flip: bool = False,
 ) -> np.ndarray:
     """Return the embeddings of image files.
 
@@ -174,20 +183,23 @@ def embed_images(
         paths: JPEG or PNG files; a file that stands there twice is computed once.
         preprocessing: what the network was trained with.
         batch_size: images computed at a time.
+        flip: add the embedding of the mirror image.
 
     Returns:
-        float32 ``(len(paths), embedding_size)``, rows of length one.
+        float32 ``(len(paths), embedding_size)``, rows of length one. With ``flip``, as the
+        reference's ``use_flipped_images`` has it, ``(len(paths), 2 * embedding_size)``: an
+        image's embedding and, right of it, that of its window mirrored left to right.
 
     Raises:
         FacenetError: naming the file, when one cannot be decoded.
 
-    Derived in chapter 6, "Training".
+    Derived in chapter 6, "Training"; mirror images in chapter 11, "The published weights".
     """
-    return image_embedder(network, preprocessing)(paths, batch_size)
+    return image_embedder(network, preprocessing)(paths, batch_size, flip)
 
 
 def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callable[..., np.ndarray]:
-    """Return :func:`embed_images` for one network, ``embed(paths, batch_size=64)``.
+    """Return :func:`embed_images` for one network, ``embed(paths, batch_size=64, flip=False)``.
 
     It compiles the network once, and not at every call.
 
@@ -196,33 +208,70 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
 
     @tf.function(input_signature=signature)
-    def step(images: tf.Tensor) -> tf.Tensor:
+    def embed_batch(images: tf.Tensor) -> tf.Tensor:
         return embeddings(network(images, training=False))
 
-    def embed(paths: Sequence[str], batch_size: int = 64) -> np.ndarray:
-        if len(paths) == 0:
-            return np.empty((0, network.output_shape[1]), np.float32)
-        unique, rows = np.unique(np.asarray(paths, dtype=str), return_inverse=True)
-        files = unique.tolist()
+    @tf.function(input_signature=signature)
+    def embed_batch_and_mirror_images(images: tf.Tensor) -> tf.Tensor:
+        # Mirroring commutes with the resizing and standardization that the images have behind them.
+        return tf.concat([embed_batch(images), embed_batch(tf.reverse(images, [2]))], axis=1)
+
+    def embed(paths: Sequence[str | Path], batch_size: int = 64, flip: bool = False) -> np.ndarray:
+        compute = embed_batch_and_mirror_images if flip else embed_batch
+        files, rows = unique_files(paths)
+        if not files:
+            return np.empty((0, network.output_shape[1] * (2 if flip else 1)), np.float32)
         batches = input_pipeline(files, preprocessing=preprocessing, batch_size=batch_size)
         with explained_errors(files):
-            computed = np.concatenate([step(batch["images"]).numpy() for batch in batches])
+            computed = np.concatenate([compute(batch["images"]).numpy() for batch in batches])
         return computed[rows]
 
     return embed
 
 
-def evaluate_pairs(
-    embed: Callable[[Sequence[str]], np.ndarray], pairs: EvaluationPairs
-) -> VerificationResult:
-    """Verify pairs with ``embed``, a function from paths to embeddings.
+def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
+    """Return the files among ``paths``, each once, and which of them stands at each place.
 
-    Returns:
-        What :func:`facenet_lib.verification.evaluate` says, with its defaults.
+    Images of pairs come up many times: LFW's 12,000 places hold 7,701 images.
+
+    Raises:
+        FacenetError: for one path in place of a sequence of them.
 
     Derived in chapter 6, "Training".
     """
-    return evaluate(embed(pairs.paths), pairs.issame, folds=pairs.folds)
+    if isinstance(paths, str | Path):
+        raise FacenetError(f"expected paths to be a sequence of files, found the one {paths!r}")
+    unique, rows = np.unique([str(path) for path in paths], return_inverse=True)
+    return unique.tolist(), rows
+
+
+def evaluate_pairs(
+    embed: Callable[[Sequence[str]], np.ndarray],
+    pairs: EvaluationPairs,
+    metric: str = "euclidean",
+    subtract_mean: bool = False,
+) -> VerificationResult:
+    """Verify pairs with ``embed``, a function from paths to embeddings.
+
+    Args:
+        embed: called once, with all paths; ``functools.partial(model.embed, flip=True)``
+            measures with mirror images as well.
+        pairs: the pairs.
+        metric: ``"euclidean"`` or ``"cosine"``, see ``verification.distances``.
+        subtract_mean: whether the embeddings' mean is subtracted first.
+
+    Returns:
+        What :func:`facenet_lib.verification.evaluate` says, otherwise with its defaults.
+
+    Derived in chapter 6, "Training"; the options in chapter 11, "The published weights".
+    """
+    return evaluate(
+        embed(pairs.paths),
+        pairs.issame,
+        folds=pairs.folds,
+        metric=metric,
+        subtract_mean=subtract_mean,
+    )
 
 
 # --------------------------------------------------------------------------------------------
@@ -278,9 +327,9 @@ def train(
         Where the run stands.
 
     Raises:
-        FacenetError: when ``out`` holds another run, an image is damaged (unless
-            ``damaged_images`` is ``skip``), the loss is not finite, or the disk is full.
-            The last checkpoint is then good.
+        FacenetError: when ``out`` holds another run, the initial model has not the settings'
+            network, an image is damaged (unless ``damaged_images`` is ``skip``), the loss is not
+            finite, or the disk is full. The last checkpoint is then good.
 
     Source: the article's sections 2 to 6. Derived in chapter 6, "Training".
     """
@@ -328,6 +377,8 @@ class _Run:
         # Initializers and dropout draw their seeds from Python's generator.
         keras.utils.set_random_seed(config.seed)
         self.network = network_of(config)
+        if config.freeze_until:
+            _freeze(self.network, config.freeze_until)
         self.head = logits_layer(len(self.identities))
         self.head.build((None, config.embedding_size))
         self.center_loss = CenterLoss(
@@ -337,7 +388,7 @@ class _Run:
             config.center_loss_divide,
         )
         clip = config.gradient_norm or None
-        self.optimizer = keras.optimizers.Adam(
+        self.optimizer = FusedAdam(
             config.learning_rate(0), epsilon=config.adam_epsilon, global_clipnorm=clip
         )
         self.trainable = self.network.trainable_variables + self.head.trainable_variables
@@ -384,13 +435,15 @@ class _Run:
         else:
             _refuse_foreign_folder(self.out)
         folder = self.out / CHECKPOINTS_FOLDER
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is None and self.config.initial_model:
+            _take_weights(self.network, self.config)
         with writing(self.out):
             folder.mkdir(parents=True, exist_ok=True)
         _write_text(self.out / IDENTITIES_FILE, "".join(f"{name}\n" for name in self.identities))
         contents = {"facenet_lib": __version__, "data": about, **self.config.to_dict()}
         # Last, since a folder is a run from the moment it has this file.
         _write_text(config_file, json.dumps(contents, indent=2) + "\n")
-        checkpoint = last_checkpoint(folder)
         if checkpoint is not None:
             _assign(checkpoint.path, self.variables(), checkpoint.arrays)
             state = checkpoint.state
@@ -643,6 +696,36 @@ def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Ten
     return step
 
 
+def _freeze(network: keras.Model, end_point: str) -> None:
+    """Keep what every layer up to an end point holds, moving statistics included.
+
+    Keras lists layers so that each comes after all that lead to it, and at an end point
+    everything comes together.
+    """
+    for layer in network.layers:
+        layer.trainable = False
+        if layer.name == end_point:
+            return
+
+
+def _take_weights(network: keras.Model, config: TrainingConfig) -> None:
+    """Give a run's network the weights of its initial model.
+
+    Raises:
+        FacenetError: naming every setting in which the two disagree.
+    """
+    initial = load_network(config.initial_model)
+    source = initial.config if isinstance(initial, TrainedNetwork) else initial
+    theirs, ours = _network_settings(source), config.to_dict()
+    problems = [
+        f"{name} is {theirs[name]!r} in the initial model, but {ours[name]!r} in the settings"
+        for name in SHARED_SETTINGS
+        if ours[name] != theirs[name]
+    ]
+    refuse(f"{config.initial_model}: cannot be the beginning of this run", problems)
+    network.set_weights(initial.network.get_weights())
+
+
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts as usual."""
@@ -719,6 +802,77 @@ def load_run(run: str | Path) -> TrainedNetwork:
         identities=tuple(identities),
         step=checkpoint.state["step"],
         evaluation=last_evaluation(run, checkpoint.state["step"]),
+    )
+
+
+def load_network(model: str | Path) -> TrainedNetwork | PretrainedNetwork:
+    """Load the network of a run or of a model folder.
+
+    Args:
+        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+
+    Raises:
+        FacenetError: when the folder is neither, or is damaged.
+
+    Derived in chapter 11, "The published weights".
+    """
+    _check_is_network(Path(model))
+    return load_pretrained(model) if is_model_folder(model) else load_run(model)
+
+
+def network_settings(model: str | Path) -> dict[str, Any]:
+    """Return the settings with which a run can begin with the weights of ``model``.
+
+    Fine-tuning is training with them, ``initial_model`` and settings of one's own::
+
+        settings = network_settings(model) | {"initial_model": model, "epochs": 10}
+        train(TrainingConfig(**settings), faces, out)
+
+    Args:
+        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+
+    Returns:
+        Setting to value. ``crop_size`` and ``frame_size`` may be changed, because they say where
+        in an image the face is; the others the weights depend on, so that :func:`train` refuses
+        other values.
+
+    Raises:
+        FacenetError: when the folder is neither, or is damaged.
+
+    Derived in chapter 11, "The published weights".
+    """
+    _check_is_network(Path(model))
+    if is_model_folder(model):
+        return _network_settings(load_pretrained(model))
+    return _network_settings(_read_config_file(Path(model))[0])
+
+
+def _network_settings(source: TrainingConfig | PretrainedNetwork) -> dict[str, Any]:
+    if isinstance(source, TrainingConfig):
+        settings = source.to_dict()
+        return {name: settings[name] for name in (*SHARED_SETTINGS, "crop_size", "frame_size")}
+    return {
+        "image_size": source.preprocessing.image_size,
+        "standardization": source.preprocessing.standardization,
+        "embedding_size": source.card.embedding_size,
+        "width": 1.0,  # published weights are those of the full network
+        "blocks": [5, 10, 5],
+        "crop_size": source.preprocessing.crop_size or 0,
+        "frame_size": source.preprocessing.frame_size or 0,
+    }
+
+
+def _check_is_network(model: Path) -> None:
+    if is_model_folder(model) or (model / CONFIG_FILE).is_file():
+        return
+    found = "nothing"
+    if model.is_dir():
+        found = ", ".join(sorted(entry.name for entry in model.iterdir())[:5]) or "an empty folder"
+    elif model.exists():
+        found = "a file"
+    raise FacenetError(
+        f"{model}: expected the folder of a run (with config.json) or of imported weights "
+        f"(with model.json and weights.npz), found {found}"
     )
 
 

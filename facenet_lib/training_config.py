@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,16 @@ from facenet_lib.errors import FacenetError, refuse
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 END_OF_TRAINING = -1.0
 """The learning rate that ends a run in a schedule, as in the reference's schedule files."""
+END_POINTS = (
+    "Mixed_5a",
+    "Mixed_6a",
+    "Mixed_6b",
+    "Mixed_7a",
+    "Mixed_8a",
+    "Mixed_8b",
+    "PreLogitsFlatten",
+)
+"""The network's end points, from the input to the output: whatever follows goes through them."""
 
 
 def _setting(default: Any, about: str, lowest: float | None = None, below: float = math.inf) -> Any:
@@ -47,11 +57,17 @@ class TrainingConfig:
         epoch_size: batches in an epoch, which need not be one pass over the images.
         learning_rates: epoch (from 0) to the rate from that epoch on; -1 ends the run.
         gradient_norm: largest global norm of the gradient; 0 leaves it alone.
+        initial_model: folder of a run or of imported weights; the network begins with its
+            weights. :func:`facenet_lib.training.network_settings` gives the settings that must
+            agree with it.
+        freeze_until: one of :data:`END_POINTS`; it and all before it keeps the initial model's
+            weights and moving statistics.
 
     Raises:
         FacenetError: naming every setting that is of the wrong type or out of its range.
 
-    Source: sections 2 to 6 of the article. Derived in chapter 6, "Training".
+    Source: sections 2 to 6 of the article. Derived in chapter 6, "Training"; fine-tuning in
+    chapter 11, "The published weights".
     """
 
     image_size: int = _setting(160, "side of the network's input in pixels", 1)
@@ -66,6 +82,9 @@ class TrainingConfig:
     blocks: tuple[int, int, int] = _setting((5, 10, 5), "residual blocks of the three stages", 0)
     dropout_rate: float = _setting(0.6, "part of the pooled features dropped", 0.0, 1.0)
     batch_norm_momentum: float = _setting(0.995, "kept of a moving average at a step", 0.0, 1.0)
+    initial_model: str = _setting("", "run or model folder whose weights to begin with")
+    freeze_until: str = _setting("", f"train only what follows one of {', '.join(END_POINTS)}")
+    precision: str = _setting("float32", "of the convolutions: float32, or mixed_bfloat16")
     batch_size: int = _setting(90, "images in a step", 2)
     epoch_size: int = _setting(1000, "steps in an epoch", 1)
     epochs: int = _setting(500, "epochs in the run, if its schedule does not end it before", 1)
@@ -86,8 +105,8 @@ class TrainingConfig:
     seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0, 2**32)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blocks", _as_blocks(self.blocks))
-        object.__setattr__(self, "learning_rates", _as_schedule(self.learning_rates))
+        for name, convert in _CONVERSIONS.items():
+            object.__setattr__(self, name, convert(getattr(self, name)))
         refuse("training configuration", _problems(vars(self)))
 
     def learning_rate(self, epoch: int) -> float:
@@ -115,13 +134,31 @@ def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
     """Read a configuration from a YAML file of ``setting: value`` lines.
 
     Args:
-        path: a file, or the name of a recipe that comes with the library, one of
-            :func:`recipe_names`. A schedule file that it names is looked for beside it.
+        path: what :func:`read_settings` takes.
         changes: settings that take the place of the file's.
 
     Raises:
         FacenetError: when the file cannot be read, or naming every setting that is unknown,
             of the wrong type or out of its range.
+
+    Derived in chapter 6, "Training".
+    """
+    return config_from_dict({**read_settings(path), **changes}, source=str(path))
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read the settings that a YAML file names, without the defaults of the others.
+
+    Args:
+        path: a file, or the name of a recipe that comes with the library, one of
+            :func:`recipe_names`. A schedule file or initial model that it names is looked for
+            beside it.
+
+    Returns:
+        Setting to value, for :func:`config_from_dict`, which looks at both.
+
+    Raises:
+        FacenetError: when the file cannot be read or holds something else.
 
     Derived in chapter 6, "Training".
     """
@@ -131,10 +168,10 @@ def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
             f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"
         )
     settings = _read_yaml(file)
-    schedule = settings.get("learning_rates")
-    if isinstance(schedule, str):
-        settings["learning_rates"] = file.parent / schedule
-    return config_from_dict({**settings, **changes}, source=str(path))
+    for name in ("learning_rates", "initial_model"):
+        if isinstance(settings.get(name), str) and settings[name]:
+            settings[name] = str(file.parent / settings[name])
+    return settings
 
 
 def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> TrainingConfig:
@@ -155,11 +192,11 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
         for name in settings
         if name not in defaults
     ]
-    known = {name: value for name, value in settings.items() if name in defaults}
-    if "blocks" in known:
-        known["blocks"] = _as_blocks(known["blocks"])
-    if "learning_rates" in known:
-        known["learning_rates"] = _as_schedule(known["learning_rates"])
+    known = {
+        name: _CONVERSIONS[name](value) if name in _CONVERSIONS else value
+        for name, value in settings.items()
+        if name in defaults
+    }
     refuse(source, problems + _problems(defaults | known))
     return TrainingConfig(**known)
 
@@ -257,6 +294,17 @@ def _whole_number(text: str) -> int | None:
         return None
 
 
+def _as_text(path: Any) -> Any:
+    return str(path) if isinstance(path, Path) else path
+
+
+_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+    "blocks": _as_blocks,
+    "learning_rates": _as_schedule,
+    "initial_model": _as_text,
+}
+
+
 def _problems(settings: Mapping[str, Any]) -> list[str]:
     """What is wrong with the values of all settings."""
     problems = []
@@ -264,12 +312,19 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
         problems += _setting_problems(setting, settings[setting.name])
     for name, words in (
         ("standardization", ("fixed", "per_image")),
+        ("precision", ("float32", "mixed_bfloat16")),
         ("damaged_images", ("raise", "skip")),
+        ("freeze_until", ("", *END_POINTS)),
     ):
         found = settings[name]
         if isinstance(found, str) and found not in words:
-            problems.append(f"{name}: expected {' or '.join(words)}, found {found!r}")
+            expected = " or ".join(word for word in words if word)
+            problems.append(f"{name}: expected {expected}, found {found!r}")
     if not problems:
+        if settings["freeze_until"] and not settings["initial_model"]:
+            problems.append(
+                "freeze_until: expected an initial_model, whose weights are to be kept, found none"
+            )
         window, frame = settings["crop_size"] or settings["image_size"], settings["frame_size"]
         if frame and window > frame:
             problems.append(

@@ -1,22 +1,38 @@
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import published_files
 import pytest
+import tf1_reference
 from toy_training import SETTINGS, draw_people, write_ten_folds
 
 from facenet_lib import __version__
 from facenet_lib.cli import main
 from facenet_lib.datasets import read_faces
+from facenet_lib.export import load_embedder
+from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.lfw_pairs import write_people
+from facenet_lib.network import inception_resnet_v1
+from facenet_lib.pretrained import assign_tf1_variables, tf1_variable_names
+from facenet_lib.training import (
+    EvaluationPairs,
+    TrainingConfig,
+    embed_images,
+    evaluate_pairs,
+    load_run,
+)
 
-COMMANDS = ("draw-faces", "train", "evaluate", "embed", "export")
+COMMANDS = ("draw-faces", "import-weights", "train", "evaluate", "embed", "export")
 TRAIN_WORDS = [
     word
     for name, value in SETTINGS.items()
@@ -111,6 +127,11 @@ def test_the_module_is_the_command():
         (["train", "faces", "--out", "x", "--learning-rates", "none.txt"], "none.txt"),
         (["embed", "model"], "required: IMAGE, --out"),
         (["export", "run"], "required: OUT"),
+        (["evaluate", "model", "faces", "--metric", "manhattan"], "invalid choice"),
+        (["evaluate", "model", "faces", "--standardization", "none"], "invalid choice"),
+        (["evaluate", "model", "faces", "--crop", "all"], "invalid int value"),
+        (["train", "faces", "--out", "x", "--freeze-until", "Mixed_6b"], "an initial_model"),
+        (["import-weights", "file"], "required: OUT"),
     ],
 )
 def test_wrong_usage_exits_with_2(words, told, capsys):
@@ -233,6 +254,110 @@ def test_run_and_exported_model_are_evaluated_alike(run, exported, folder, tmp_p
     assert len(figures[0]["fold_accuracies"]) == 10
 
 
+def evaluated(tmp_path, *words):
+    out = tmp_path / "evaluated.json"
+    assert main(["evaluate", *map(str, words), "--json", str(out)]) == 0
+    return json.loads(out.read_text())
+
+
+def test_the_evaluations_options_are_those_of_the_library(run, exported, folder, tmp_path, capsys):
+    pairs = EvaluationPairs.from_file(folder / "pairs.txt", folder)
+    model = load_embedder(run, standardization="per_image", crop_size=60)
+    expected = evaluate_pairs(partial(model.embed, flip=True), pairs, "cosine", subtract_mean=True)
+    words = ["--flip", "--subtract-mean", "--metric", "cosine"]
+    found = evaluated(tmp_path, run, folder, *words, "--standardization", "per_image", "--crop", 60)
+    assert f"threshold {expected.threshold:.4f}" in capsys.readouterr().out
+    how = {name: found.pop(name) for name in ("flip", "subtract_mean", "metric", "preprocessing")}
+    assert found == json.loads(json.dumps(expected.to_dict()))
+    assert how == {
+        "flip": True,
+        "subtract_mean": True,
+        "metric": "cosine",
+        "preprocessing": {
+            "image_size": 75,
+            "crop_size": 60,
+            "frame_size": None,
+            "standardization": "per_image",
+        },
+    }
+    plain = evaluated(tmp_path, run, folder)
+    assert (plain["flip"], plain["subtract_mean"], plain["metric"]) == (False, False, "euclidean")
+    assert plain["preprocessing"]["standardization"] == "fixed"
+    # Both squared distances of a pair add up.
+    mirrored = evaluated(tmp_path, exported, folder, "--flip")
+    assert mirrored["threshold"] == pytest.approx(2 * plain["threshold"], rel=0.5)
+    assert mirrored["threshold"] > plain["threshold"]
+
+
+def test_fine_tuning_takes_what_is_not_said_from_the_initial_model(run, folder, tmp_path, capsys):
+    model = Path(shutil.copytree(run, tmp_path / "model"))
+    config = tmp_path / "tune.yaml"
+    config.write_text("batch_size: 4\nepoch_size: 2\nlearning_rates: {0: 1.0e-3}\n")
+    out = tmp_path / "tuned"
+    words = ["train", folder, "--out", out, "--config", config, "--from", model]
+    words += ["--freeze-until", "Mixed_6b", "--epochs"]
+    assert main([*map(str, words), "1"]) == 0
+    assert f"{out}: 2 steps" in capsys.readouterr().out
+    settings, of_model = (json.loads((at / "config.json").read_text()) for at in (out, model))
+    for name in ("image_size", "standardization", "embedding_size", "width", "blocks"):
+        assert settings[name] == of_model[name]
+    assert settings["dropout_rate"] == TrainingConfig().dropout_rate
+    assert (settings["initial_model"], settings["freeze_until"]) == (str(model), "Mixed_6b")
+
+    shutil.rmtree(model)  # a run that has begun does not need it
+    assert main([*map(str, words), "2"]) == 0
+    assert f"{out}: 4 steps" in capsys.readouterr().out
+    assert main([*map(str, words), "2", "--width", "0.2"]) == 1
+    assert "width was 0.1 when the run began, now 0.2" in capsys.readouterr().err
+    (tmp_path / "model").mkdir()
+    assert main([*map(str, [*words[:3], tmp_path / "other", *words[4:]]), "1"]) == 1
+    assert "expected the folder of a run" in one_line(capsys.readouterr())
+
+
+def test_what_disagrees_with_the_initial_model_is_told_at_once(run, folder, tmp_path, capsys):
+    words = ["train", folder, "--out", tmp_path / "x", "--from", run, "--width", 0.2]
+    assert main([*map(str, words), "--embedding-size", "8"]) == 1
+    said = capsys.readouterr().err
+    assert "width is 0.1 in the initial model, but 0.2 in the settings" in said
+    assert "embedding_size is 16 in the initial model, but 8 in the settings" in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys):
+    """With the whole network, which is what published weights are of; hence the small images."""
+    variables = tf1_reference.made_variables()
+    file = published_files.write_keras(tmp_path / "weights.h5", variables)
+    model = tmp_path / "model"
+    words = ["import-weights", file, model, "--image-size", 80, "--training-set", "made up"]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().out.splitlines()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert said[0] == f"{model}: from weights.h5 (keras_h5), sha256 {digest}"
+    assert "512 numbers, images of 80 pixels, standardization fixed" in said[1]
+    assert said[1].endswith("training set: made up")
+
+    images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (1, 2)]
+    network = inception_resnet_v1(80)
+    assign_tf1_variables(network, variables)
+    expected = embed_images(network, images, Preprocessing(80))
+    assert main(["export", str(model), str(tmp_path / "exported")]) == 0
+    for one in (model, tmp_path / "exported"):
+        assert main(["embed", str(one), *images, "--out", str(tmp_path / "x.npz")]) == 0
+        with np.load(tmp_path / "x.npz") as archive:
+            np.testing.assert_allclose(archive["embeddings"], expected, atol=1e-4)
+
+    words = ["train", folder, "--out", tmp_path / "tuned", "--from", model, "--batch-size", 2]
+    words += ["--epoch-size", 1, "--epochs", 1, "--freeze-until", "Mixed_8b"]
+    without_pairs = tmp_path / "faces"
+    draw_people(without_pairs, "Known", people=2, images=2)
+    words[1] = without_pairs
+    assert main(list(map(str, words))) == 0
+    tuned = tf1_variable_names(load_run(tmp_path / "tuned").network)
+    for name, values in variables.items():
+        if "Bottleneck" not in name:
+            np.testing.assert_array_equal(tuned[name], values, err_msg=name)
+
+
 def test_another_pairs_file_may_be_named(run, folder, tmp_path, capsys):
     lines = (folder / "pairs.txt").read_text().splitlines()
     one_fold = [line for line in lines[1:] if line.count("\t") == 2]
@@ -276,7 +401,12 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         (["embed", str(run), image, "--out", str(tmp_path / "none" / "x")], "expected a file in"),
         (["embed", str(run), image, "--out", str(tmp_path)], "expected a file in"),
         (["export", str(run), str(exported)], "already there"),
-        (["export", str(tmp_path), str(tmp_path / "model")], "not a training run"),
+        (["export", str(tmp_path), str(tmp_path / "model")], "expected the folder of a run"),
+        (["evaluate", str(exported), str(folder), "--crop", "60"], "has its standardization and"),
+        (["evaluate", str(run), str(folder), "--crop", "0"], "crop_size"),
+        (["import-weights", image, str(tmp_path / "model")], "Known_1_0001.jpg"),
+        (["import-weights", str(tmp_path / "none"), str(tmp_path / "model")], "none"),
+        (["train", str(folder), "--out", str(tmp_path / "x"), "--from", "none"], "none: expected"),
         (["train", str(folder), "--out", str(folder)], "not empty and no training run"),
         (["train", str(folder), "--out", str(run), "--config", "none"], "none: expected a YAML"),
     ):

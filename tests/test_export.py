@@ -15,9 +15,11 @@ from toy_training import SETTINGS, draw_people, full_disk, toy_network
 
 from facenet_lib import training
 from facenet_lib.errors import FacenetError
-from facenet_lib.export import CARD, export_run, load_embedder
+from facenet_lib.export import CARD, export_model, load_embedder
 from facenet_lib.input_pipeline import Preprocessing
-from facenet_lib.training import TrainingConfig, embed_images, load_run, train
+from facenet_lib.network import fold_batch_norm
+from facenet_lib.pretrained import ModelCard, PretrainedNetwork
+from facenet_lib.training import TrainingConfig, embed_images, load_run, network_settings, train
 
 REAL_NETWORK_OF = training.network_of
 
@@ -38,14 +40,14 @@ def small_network():
 def run(tmp_path_factory, faces):
     """A run whose preprocessing does everything: frame, window and resizing."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    config = TrainingConfig(**SETTINGS | {"crop_size": 60, "frame_size": 70, "epochs": 1})
+    config = TrainingConfig(**SETTINGS | {"crop_size": 60, "frame_size": 71, "epochs": 1})
     train(config, faces, out, progress=False)
     return out
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, run):
-    return export_run(run, tmp_path_factory.mktemp("models") / "new" / "facenet")
+    return export_model(run, tmp_path_factory.mktemp("models") / "new" / "facenet")
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +117,29 @@ def test_the_signatures_have_names(exported):
 
 
 def test_the_weights_are_written_once(exported, run):
-    numbers = sum(int(np.prod(weight.shape)) for weight in load_run(run).network.weights)
+    folded = fold_batch_norm(load_run(run).network).weights
+    numbers = sum(int(np.prod(weight.shape)) for weight in folded)
     (data,) = (exported / "variables").glob("variables.data-*")
     assert 4 * numbers <= data.stat().st_size <= 1.02 * 4 * numbers + 4096
     names = [name for name, _ in tf.train.list_variables(str(exported / "variables/variables"))]
     weights = [name for name in names if not name.startswith("_CHECKPOINTABLE_OBJECT_GRAPH")]
-    assert len(weights) == len(load_run(run).network.weights)
+    assert len(weights) == len(folded)
+
+
+def test_a_bfloat16_model_is_smaller_and_nearly_equal(tmp_path, run, exported, images):
+    half = export_model(run, tmp_path / "half", dtype="bfloat16")
+    sizes = [
+        next((model / "variables").glob("variables.data-*")).stat().st_size
+        for model in (half, exported)
+    ]
+    assert sizes[0] < sizes[1]
+    assert json.loads((half / CARD).read_text())["dtype"] == "bfloat16"
+    exact, rounded = (load_embedder(model).embed(images) for model in (exported, half))
+    assert rounded.dtype == np.float32
+    assert np.sum(exact * rounded, axis=1).min() > 0.999
+    assert not np.array_equal(exact, rounded)
+    with pytest.raises(FacenetError, match="found 'float16'"):
+        export_model(run, tmp_path / "other", dtype="float16")
 
 
 def test_an_empty_batch_is_answered(exported):
@@ -137,7 +156,7 @@ def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, mon
     monkeypatch.setattr(training, "network_of", REAL_NETWORK_OF)
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})
     train(config, faces, tmp_path / "run", progress=False)
-    model = tf.saved_model.load(str(export_run(tmp_path / "run", tmp_path / "model")))
+    model = tf.saved_model.load(str(export_model(tmp_path / "run", tmp_path / "model")))
     answer = model.signatures["serving_default"](images=tf.constant([], tf.string))
     assert answer["embeddings"].shape == (0, 16)
     tensors = model.signatures["embed_tensors"](images=tf.zeros([0, 90, 80, 3]))
@@ -171,7 +190,7 @@ def test_run_and_exported_model_are_used_alike(exported, run, images, expected):
     for model in (exported, run):
         embedder = load_embedder(model)
         assert embedder.embedding_size == 16
-        assert embedder.preprocessing == Preprocessing(75, 60, 70, "fixed")
+        assert embedder.preprocessing == Preprocessing(75, 60, 71, "fixed")
         found = embedder.embed(repeated, batch_size=5)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected[rows], atol=1e-5)
@@ -200,7 +219,7 @@ def test_the_card_says_what_the_model_is(exported, run):
     assert card["preprocessing"] == {
         "image_size": 75,
         "crop_size": 60,
-        "frame_size": 70,
+        "frame_size": 71,
         "standardization": "fixed",
     }
     assert card["embedding_size"] == 16
@@ -208,33 +227,142 @@ def test_the_card_says_what_the_model_is(exported, run):
     assert card["evaluation"] is None
 
 
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory, run):
+    """Imported weights, for which a small network stands: the loader is tested elsewhere."""
+    folder = tmp_path_factory.mktemp("imported") / "model"
+    card = ModelCard("20180402-114759.pt", "facenet_pytorch", "a" * 64, 16, 75, "fixed", "VGGFace2")
+    pretrained = PretrainedNetwork(load_run(run).network, Preprocessing(75), card)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "is_model_folder", lambda path: Path(path) == folder)
+        patch.setattr(training, "load_pretrained", lambda path: pretrained)
+        yield folder
+
+
+def test_imported_weights_are_exported_with_what_is_known_of_them(
+    model_folder, run, images, tmp_path
+):
+    exported = export_model(model_folder, tmp_path / "exported")
+    card = json.loads((exported / CARD).read_text())
+    assert card["weights"] == {
+        "source": "20180402-114759.pt",
+        "weights_format": "facenet_pytorch",
+        "sha256": "a" * 64,
+        "embedding_size": 16,
+        "image_size": 75,
+        "standardization": "fixed",
+        "training_set": "VGGFace2",
+    }
+    assert card["embedding_size"] == 16
+    assert "training" not in card
+    expected = embed_images(load_run(run).network, images, Preprocessing(75))
+    for model in (model_folder, exported):
+        embedder = load_embedder(model)
+        assert (embedder.embedding_size, len(embedder.identities)) == (16, 0)
+        np.testing.assert_allclose(embedder.embed(images), expected, atol=1e-5)
+
+
+def test_the_card_of_a_fine_tuned_run_names_what_it_began_with(run, faces, tmp_path):
+    settings = {"epoch_size": 1, "epochs": 1, "initial_model": run}
+    config = TrainingConfig(**SETTINGS | network_settings(run) | settings)
+    train(config, faces, tmp_path / "run", progress=False)
+    exported = export_model(tmp_path / "run", tmp_path / "exported")
+    card = json.loads((exported / CARD).read_text())
+    assert card["training"] == {"identities": 4, "steps": 1, "initial_model": "run"}
+
+
+@pytest.mark.parametrize("images_of", ["one size", "several sizes"])
+def test_mirror_images_are_embedded_alike_by_run_and_exported_model(
+    exported, run, images, tmp_path, images_of
+):
+    paths = list(images)
+    if images_of == "several sizes":  # with odd and even rests, and too small for the window
+        for number, size in enumerate([(80, 81), (121, 93), (50, 61), (66, 66)]):
+            paths.append(str(tmp_path / f"{number}.png"))
+            Path(paths[-1]).write_bytes(image_file(size, seed=number)[1])
+    paths.append(paths[1])
+    loaded = load_run(run)
+    expected = embed_images(loaded.network, paths, loaded.preprocessing, flip=True)
+    for model in (exported, run):
+        embedder = load_embedder(model)
+        found = embedder.embed(paths, batch_size=5, flip=True)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert embedder.embed([], flip=True).shape == (0, 32)
+
+
+def test_a_damaged_file_has_no_mirror_image(exported, images, tmp_path):
+    (tmp_path / "moving.jpg").write_bytes(b"GIF89a" + bytes(100))
+    with pytest.raises(FacenetError, match=r"moving\.jpg: .*GIF"):
+        load_embedder(exported).embed([images[0], str(tmp_path / "moving.jpg")], flip=True)
+
+
+def test_a_network_may_be_given_other_preprocessing(run, images):
+    network = load_run(run).network
+    for changes, preprocessing in (
+        ({}, Preprocessing(75, 60, 71)),
+        ({"standardization": "per_image"}, Preprocessing(75, 60, 71, "per_image")),
+        ({"crop_size": 40}, Preprocessing(75, 40)),
+        ({"crop_size": 80}, Preprocessing(75, 80)),  # beyond the frame of the training
+    ):
+        embedder = load_embedder(run, **changes)
+        assert embedder.preprocessing == preprocessing
+        expected = embed_images(network, images, preprocessing)
+        np.testing.assert_allclose(embedder.embed(images), expected, atol=1e-6)
+    for changes, told in (
+        ({"standardization": "none"}, "standardization"),
+        ({"crop_size": 0}, "crop_size"),
+        ({"crop_size": "all"}, "crop_size"),
+    ):
+        with pytest.raises(FacenetError, match=told):
+            load_embedder(run, **changes)
+
+
+def test_the_preprocessing_inside_an_exported_model_cannot_be_changed(exported):
+    for changes in ({"standardization": "fixed"}, {"crop_size": 60}):
+        with pytest.raises(FacenetError, match="has its standardization and crop inside"):
+            load_embedder(exported, **changes)
+
+
+def test_what_is_no_sequence_of_files_or_no_batch_is_refused(exported, run, images):
+    for model in (exported, run):
+        embedder = load_embedder(model)
+        with pytest.raises(FacenetError, match="expected paths to be a sequence"):
+            embedder.embed(images[0])
+        for batch_size in (0, 2.5, "8"):
+            with pytest.raises(FacenetError, match="expected batch_size to be an integer of at"):
+                embedder.embed(images, batch_size=batch_size)
+
+
 def test_nothing_is_written_over(run, exported, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in exported.rglob("*")}
     with pytest.raises(FacenetError, match="already there"):
-        export_run(run, exported)
+        export_model(run, exported)
     assert {path: path.stat().st_mtime_ns for path in exported.rglob("*")} == before
     (tmp_path / "file").touch()
     with pytest.raises(FacenetError, match="already there"):
-        export_run(run, tmp_path / "file")
+        export_model(run, tmp_path / "file")
     with pytest.raises(FacenetError, match="cannot be written"):
-        export_run(run, tmp_path / "file" / "model")
+        export_model(run, tmp_path / "file" / "model")
 
 
 def test_an_empty_folder_is_filled(run, tmp_path):
     (tmp_path / "model").mkdir()
-    assert load_embedder(export_run(run, tmp_path / "model")).embedding_size == 16
+    assert load_embedder(export_model(run, tmp_path / "model")).embedding_size == 16
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_full_disk_leaves_nothing_behind(run, tmp_path):
     with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
-        export_run(run, tmp_path / "model")
+        export_model(run, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_run_is_not_exported(tmp_path):
-    with pytest.raises(FacenetError, match="not a training run"):
-        export_run(tmp_path, tmp_path / "model")
+def test_what_is_no_network_is_not_exported(tmp_path, exported):
+    with pytest.raises(FacenetError, match=r"expected the folder of a run .* saved_model\.pb"):
+        export_model(exported, tmp_path / "model")
+    with pytest.raises(FacenetError, match="expected the folder of a run"):
+        export_model(tmp_path, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 

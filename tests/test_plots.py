@@ -317,6 +317,15 @@ def test_network_stages_writes_shapes_and_parameters_beside_the_bars():
     assert funnel.get_ylim()[0] > funnel.get_ylim()[1]  # from the input down
 
 
+def test_rates_are_bars_with_their_limit_marked():
+    (axis,) = plots.rates_and_limits({"slow": (20.0, 80.0), "fast": (60.0, 80.0)}, "images").axes
+    assert [bar.get_width() for bar in axis.patches] == [20.0, 60.0]
+    assert [text.get_text() for text in axis.texts] == [" 20 (25%)", " 60 (75%)"]
+    (marks,) = axis.collections
+    assert [segment[0][0] for segment in marks.get_segments()] == [80.0, 80.0]
+    assert axis.get_xlim()[1] > 80
+
+
 def test_unit_circle_joins_each_vector_to_its_embedding():
     prelogits = np.array([[3.0, 4.0], [0.0, -2.0]])
     embeddings = np.array([[0.6, 0.8], [0.0, -1.0]])
@@ -377,3 +386,19 @@ def test_center_errors_draws_lines_on_one_logarithmic_axis_with_one_legend():
             np.testing.assert_array_equal(line.get_ydata(), distances)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["k = 1", "k = 9"]
+
+
+def test_accuracies_shows_each_with_its_error_and_its_runs():
+    measured = {"frozen": (0.8, 0.01), "fine-tuned": (0.9, 0.02)}
+    runs = {"fine-tuned": [0.88, 0.91, 0.91]}
+    (axis,) = plots.accuracies(measured, runs).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(measured)
+    assert [text.get_text() for text in axis.texts] == ["0.800 ± 0.010", "0.900 ± 0.020"]
+    drawn = [line.get_xydata().tolist() for line in axis.lines]
+    for row, (label, (accuracy, error)) in enumerate(measured.items()):
+        assert [[accuracy, row]] in drawn
+        assert [[single, row] for single in runs.get(label, [])] in drawn
+        (ends,) = axis.containers[row].lines[2][0].get_segments()
+        np.testing.assert_allclose(ends, [[accuracy - error, row], [accuracy + error, row]])
+    low, high = axis.get_ylim()
+    assert low > high  # the first row is on top

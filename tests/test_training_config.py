@@ -6,10 +6,12 @@ import pytest
 from facenet_lib.errors import FacenetError
 from facenet_lib.training_config import (
     END_OF_TRAINING,
+    END_POINTS,
     TrainingConfig,
     config_from_dict,
     read_config,
     read_learning_rates,
+    read_settings,
     recipe_names,
 )
 
@@ -93,6 +95,10 @@ def test_switches_of_another_type_are_refused(tmp_path, name, wrong):
         ({"blocks": 3}, "blocks: expected three counts"),
         ({"standardization": "none"}, "standardization: expected fixed or per_image, found 'none'"),
         ({"damaged_images": "ignore"}, "damaged_images: expected raise or skip, found 'ignore'"),
+        ({"initial_model": 3}, "initial_model: expected a word, found 3"),
+        ({"freeze_until": "Mixed_6b"}, "freeze_until: expected an initial_model"),
+        ({"freeze_until": "Mixed_9z", "initial_model": "m"}, f"expected {' or '.join(END_POINTS)}"),
+        ({"freeze_until": 6, "initial_model": "m"}, "freeze_until: expected a word, found 6"),
         ({"crop_size": 100, "frame_size": 90}, "frame_size: expected at least 100"),
         ({"frame_size": 90}, "frame_size: expected at least 160"),
         ({"learning_rates": {1: 0.1}}, "learning_rates: expected a positive rate for epoch 0"),
@@ -202,3 +208,26 @@ def test_every_bad_line_of_a_schedule_is_told(tmp_path):
     ]
     with pytest.raises(FacenetError, match=r"nowhere\.txt"):
         TrainingConfig(learning_rates=tmp_path / "nowhere.txt")
+
+
+def test_an_initial_model_is_looked_for_beside_the_configuration(tmp_path):
+    path = written(tmp_path, "initial_model: models/faces\n")
+    assert read_config(path).initial_model == str(tmp_path / "models" / "faces")
+    assert read_config(path, initial_model="here").initial_model == "here"
+    path = written(tmp_path, f"initial_model: {tmp_path / 'elsewhere'}\n")
+    assert read_config(path).initial_model == str(tmp_path / "elsewhere")
+    assert read_config(written(tmp_path, "initial_model: ''\n")).initial_model == ""
+
+
+def test_an_initial_model_may_be_a_path(tmp_path):
+    for make in (config_from_dict, lambda found: TrainingConfig(**found)):
+        config = make({"initial_model": tmp_path, "freeze_until": "Mixed_5a"})
+        assert config.initial_model == str(tmp_path)
+        assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_the_settings_of_a_file_are_those_that_it_names(tmp_path):
+    assert read_settings(written(tmp_path, "epochs: 3\nwidth: wide\n")) == {
+        "epochs": 3,
+        "width": "wide",
+    }

@@ -65,18 +65,19 @@ def write_ten_folds(path: Path, faces: dict[str, tuple[Path, ...]]) -> None:
 def toy_network(config: TrainingConfig) -> keras.Model:
     """Stands for the real network where a test is about the loop around it: compiles fast.
 
-    It has what makes resuming hard: batch normalization and dropout.
+    It has what makes resuming hard, batch normalization and dropout, and one end point.
     """
     layers = keras.layers
     images = keras.Input((config.image_size, config.image_size, 3), name="images")
     x = layers.AveragePooling2D(15, name="pool")(images)
     x = layers.Conv2D(8, 3, use_bias=False, name="conv")(x)
-    x = layers.BatchNormalization(scale=False, momentum=0.9, name="conv_norm")(x)
+    x = layers.BatchNormalization(scale=False, momentum=0.9, name="conv.BatchNorm")(x)
+    x = layers.Identity(name="Mixed_6b")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dropout(config.dropout_rate, name="dropout")(x)
     x = layers.Dense(config.embedding_size, use_bias=False, name="dense")(x)
     return keras.Model(
-        images, layers.BatchNormalization(scale=False, momentum=0.9, name="dense_norm")(x)
+        images, layers.BatchNormalization(scale=False, momentum=0.9, name="dense.BatchNorm")(x)
     )
 
 

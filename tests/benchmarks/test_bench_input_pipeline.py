@@ -1,7 +1,7 @@
 """Rate of the input pipeline beside that of decoding alone.
 
-Run with ``pytest tests/benchmarks/test_bench_input_pipeline.py -s``; it prints and asserts no
-time. ``FACENET_LFW`` names LFW's images; without it the images are smooth noise of LFW's size,
+Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_input_pipeline.py -s``; it asserts
+no time. ``FACENET_LFW`` names LFW's images; without it the images are smooth noise of LFW's size,
 whose JPEGs are smaller and decode faster.
 
 Decoding alone is measured twice, as the consumer's own work per element counts: handed over
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from bench_report import Figure, Report, Row, Spread
 from PIL import Image
 
 from facenet_lib.input_pipeline import (
@@ -66,7 +67,7 @@ def measure(dataset: tf.data.Dataset) -> tuple[float, float]:
     return IMAGES / clock, processor / IMAGES * 1e6
 
 
-def test_rate_beside_decoding_alone(paths: list[str]) -> None:
+def test_rate_beside_decoding_alone(paths: list[str], report: Report) -> None:
     preprocessing = Preprocessing()
 
     def pipeline(
@@ -99,19 +100,19 @@ def test_rate_beside_decoding_alone(paths: list[str]) -> None:
     for _ in range(ROUNDS):  # in turn, so that a busy machine is busy for all
         for name, dataset in datasets.items():
             measured[name].append(measure(dataset))
-    figures = {name: np.array(rounds) for name, rounds in measured.items()}
+    for beside in (alone, alone_batched):
+        section = f"Input pipeline (images a second), beside {beside}"
+        others = Spread(tuple(rate for rate, _ in measured[beside]))
+        for name in (name for name in datasets if name not in (alone, alone_batched)):
+            report.add(
+                Row(section, name, Spread(tuple(rate for rate, _ in measured[name])), others)
+            )
+    for name, rounds in measured.items():
+        spent = float(np.median([cost for _, cost in rounds]))
+        report.add(Figure("Input pipeline (microseconds of processor time an image)", name, spent))
 
-    print(f"\n{len(paths)} images, median of {ROUNDS} rounds, {os.cpu_count()} cores")
-    print(f"{'':26}images/s  CPU us/image  rate / alone  rate / batched  CPU alone, batched / CPU")
-    for name, figure in figures.items():
-        rate, cost = np.median(figure, axis=0)
-        of_alone = np.median(figure[:, 0] / figures[alone][:, 0])
-        of_batched = np.median(figure[:, 0] / figures[alone_batched][:, 0])
-        of_cost = np.median(figures[alone_batched][:, 1] / figure[:, 1])
-        print(f"{name:26}{rate:8.0f}{cost:14.0f}{of_alone:14.2f}{of_batched:16.2f}{of_cost:26.2f}")
 
-
-def test_encoded_batches_as_a_server_gets_them(paths: list[str]) -> None:
+def test_encoded_batches_as_a_server_gets_them(paths: list[str], report: Report) -> None:
     """One nested dataset a batch, which survives damaged files, beside a plain map_fn."""
     preprocessing = Preprocessing()
     side = preprocessing.image_size
@@ -130,15 +131,17 @@ def test_encoded_batches_as_a_server_gets_them(paths: list[str]) -> None:
         signature = tf.TensorSpec((side, side, 3), tf.float32)
         return tf.map_fn(one, files, fn_output_signature=signature)
 
-    print(f"\nmilliseconds a batch, median of {ROUNDS} rounds")
+    section = "Decoding of a server's encoded batches (images a second), beside a plain map_fn"
     for size in (1, 8, 64):
         files = tf.constant([Path(path).read_bytes() for path in paths[:size]])
-        spent: dict[str, list[float]] = {"ours": [], "map_fn": []}
+        rates: dict[str, list[float]] = {"ours": [], "map_fn": []}
+        for function in (ours, mapped):
+            function(files)
         for _, (name, function) in itertools.product(
             range(ROUNDS), (("ours", ours), ("map_fn", mapped))
         ):
             start = time.perf_counter()
             function(files)
-            spent[name].append((time.perf_counter() - start) * 1e3)
-        medians = ", ".join(f"{name} {np.median(times):.2f}" for name, times in spent.items())
-        print(f"batch of {size:3}: {medians}")
+            rates[name].append(size / (time.perf_counter() - start))
+        spreads = [Spread(tuple(found)) for found in rates.values()]
+        report.add(Row(section, f"batch of {size}", *spreads))

@@ -1,6 +1,7 @@
 """Speed of the LFW evaluation beside the reference's loops over thresholds.
 
-Run with ``pytest tests/benchmarks/test_bench_verification.py -s``; it prints and asserts no time.
+Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_verification.py -s``; it asserts no
+time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from bench_report import Report, Row, Spread
 
 from facenet_lib.verification import evaluate
 
@@ -73,42 +75,36 @@ def naive_val(embeddings: np.ndarray, issame: np.ndarray) -> dict[str, float]:
     return {"validation_rate": float(np.mean(vals)), "false_accept_rate": float(np.mean(fars))}
 
 
-def seconds(run: Callable[[], object], times: int) -> float:
-    """Median, after one run that is not counted."""
+def rates(run: Callable[[], object], times: int) -> Spread:
+    """Runs a second, after one that is not counted."""
     run()
     taken = []
     for _ in range(times):
         start = time.perf_counter()
         run()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
+        taken.append(1 / (time.perf_counter() - start))
+    return Spread(tuple(taken))
 
 
-def test_evaluate_beside_loops_over_thresholds() -> None:
+def test_evaluate_beside_loops_over_thresholds(report: Report) -> None:
     embeddings, issame = lfw_sized()
     start = time.perf_counter()
-    expected = naive_roc(embeddings, issame)
-    roc_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    expected |= naive_val(embeddings, issame)
-    naive_seconds = roc_seconds + time.perf_counter() - start
+    expected = naive_roc(embeddings, issame) | naive_val(embeddings, issame)
+    naive_seconds = time.perf_counter() - start
 
     on_roc_grid = evaluate(embeddings, issame, thresholds=ROC_GRID).to_dict()
     on_val_grid = evaluate(embeddings, issame, thresholds=VAL_GRID).to_dict()
     for name, value in expected.items():  # the same work, or the ratio means nothing
         assert (on_roc_grid if name.startswith("accuracy") else on_val_grid)[name] == value
 
-    print(f"\n6000 pairs x 512, naive: {naive_seconds:.2f} s (accuracy and ROC {roc_seconds:.2f})")
-    for title, thresholds in (
-        ("exact", None),
-        ("grid of 400", ROC_GRID),
-        ("grid of 4000", VAL_GRID),
+    section = "6000 pairs x 512 (evaluations a second), beside one loop over the thresholds"
+    naive = Spread((1 / naive_seconds,))
+    for what, options, other in (
+        ("exact", {}, naive),
+        ("grid of 400", {"thresholds": ROC_GRID}, naive),
+        ("grid of 4000", {"thresholds": VAL_GRID}, naive),
+        ("exact, cosine", {"metric": "cosine"}, None),
+        ("exact, subtract_mean", {"subtract_mean": True}, None),
     ):
-        ours = seconds(lambda grid=thresholds: evaluate(embeddings, issame, thresholds=grid), 9)
-        print(f"  {title}: {ours * 1e3:.1f} ms, {naive_seconds / ours:.0f} times as fast")
-    for title, options in (
-        ("cosine", {"metric": "cosine"}),
-        ("subtract_mean", {"subtract_mean": True}),
-    ):
-        ours = seconds(lambda options=options: evaluate(embeddings, issame, **options), 3)
-        print(f"  exact, {title}: {ours * 1e3:.1f} ms")
+        ours = rates(lambda options=options: evaluate(embeddings, issame, **options), 5)
+        report.add(Row(section, what, ours, other))

@@ -1,0 +1,388 @@
+"""Speed of the network beside facenet-pytorch, what each lever gives, and where the time goes.
+
+Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_network.py -s``. The peer is
+measured where the environment variable ``FACENET_PEERS`` names a virtual environment that has it::
+
+    python3 -m venv PEERS; PEERS/bin/pip install torch==2.13.0 numpy pillow requests tqdm
+    PEERS/bin/pip install --no-deps facenet-pytorch==2.6.0
+
+A machine that others use changes its speed by half within minutes. So those who are compared are
+prepared first, each in a process of its own, and then asked in turn for about a second's work;
+what is told is the median, over the rounds, of the ratio within a round. ``FACENET_BENCH_PAIRS``
+is the number of rounds.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from bench_report import PAIRS, WITHOUT_PEER, Figure, Report, Row, Spread
+from operation_count import inference_operations, multiply_adds, training_operations
+from worker_protocol import Worker, seconds_of
+
+from facenet_lib.network import inception_resnet_v1
+
+PAUSE = 0.2  # seconds, for threads that wait in a loop to come to rest
+CLASSES = 1000
+HUGE_PAGES = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}
+BESIDE = "Full network, 160 pixels, beside facenet-pytorch (images a second)"
+LEVERS = "Levers: ours beside ours without it (images a second)"
+
+Turn = Callable[[], float]
+StartWorker = Callable[..., Worker]
+StartPeer = Callable[..., Worker | None]
+
+
+# --------------------------------------------------------------------------------------------
+# Workers, and turns
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def peer_python() -> str | None:
+    """The interpreter of FACENET_PEERS, if that is set."""
+    folder = os.environ.get("FACENET_PEERS")
+    if folder is None:
+        making = __doc__.split("::\n\n")[1].split("\n\n")[0]
+        print(f"\nno peer: set FACENET_PEERS to a virtual environment made so:\n{making}")
+        return None
+    python = Path(folder).absolute() / "bin" / "python"
+    if not python.is_file():
+        pytest.fail(f"FACENET_PEERS: expected a virtual environment, found no {python}")
+    return str(python)
+
+
+@pytest.fixture
+def start() -> Iterator[StartWorker]:
+    """Starts workers of ours, which end with the test."""
+    started: list[Worker] = []
+
+    def begin(environment: Mapping[str, str] | None = None) -> Worker:
+        started.append(Worker("worker_facenet_lib.py", environment=environment))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.close()
+
+
+@pytest.fixture
+def start_peer(peer_python: str | None, report: Report) -> Iterator[StartPeer]:
+    """Starts workers of the peer, or answers None where there is no peer."""
+    started: list[Worker] = []
+
+    def begin(environment: Mapping[str, str] | None = None) -> Worker | None:
+        if peer_python is None:
+            return None
+        started.append(Worker("worker_facenet_pytorch.py", peer_python, environment))
+        report.versions.update(started[-1].ask("versions"))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.close()
+
+
+@pytest.fixture(scope="module")
+def training_float32() -> Iterator[tuple[Worker, dict[str, Any]]]:
+    """Our training as it is, kept for all who compare with it; and what preparing it told."""
+    worker = Worker("worker_facenet_lib.py")
+    yield worker, worker.ask("train")
+    worker.close()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The SavedModels by kind."""
+    folder = tmp_path_factory.mktemp("exported")
+    worker = Worker("worker_facenet_lib.py")
+    kinds = {
+        "float32": {},
+        "bfloat16": {"dtype": "bfloat16"},
+        "unfolded": {"folded": False},
+    }
+    written = {
+        kind: worker.ask("export", out=str(folder / kind), **how) for kind, how in kinds.items()
+    }
+    worker.close()
+    return written
+
+
+@pytest.fixture(scope="module")
+def operations() -> dict[str, int]:
+    """Floating-point operations of an image."""
+    network = inception_resnet_v1()
+    return {
+        "inference": inference_operations(network),
+        "training": training_operations(network, CLASSES),
+    }
+
+
+def turn_of(worker: Worker, batch: int = 16) -> Turn:
+    return functools.partial(worker.ask, "turn", batch=batch)
+
+
+def in_turn(contestants: Mapping[str, Turn]) -> dict[str, Spread]:
+    """Everyone's rates: a turn each in every round, in the opposite order in every second one."""
+    order = list(contestants)
+    rates: dict[str, list[float]] = {name: [] for name in order}
+    for name in order:
+        contestants[name]()  # not counted: whatever comes with a first time
+    for _ in range(PAIRS):
+        for name in order:
+            time.sleep(PAUSE)
+            rates[name].append(contestants[name]())
+        order.reverse()
+    return {name: Spread(tuple(found)) for name, found in rates.items()}
+
+
+def beside_peer(
+    what: str, ours: Worker, peer: Worker | None, batch: int, dtype: str, operations: int
+) -> tuple[Row, Figure]:
+    """Ours and the peer's rates, and the matrix products' in the same rounds."""
+    contestants = {"ours": turn_of(ours, batch)}
+    if peer is not None:
+        contestants["peer"] = turn_of(peer, batch)
+    for name in ("float32", "bfloat16"):
+        contestants[name] = functools.partial(ours.ask, "matrix_product", dtype=name)
+    rates = in_turn(contestants)
+    row = Row(
+        BESIDE,
+        what,
+        rates["ours"],
+        rates.get("peer"),
+        floor=rates[dtype].median / operations,
+        note="" if peer else WITHOUT_PEER,
+    )
+    products = ", ".join(
+        f"{name} {Spread(tuple(rate / 1e9 for rate in rates[name].values))}"
+        for name in ("float32", "bfloat16")
+    )
+    return row, Figure("Matrix products of the floor (GFLOP a second)", what, products)
+
+
+def lever(what: str, worker: Worker, without: Worker, batch: int = 16) -> Row:
+    rates = in_turn({"with": turn_of(worker, batch), "without": turn_of(without, batch)})
+    return Row(LEVERS, what, rates["with"], rates["without"])
+
+
+def preparation(what: str, told: Mapping[str, float | None]) -> list[Figure]:
+    """What preparing a training step told of memory and of the first call."""
+    figures = [
+        Figure(
+            "Start-up", f"first step, {what}, compilation included", told["first_step_seconds"], "s"
+        )
+    ]
+    if told["memory_after"] is not None:
+        memory = f"{told['memory_before']:,.0f} before the first step, {told['memory_after']:,.0f}"
+        figures.append(Figure("Peak memory of training, batch 16 (MB)", what, memory))
+    return figures
+
+
+def profile(what: str, worker: Worker, dtype: str, operations: int, steps: int) -> list[Figure]:
+    """Time of a step of 16 images, its floor, and the operations' shares down to a hundredth."""
+    told = worker.ask("profile", batch=16, steps=steps)
+    floor = 16 * operations / worker.ask("matrix_product", dtype=dtype) * 1e3
+    total = sum(told["operations"].values())
+    shares = {kind: spent / total for kind, spent in told["operations"].items()}
+    products = sum(share for kind, share in shares.items() if "Conv" in kind or "MatMul" in kind)
+    named = [f"{kind} {share:.0%}" for kind, share in shares.items() if share >= 0.01]
+    rest = sum(share for share in shares.values() if share < 0.01)
+    time_of = (
+        f"{told['clock']:.0f} ms by the clock, floor {floor:.0f} ms; operations, some at the same "
+        f"time: {total:.0f} ms, {products:.0%} of it convolutions and matrix products"
+    )
+    return [
+        Figure("Where the time goes", what, time_of),
+        Figure("Where the time goes", "", f"{', '.join(named)}, others {rest:.0%}"),
+    ]
+
+
+# --------------------------------------------------------------------------------------------
+# The floor's arithmetic
+# --------------------------------------------------------------------------------------------
+
+
+def test_operations_are_those_counted_by_hand() -> None:
+    images = keras.Input((7, 9, 3))
+    convolved = keras.layers.Conv2D(5, (3, 1), strides=2, padding="valid")(images)
+    pooled = keras.layers.GlobalAveragePooling2D()(convolved)
+    network = keras.Model(images, keras.layers.Dense(4)(pooled))
+    convolution = (3 * 5) * (3 * 1 * 3 * 5)  # positions of the output, numbers of the kernel
+    assert [multiply_adds(layer) for layer in network.layers] == [0, convolution, 0, 5 * 4]
+    forward = 2 * (convolution + 5 * 4)
+    assert inference_operations(network) == forward
+    head = 2 * 4 * 6
+    assert training_operations(network, classes=6) == 3 * (forward + head) - 2 * convolution
+
+
+def test_operations_of_the_network(operations: dict[str, int], report: Report) -> None:
+    for kind, count in operations.items():
+        report.add(Figure("Floating-point operations an image", kind, count / 1e9, "GFLOP"))
+    assert 2.9 < operations["training"] / operations["inference"] < 3
+
+
+# --------------------------------------------------------------------------------------------
+# Training
+# --------------------------------------------------------------------------------------------
+
+
+def test_training_step_float32(
+    report: Report,
+    operations: dict[str, int],
+    training_float32: tuple[Worker, dict[str, Any]],
+    start_peer: StartPeer,
+) -> None:
+    ours, told = training_float32
+    report.add(*preparation("ours, float32", told))
+    if peer := start_peer():
+        report.add(*preparation("peer, float32", peer.ask("train")))
+    what = "training step, float32, batch 16"
+    report.add(*beside_peer(what, ours, peer, 16, "float32", operations["training"]))
+
+
+def test_training_step_mixed_bfloat16(
+    report: Report,
+    operations: dict[str, int],
+    training_float32: tuple[Worker, dict[str, Any]],
+    start: StartWorker,
+    start_peer: StartPeer,
+) -> None:
+    ours = start()
+    told = ours.ask("train", precision="mixed_bfloat16")
+    report.add(*preparation("ours, mixed_bfloat16", told))
+    if peer := start_peer():
+        told = peer.ask("train", autocast=True)
+        report.add(*preparation("peer, bfloat16 autocast", told))
+    what = "training step, mixed bfloat16, batch 16"
+    report.add(*beside_peer(what, ours, peer, 16, "bfloat16", operations["training"]))
+    report.add(lever("mixed_bfloat16, training step", ours, training_float32[0]))
+    report.add(*profile(what, ours, "bfloat16", operations["training"], steps=2))
+
+
+@pytest.mark.parametrize(
+    ("what", "without"),
+    [
+        ("fused batch normalization", {"keras_batch_norm": True}),
+        ("fused Adam", {"keras_adam": True}),
+    ],
+)
+def test_lever_of_training(
+    what: str,
+    without: dict[str, bool],
+    report: Report,
+    training_float32: tuple[Worker, dict[str, Any]],
+    start: StartWorker,
+) -> None:
+    slower = start()
+    told = slower.ask("train", **without)
+    report.add(*preparation(f"ours without {what}, float32", told))
+    report.add(lever(f"{what}, training step", training_float32[0], slower))
+
+
+def test_huge_pages(
+    report: Report,
+    training_float32: tuple[Worker, dict[str, Any]],
+    start: StartWorker,
+    start_peer: StartPeer,
+) -> None:
+    """What glibc's large pages give to either side: the environment, no change of a program."""
+    ours = start(HUGE_PAGES)
+    report.add(*preparation("ours with huge pages, float32", ours.ask("train")))
+    report.add(lever("huge pages, training step", ours, training_float32[0]))
+    if (peer := start_peer(HUGE_PAGES)) and (peer_without := start_peer()):
+        report.add(*preparation("peer with huge pages, float32", peer.ask("train")))
+        peer_without.ask("train")
+        report.add(lever("huge pages, the peer's training step", peer, peer_without))
+
+
+def test_the_step_of_facenet_train(
+    report: Report, training_float32: tuple[Worker, dict[str, Any]], start: StartWorker
+) -> None:
+    """With weight decay, prelogits norm and center loss, which the peer's step has not."""
+    whole = start()
+    whole.ask("train_whole")
+    report.add(lever("all terms of the loss, training step", whole, training_float32[0]))
+    traces = whole.ask("traces", batches=[16, 16, 16, 16, 7])
+    what = "traces of the step of `facenet train`, batches of 16, 16, 16, 16, 7"
+    report.add(Figure("Start-up", what, str(traces)))
+    assert traces == 1
+
+
+def test_profile_of_training(
+    report: Report, operations: dict[str, int], training_float32: tuple[Worker, dict[str, Any]]
+) -> None:
+    what = "training step, float32, batch 16"
+    report.add(*profile(what, training_float32[0], "float32", operations["training"], steps=2))
+
+
+# --------------------------------------------------------------------------------------------
+# Inference
+# --------------------------------------------------------------------------------------------
+
+
+def test_inference(
+    report: Report,
+    operations: dict[str, int],
+    exported: dict[str, str],
+    start: StartWorker,
+    start_peer: StartPeer,
+) -> None:
+    workers = {kind: start() for kind in exported}
+    for kind, folder in exported.items():
+        told = workers[kind].ask("load", folder=folder)
+        report.add(
+            Figure("Start-up", f"loading the SavedModel, {kind}", told["load_seconds"], "s"),
+            Figure("Start-up", f"its first answer, {kind}", told["first_answer_seconds"], "s"),
+        )
+    if peer := start_peer():
+        told = peer.ask("infer")
+        report.add(Figure("Start-up", "first answer, peer", told["first_answer_seconds"], "s"))
+    for kind, batch in (("float32", 1), ("float32", 16), ("bfloat16", 1), ("bfloat16", 16)):
+        what = f"inference, SavedModel {kind}, batch {batch}"
+        if kind != "float32":
+            what += " (peer: float32)"
+        count = operations["inference"]
+        report.add(*beside_peer(what, workers[kind], peer, batch, kind, count))
+    for batch in (1, 16):
+        for what, kind, without in (
+            ("folding", "float32", "unfolded"),
+            ("bfloat16", "bfloat16", "float32"),
+        ):
+            what = f"{what}, inference, batch {batch}"
+            report.add(lever(what, workers[kind], workers[without], batch))
+    for kind in ("float32", "bfloat16"):
+        what = f"inference, SavedModel {kind}, batch 16"
+        report.add(*profile(what, workers[kind], kind, operations["inference"], steps=6))
+
+
+# --------------------------------------------------------------------------------------------
+# Start-up
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["facenet_lib", "facenet_lib.cli", "tensorflow"])
+def test_import_time(module: str, report: Report) -> None:
+    """In fresh processes, that of an interpreter which imports nothing taken off."""
+    runs = [(_seconds_of_python(f"import {module}"), _seconds_of_python("")) for _ in range(3)]
+    seconds = Spread(tuple(importing - nothing for importing, nothing in runs)).median
+    report.add(Figure("Start-up", f"import {module}", seconds, "s"))
+
+
+def _seconds_of_python(program: str) -> float:
+    command = [sys.executable, "-c", program]
+    return seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))
