@@ -42,6 +42,14 @@ class Spread:
         lower, _, upper = statistics.quantiles(self.values, n=4, method="inclusive")
         return lower, upper
 
+    def divided_by(self, other: Spread) -> Spread:
+        """Round by round; a single value of the other stands for all rounds."""
+        others = other.values
+        if len(others) == 1:
+            others *= len(self.values)
+        pairs = zip(self.values, others, strict=True)
+        return Spread(tuple(mine / its for mine, its in pairs))
+
     def __str__(self) -> str:
         if len(self.values) == 1:
             return number(self.median)
@@ -62,8 +70,8 @@ class Row:
         ours: our rates, one a round.
         other: in the same rounds, the peer's rates, or ours without what the row shows, or what
             the section names; a single one stands for all rounds; None where there is none.
-        floor: the highest rate that the processor's matrix products allow; None where they do
-            not say. (A floor of the time is a ceiling of the rate.)
+        floor: the highest rates that the processor's matrix products allowed in the same rounds;
+            None where they do not say. (A floor of the time is a ceiling of the rate.)
         note: stands in place of the missing other.
     """
 
@@ -71,36 +79,36 @@ class Row:
     what: str
     ours: Spread
     other: Spread | None = None
-    floor: float | None = None
+    floor: Spread | None = None
     note: str = ""
 
     @property
     def ratio(self) -> Spread | None:
         """Ours divided by the other, round by round."""
-        if self.other is None:
-            return None
-        ours, others = self.ours.values, self.other.values
-        if len(others) == 1:
-            others *= len(ours)
-        pairs = zip(ours, others, strict=True)
-        return Spread(tuple(ours / other for ours, other in pairs))
+        return self.ours.divided_by(self.other) if self.other else None
+
+    @property
+    def share(self) -> Spread | None:
+        """Ours divided by the floor, round by round."""
+        return self.ours.divided_by(self.floor) if self.floor else None
 
     def __str__(self) -> str:
         other = self.note if self.other is None else str(self.other)
         ratio = f"x{self.ratio}" if self.ratio else ""
-        floor = number(self.floor) if self.floor else ""
-        share = f"{self.ours.median / self.floor:.0%}" if self.floor else ""
+        floor = number(self.floor.median) if self.floor else ""
+        share = f"{self.share.median:.0%}" if self.share else ""
         return _COLUMNS.format(self.what, str(self.ours), other, ratio, floor, share).rstrip()
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "section": self.section,
-            "what": self.what,
-            "ours": self.ours.to_dict(),
-            "other": self.other.to_dict() if self.other else None,
-            "ratio": self.ratio.to_dict() if self.ratio else None,
+        spreads = {
+            "ours": self.ours,
+            "other": self.other,
+            "ratio": self.ratio,
             "floor": self.floor,
+            "of floor": self.share,
         }
+        told = {name: spread.to_dict() if spread else None for name, spread in spreads.items()}
+        return {"section": self.section, "what": self.what, **told}
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def beside_peer(
         what,
         rates["ours"],
         rates.get("peer"),
-        floor=rates[dtype].median / operations,
+        floor=rates[dtype].divided_by(Spread((operations,))),
         note="" if peer else WITHOUT_PEER,
     )
     products = ", ".join(
