@@ -782,8 +782,8 @@ def accuracies(
     figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(measured) + 0.7))
     for row, (label, (accuracy, error)) in enumerate(measured.items()):
         singles = (runs or {}).get(label, ())
-        axis.plot(singles, [row] * len(singles), "o", color=COLORS[1], markerfacecolor="none")
-        axis.errorbar(accuracy, row, xerr=error, fmt="o", color=COLORS[0], capsize=3, zorder=3)
+        axis.errorbar(accuracy, row, xerr=error, fmt="o", color=COLORS[0], capsize=3)
+        axis.plot(singles, [row] * len(singles), "o", c=COLORS[1], mfc="none", ms=9, zorder=3)
         axis.text(
             1.02, row, f"{accuracy:.3f} ± {error:.3f}", va="center", size=9,
             transform=axis.get_yaxis_transform(),

@@ -396,7 +396,7 @@ def commands(page: str) -> list[list[str]]:
 
 def test_pages_show_how_to_use_the_command():
     shown = [words[0] for page in ["README.md", *PAGES] for words in commands(page)]
-    assert {"draw-faces", "train", "evaluate", "export", "embed"} <= set(shown)
+    assert {"draw-faces", "import-weights", "train", "evaluate", "export", "embed"} <= set(shown)
 
 
 @pytest.mark.parametrize("page", ["README.md", *PAGES])

@@ -11,19 +11,19 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.environment import BuildEnvironment
-from sphinx.environment.collectors.toctree import TocTreeCollector
+from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Wait until every other extension that changes how sections are counted is loaded."""
-    app.connect("builder-inited", _number_after_counting)
+    """Renumber whenever Jupyter Book's own collector has counted."""
+    app.connect("builder-inited", _renumber_after_counting)
     return {"parallel_read_safe": True}
 
 
-def _number_after_counting(app: Any) -> None:
-    count: Any = TocTreeCollector.assign_section_numbers
+def _renumber_after_counting(app: Any) -> None:
+    count: Any = TocTreeCollectorWithStyles.assign_section_numbers
 
-    def assign_section_numbers(self: TocTreeCollector, env: BuildEnvironment) -> list[str]:
+    def assign_section_numbers(self: Any, env: BuildEnvironment) -> list[str]:
         rewrite_needed: list[str] = count(self, env)
         for page in env.toc_secnumbers:
             chapter = re.match(r"\d\d(?=_)", page.split("/")[-1])
@@ -31,7 +31,7 @@ def _number_after_counting(app: Any) -> None:
                 _renumber(env, page, int(chapter.group()))
         return rewrite_needed
 
-    TocTreeCollector.assign_section_numbers = assign_section_numbers  # type: ignore[method-assign]
+    TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
 
 
 def _renumber(env: BuildEnvironment, page: str, chapter: int) -> None:
@@ -42,4 +42,4 @@ def _renumber(env: BuildEnvironment, page: str, chapter: int) -> None:
             sections[anchor] = (chapter, *number[1:])
     for element in (*env.tocs[page].findall(nodes.reference), env.titles[page]):
         if element.get("secnumber"):
-            element["secnumber"] = (chapter, *element["secnumber"][1:])
+            element["secnumber"] = [chapter, *element["secnumber"][1:]]

@@ -18,10 +18,10 @@ from typing import Any
 PAIRS = int(os.environ.get("FACENET_BENCH_PAIRS", "9"))
 """Rounds of those that are compared; 7 or more for figures to tell others."""
 WITHOUT_PEER = "no peer: set FACENET_PEERS"
-_COLUMNS = "{:48}{:>24}{:>28}{:>24}{:>9}{:>10}"
+_COLUMNS = "{:56}{:>20}{:>28}{:>22}{:>8}{:>10}"
 _HEADINGS = ("what", "ours", "peer, or without", "ratio", "floor", "of floor")
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow")
-_SETTINGS = ("FACENET_", "TF_", "ONEDNN_", "OMP_", "MALLOC_", "GLIBC_")
+_SETTINGS = ("FACENET_", "TF_ENABLE_", "TF_NUM_", "TF_XLA_", "ONEDNN_", "OMP_", "MALLOC_", "GLIBC_")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ HUGE_PAGES = {
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
 BESIDE = "Full network, 160 pixels, beside facenet-pytorch (images a second)"
+START_UP = "Start-up (a first step or answer includes its compilation)"
+TIME = "Where the time goes (operations run at the same time, so their sum is above the clock's)"
 LEVERS = "Levers: ours beside ours without it (images a second)"
 
 Turn = Callable[[], float]
@@ -95,14 +97,6 @@ def start_peer(peer_python: str | None, report: Report) -> Iterator[StartPeer]:
     yield begin
     for worker in started:
         worker.close()
-
-
-@pytest.fixture(scope="module")
-def training_float32() -> Iterator[tuple[Worker, dict[str, Any]]]:
-    """Our training as it is, kept for all who compare with it; and what preparing it told."""
-    worker = Worker("worker_facenet_lib.py")
-    yield worker, worker.ask("train")
-    worker.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +176,7 @@ def lever(what: str, worker: Worker, without: Worker, batch: int = 16) -> Row:
 
 def preparation(what: str, told: Mapping[str, float | None]) -> list[Figure]:
     """What preparing a training step told of memory and of the first call."""
-    figures = [
-        Figure(
-            "Start-up", f"first step, {what}, compilation included", told["first_step_seconds"], "s"
-        )
-    ]
+    figures = [Figure(START_UP, f"first step, {what}", told["first_step_seconds"], "s")]
     if told["memory_after"] is not None:
         memory = f"{told['memory_before']:,.0f} before the first step, {told['memory_after']:,.0f}"
         figures.append(Figure("Peak memory of training, batch 16 (MB)", what, memory))
@@ -203,12 +193,12 @@ def profile(what: str, worker: Worker, dtype: str, operations: int, steps: int) 
     named = [f"{kind} {share:.0%}" for kind, share in shares.items() if share >= 0.01]
     rest = sum(share for share in shares.values() if share < 0.01)
     time_of = (
-        f"{told['clock']:.0f} ms by the clock, floor {floor:.0f} ms; operations, some at the same "
-        f"time: {total:.0f} ms, {products:.0%} of it convolutions and matrix products"
+        f"{told['clock']:.0f} ms by the clock, floor {floor:.0f} ms; sum of operations "
+        f"{total:.0f} ms, {products:.0%} of it convolutions and matrix products"
     )
     return [
-        Figure("Where the time goes", what, time_of),
-        Figure("Where the time goes", "", f"{', '.join(named)}, others {rest:.0%}"),
+        Figure(TIME, what, time_of),
+        Figure(TIME, "", f"{', '.join(named)}, others {rest:.0%}"),
     ]
 
 
@@ -241,93 +231,74 @@ def test_operations_of_the_network(operations: dict[str, int], report: Report) -
 # --------------------------------------------------------------------------------------------
 
 
-def test_training_step_float32(
+@pytest.mark.parametrize(
+    ("precision", "autocast", "dtype"),
+    [("float32", False, "float32"), ("mixed_bfloat16", True, "bfloat16")],
+)
+def test_training_step(
+    precision: str,
+    autocast: bool,
+    dtype: str,
     report: Report,
     operations: dict[str, int],
-    training_float32: tuple[Worker, dict[str, Any]],
-    start_peer: StartPeer,
-) -> None:
-    ours, told = training_float32
-    report.add(*preparation("ours, float32", told))
-    if peer := start_peer():
-        report.add(*preparation("peer, float32", peer.ask("train")))
-    what = "training step, float32, batch 16"
-    report.add(*beside_peer(what, ours, peer, 16, "float32", operations["training"]))
-
-
-def test_training_step_mixed_bfloat16(
-    report: Report,
-    operations: dict[str, int],
-    training_float32: tuple[Worker, dict[str, Any]],
     start: StartWorker,
     start_peer: StartPeer,
 ) -> None:
-    ours = start()
-    told = ours.ask("train", precision="mixed_bfloat16")
-    report.add(*preparation("ours, mixed_bfloat16", told))
-    if peer := start_peer():
-        told = peer.ask("train", autocast=True)
-        report.add(*preparation("peer, bfloat16 autocast", told))
-    what = "training step, mixed bfloat16, batch 16"
-    report.add(*beside_peer(what, ours, peer, 16, "bfloat16", operations["training"]))
-    report.add(lever("mixed_bfloat16, training step", ours, training_float32[0]))
-    report.add(*profile(what, ours, "bfloat16", operations["training"], steps=2))
+    ours, peer = start(), start_peer()
+    report.add(*preparation(f"ours, {precision}", ours.ask("train", precision=precision)))
+    if peer is not None:
+        told = peer.ask("train", autocast=autocast)
+        report.add(*preparation(f"peer, {dtype}{' autocast' if autocast else ''}", told))
+    what = f"training step, {precision}, batch 16"
+    report.add(*beside_peer(what, ours, peer, 16, dtype, operations["training"]))
+    report.add(*profile(what, ours, dtype, operations["training"], steps=2))
 
 
 @pytest.mark.parametrize(
-    ("what", "without"),
+    ("what", "with_it", "without"),
     [
-        ("fused batch normalization", {"keras_batch_norm": True}),
-        ("fused Adam", {"keras_adam": True}),
+        ("fused batch normalization", {}, {"keras_batch_norm": True}),
+        ("fused Adam", {}, {"keras_adam": True}),
+        ("mixed_bfloat16", {"precision": "mixed_bfloat16"}, {}),
     ],
 )
 def test_lever_of_training(
     what: str,
-    without: dict[str, bool],
+    with_it: dict[str, Any],
+    without: dict[str, Any],
     report: Report,
-    training_float32: tuple[Worker, dict[str, Any]],
     start: StartWorker,
 ) -> None:
-    slower = start()
-    told = slower.ask("train", **without)
-    report.add(*preparation(f"ours without {what}, float32", told))
-    report.add(lever(f"{what}, training step", training_float32[0], slower))
+    """Both processes are new, so that neither is at a disadvantage by its age."""
+    ours, other = start(), start()
+    ours.ask("train", **with_it)
+    told = other.ask("train", **without)
+    if without:
+        report.add(*preparation(f"ours without {what}", told))
+    report.add(lever(f"{what}, training step", ours, other))
 
 
-def test_huge_pages(
-    report: Report,
-    training_float32: tuple[Worker, dict[str, Any]],
-    start: StartWorker,
-    start_peer: StartPeer,
-) -> None:
+def test_huge_pages(report: Report, start: StartWorker, start_peer: StartPeer) -> None:
     """What glibc's large pages give to either side: the environment, no change of a program."""
-    ours = start(HUGE_PAGES)
-    report.add(*preparation("ours with huge pages, float32", ours.ask("train")))
-    report.add(lever("huge pages, training step", ours, training_float32[0]))
-    if (peer := start_peer(HUGE_PAGES)) and (peer_without := start_peer()):
-        report.add(*preparation("peer with huge pages, float32", peer.ask("train")))
-        peer_without.ask("train")
-        report.add(lever("huge pages, the peer's training step", peer, peer_without))
+    for whose, begin in (("ours", start), ("peer", start_peer)):
+        worker, without = begin(HUGE_PAGES), begin()
+        if worker is None:
+            continue
+        report.add(*preparation(f"{whose} with huge pages, float32", worker.ask("train")))
+        without.ask("train")
+        report.add(lever(f"huge pages, training step, {whose}", worker, without))
 
 
-def test_the_step_of_facenet_train(
-    report: Report, training_float32: tuple[Worker, dict[str, Any]], start: StartWorker
-) -> None:
+def test_the_step_of_facenet_train(report: Report, start: StartWorker) -> None:
     """With weight decay, prelogits norm and center loss, which the peer's step has not."""
-    whole = start()
+    whole, bare = start(), start()
     whole.ask("train_whole")
-    report.add(lever("all terms of the loss, training step", whole, training_float32[0]))
+    bare.ask("train")
+    report.add(lever("all terms of the loss, training step", whole, bare))
     traces = whole.ask("traces", batches=[16, 16, 16, 16, 7])
-    what = "traces of the step of `facenet train`, batches of 16, 16, 16, 16, 7"
-    report.add(Figure("Start-up", what, str(traces)))
+    what = "traces of facenet train's step, batches 16, 16, 16, 16, 7"
+    report.add(Figure(START_UP, what, str(traces)))
     assert traces == 1
-
-
-def test_profile_of_training(
-    report: Report, operations: dict[str, int], training_float32: tuple[Worker, dict[str, Any]]
-) -> None:
-    what = "training step, float32, batch 16"
-    report.add(*profile(what, training_float32[0], "float32", operations["training"], steps=2))
 
 
 # --------------------------------------------------------------------------------------------
@@ -346,16 +317,16 @@ def test_inference(
     for kind, folder in exported.items():
         told = workers[kind].ask("load", folder=folder)
         report.add(
-            Figure("Start-up", f"loading the SavedModel, {kind}", told["load_seconds"], "s"),
-            Figure("Start-up", f"its first answer, {kind}", told["first_answer_seconds"], "s"),
+            Figure(START_UP, f"loading the SavedModel, {kind}", told["load_seconds"], "s"),
+            Figure(START_UP, f"its first answer, {kind}", told["first_answer_seconds"], "s"),
         )
     if peer := start_peer():
         told = peer.ask("infer")
-        report.add(Figure("Start-up", "first answer, peer", told["first_answer_seconds"], "s"))
+        report.add(Figure(START_UP, "first answer, peer", told["first_answer_seconds"], "s"))
     for kind, batch in (("float32", 1), ("float32", 16), ("bfloat16", 1), ("bfloat16", 16)):
         what = f"inference, SavedModel {kind}, batch {batch}"
         if kind != "float32":
-            what += " (peer: float32)"
+            what += " (peer float32)"
         count = operations["inference"]
         report.add(*beside_peer(what, workers[kind], peer, batch, kind, count))
     for batch in (1, 16):
@@ -380,7 +351,7 @@ def test_import_time(module: str, report: Report) -> None:
     """In fresh processes, that of an interpreter which imports nothing taken off."""
     runs = [(_seconds_of_python(f"import {module}"), _seconds_of_python("")) for _ in range(3)]
     seconds = Spread(tuple(importing - nothing for importing, nothing in runs)).median
-    report.add(Figure("Start-up", f"import {module}", seconds, "s"))
+    report.add(Figure(START_UP, f"import {module}", seconds, "s"))
 
 
 def _seconds_of_python(program: str) -> float:
