@@ -76,7 +76,7 @@ def inception_resnet_v1(
     Source: section 5 of the article; Szegedy et al. 2016. Derived in chapter 4, "The network".
     """
     _check_arguments(image_size, embedding_size, dropout_rate, width, blocks, batch_norm_momentum)
-    _check_precision(precision, ("float32", "mixed_bfloat16"))
+    _check_word("precision", precision, ("float32", "mixed_bfloat16"))
     make = _LayerMaker(width, batch_norm_momentum)
     images = keras.Input((image_size, image_size, 3), name="images", dtype="float32")
     with _dtype_policy(precision):
@@ -132,7 +132,7 @@ def fold_batch_norm(network: keras.Model, dtype: str = "float32") -> keras.Model
 
     Derived in chapter 4, "The network".
     """
-    _check_precision(dtype, ("float32", "bfloat16"))
+    _check_word("dtype", dtype, ("float32", "bfloat16"))
     followers = _followers(network)
     in_float32 = (layers.InputLayer, layers.GlobalAveragePooling2D, layers.Dense)
 
@@ -157,19 +157,25 @@ def _followers(network: keras.Model) -> dict[str, list[layers.Layer]]:
     followers: dict[str, list[layers.Layer]] = {}
     carriers: dict[int, str] = {}  # an output's identity to the layer with the kernel behind it
     readers = Counter(id(t) for layer in network.layers for t in keras.tree.flatten(layer.input))
+    readers.update(id(t) for t in network.outputs)
     for layer in network.layers:
         if isinstance(layer, _WITH_KERNEL):
             followers[layer.name] = []
-            carriers[id(layer.output)] = layer.name
+            if layer.activation is keras.activations.linear:
+                carriers[id(layer.output)] = layer.name
         elif isinstance(layer, _FOLDED):
             name = carriers.get(id(layer.input))
             if name is None or readers[id(layer.input)] > 1:
                 raise FacenetError(
                     f"{layer.name} cannot be folded: expected it to be alone in following a "
-                    "convolution or dense layer"
+                    "convolution or dense layer without activation"
                 )
             followers[name].append(layer)
             carriers[id(layer.output)] = name
+        elif layer.weights:
+            raise FacenetError(
+                f"{layer.name} cannot be folded: a {type(layer).__name__} with weights"
+            )
     return followers
 
 
@@ -464,9 +470,9 @@ def _reduction_b(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasT
     return layers.Concatenate(name="Mixed_7a")([branch_0, branch_1, branch_2, pooled])
 
 
-def _check_precision(found: str, known: tuple[str, ...]) -> None:
+def _check_word(name: str, found: str, known: tuple[str, ...]) -> None:
     if found not in known:
-        raise FacenetError(f"precision must be one of {', '.join(known)}, found {found!r}")
+        raise FacenetError(f"{name} must be one of {', '.join(known)}, found {found!r}")
 
 
 def _check_arguments(

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from facenet_lib.errors import FacenetError
+
 
 @keras.saving.register_keras_serializable(package="facenet_lib")
 class FusedAdam(keras.optimizers.Adam):
@@ -17,11 +19,20 @@ class FusedAdam(keras.optimizers.Adam):
 
     Equal to Keras' up to rounding: the variable loses ``rate * momentum / (sqrt(velocity) +
     epsilon)``, where ``rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)``. Variables
-    and gradients are dense; there is no ``amsgrad``.
+    and gradients are dense.
+
+    Raises:
+        FacenetError: for ``amsgrad``, which the operation does not know.
 
     Source: Kingma and Ba 2015, the form at the end of section 2. Derived in chapter 6,
     "Training".
     """
+
+    def build(self, variables: Any) -> None:
+        """Make momentum and velocity of every variable."""
+        if self.amsgrad:
+            raise FacenetError("FusedAdam has no amsgrad; keras.optimizers.Adam has")
+        super().build(variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable, its momentum and its velocity."""

@@ -338,6 +338,22 @@ def test_fused_batch_norm_is_keras_own(
     assert np.array_equal(ours.moving_mean, before) == (not (training and trainable))
 
 
+def test_fused_batch_norm_takes_bfloat16_and_keeps_float32_statistics() -> None:
+    ours, kerass = batch_norms((4, 5, 5, 6), scale=False, momentum=0.9, epsilon=1e-3)
+    inputs = np.random.default_rng(4).normal(2.0, 3.0, (4, 5, 5, 6))
+    rounded = tf.cast(inputs, tf.bfloat16)
+    half = FusedBatchNormalization(scale=False, momentum=0.9, epsilon=1e-3, dtype="mixed_bfloat16")
+    half.build((4, 5, 5, 6))
+    half.set_weights(ours.get_weights())
+    outputs = half(rounded, training=True)
+    assert outputs.dtype == tf.bfloat16
+    exact = kerass(tf.cast(rounded, tf.float32), training=True)
+    np.testing.assert_allclose(tf.cast(outputs, tf.float32), exact, rtol=0.01, atol=0.01)
+    for found, expected in zip(half.weights, kerass.weights, strict=True):
+        assert found.dtype == "float32"
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4)
+
+
 def test_fused_batch_norm_survives_being_saved(tmp_path) -> None:
     network = tiny()
     network.save(tmp_path / "network.keras")
@@ -374,9 +390,10 @@ def test_folding_leaves_convolutions_and_drops_the_rest(precision: str) -> None:
     assert not any(isinstance(layer, dropped) for layer in folded.layers)
     assert {layer.name for layer in folded.layers} < {layer.name for layer in network.layers}
     images = tf.random.stateless_normal((3, 75, 75, 3), seed=(0, 8))
-    exact = network(images) if precision == "float32" else None
-    if exact is not None:
-        np.testing.assert_allclose(folded(images), exact, rtol=1e-3, atol=1e-4)
+    exact = tiny()  # in float32, whatever the precision of the training was
+    exact.set_weights(network.get_weights())
+    np.testing.assert_allclose(folded(images), exact(images), rtol=1e-3, atol=1e-4)
+    assert (precision == "float32") == np.allclose(network(images), exact(images), atol=1e-4)
     assert all(weight.dtype == "float32" for weight in folded.weights)
     assert all(
         weight.dtype == ("float32" if "Bottleneck" in weight.path else "bfloat16")
@@ -395,6 +412,15 @@ def test_folding_refuses_what_has_no_kernel_before_it_or_another_reader() -> Non
     halves = keras.layers.Rescaling(0.5, name="halves")(features)
     with pytest.raises(FacenetError, match="halves cannot be folded"):
         fold_batch_norm(keras.Model(images, keras.layers.Add()([features, halves])))
+    with pytest.raises(FacenetError, match="halves cannot be folded"):
+        fold_batch_norm(keras.Model(images, [features, halves]))
+    rectified = keras.layers.Conv2D(2, 1, activation="relu")(images)
+    after = keras.layers.BatchNormalization(name="after")(rectified)
+    with pytest.raises(FacenetError, match="after cannot be folded"):
+        fold_batch_norm(keras.Model(images, after))
+    depthwise = keras.layers.DepthwiseConv2D(1, name="depthwise")(images)
+    with pytest.raises(FacenetError, match="depthwise cannot be folded: a DepthwiseConv2D"):
+        fold_batch_norm(keras.Model(images, depthwise))
 
 
 def test_folding_knows_gamma_and_offsets() -> None:
