@@ -226,7 +226,7 @@ def _draw_faces(options: argparse.Namespace) -> None:
 def _import_weights(options: argparse.Namespace) -> None:
     """Read weights that others published and write OUT, a folder that every command takes."""
     _load_tensorflow()
-    from facenet_lib.pretrained import import_weights, load_pretrained
+    from facenet_lib.pretrained import import_weights, read_card
 
     out = import_weights(
         options.file,
@@ -235,7 +235,7 @@ def _import_weights(options: argparse.Namespace) -> None:
         standardization=options.standardization,
         training_set=options.training_set,
     )
-    card = load_pretrained(out).card
+    card = read_card(out)
     print(f"{out}: from {card.source} ({card.weights_format}), sha256 {card.sha256}")
     print(
         f"embeddings of {card.embedding_size} numbers, images of {card.image_size} pixels, "
@@ -247,7 +247,7 @@ def _train(options: argparse.Namespace) -> None:
     """Train on FACES and write RUN; the same command again goes on where it stopped."""
     from facenet_lib.datasets import open_faces, training_faces
 
-    config = _training_config(options)
+    config = _training_config(options)  # first: FACES may be downloaded or drawn
     folder = open_faces(options.faces, options.pairs, options.people)
     faces = training_faces(folder)
 
@@ -274,10 +274,12 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
     settings = read_settings(options.config) if options.config else {}
     initial_model = (settings | changes).get("initial_model")
     if initial_model and isinstance(initial_model, str):
+        initial_model = str(Path(initial_model))
         # The initial model is named here too, so that the file may speak of what it needs.
         settings = _settings_of(initial_model, options.out) | settings
         settings["initial_model"] = initial_model
-    config = config_from_dict(settings, source=str(options.config))
+    source = " with ".join(str(name) for name in (options.config, initial_model) if name)
+    config = config_from_dict(settings, source=source or "settings")
     try:
         return dataclasses.replace(config, **changes)
     except FacenetError as error:

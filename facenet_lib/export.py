@@ -30,7 +30,13 @@ from facenet_lib.input_pipeline import (
 )
 from facenet_lib.network import embeddings, fold_batch_norm
 from facenet_lib.pretrained import PretrainedNetwork
-from facenet_lib.training import TrainedNetwork, image_embedder, load_network, unique_files
+from facenet_lib.training import (
+    TrainedNetwork,
+    check_is_network,
+    image_embedder,
+    load_network,
+    unique_files,
+)
 
 CARD = Path("assets.extra") / "facenet.json"
 """Where a SavedModel of ours says what it is; TF Serving passes over what lies there."""
@@ -95,16 +101,24 @@ def load_embedder(
     if crop_size is not None:
         # A frame limits where training's random windows may lie; one at the centre needs none.
         changes |= {"crop_size": crop_size, "frame_size": None}
-    if (model / "saved_model.pb").is_file():
+    if _is_saved_model(model):
         if changes:
             raise FacenetError(
                 f"{model}: a SavedModel has its standardization and crop inside, which nothing "
                 "can change; name the run or the model folder that it was exported from"
             )
         return _load_saved_model(model)
+    check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
     loaded = load_network(model)
     preprocessing = dataclasses.replace(loaded.preprocessing, **changes)
     return _NetworkEmbedder(loaded, preprocessing)
+
+
+def _is_saved_model(model: Path) -> bool:
+    try:
+        return (model / "saved_model.pb").is_file()
+    except OSError as error:
+        raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
 
 
 def export_model(model: str | Path, out: str | Path, dtype: str = "float32") -> Path:
@@ -118,7 +132,8 @@ def export_model(model: str | Path, out: str | Path, dtype: str = "float32") -> 
     also has a card, ``assets.extra/facenet.json``.
 
     The network is folded (:func:`facenet_lib.network.fold_batch_norm`), so that it is faster than
-    that of the training and its embeddings are equal to rounding.
+    that of the training and its embeddings are equal up to rounding: that of float32, or that
+    of bfloat16 where the run was ``mixed_bfloat16``, whose network is exported in ``dtype`` too.
 
     Args:
         model: a folder that ``training.train`` or ``pretrained.import_weights`` made.
@@ -200,7 +215,11 @@ def _card(loaded: TrainedNetwork | PretrainedNetwork, dtype: str) -> dict[str, A
     }
     if isinstance(loaded, PretrainedNetwork):
         return card | {"weights": dataclasses.asdict(loaded.card)}
-    training: dict[str, Any] = {"identities": len(loaded.identities), "steps": loaded.step}
+    training: dict[str, Any] = {
+        "identities": len(loaded.identities),
+        "steps": loaded.step,
+        "precision": loaded.config.precision,
+    }
     if loaded.config.initial_model:
         training["initial_model"] = Path(loaded.config.initial_model).name
     return card | {"training": training, "evaluation": loaded.evaluation}

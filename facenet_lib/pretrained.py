@@ -24,7 +24,7 @@ from facenet_lib.checkpoints import writing
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.network import MINIMUM_IMAGE_SIZE, inception_resnet_v1
-from facenet_lib.stored_arrays import StoredArray, open_npz
+from facenet_lib.stored_arrays import StoredArray, damage_told, open_npz
 from facenet_lib.weight_files import TF1_SCOPE, WeightFile, WeightsFormat, open_weight_file
 
 Standardization = Literal["fixed", "per_image"]
@@ -67,6 +67,11 @@ class ModelCard:
     standardization: Standardization
     training_set: str
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the input of the network with these weights."""
+        return Preprocessing(self.image_size, standardization=self.standardization)
+
 
 @dataclass(frozen=True)
 class PretrainedNetwork:
@@ -100,12 +105,40 @@ def load_pretrained(path: str | Path) -> PretrainedNetwork:
     path = Path(path)
     if not is_model_folder(path):
         return _read_published(path, 160, None, None)
-    card = _read_card(path / _CARD)
-    preprocessing = Preprocessing(card.image_size, standardization=card.standardization)
+    card = read_card(path)
     with open_npz(path / _WEIGHTS) as arrays:
         network = inception_resnet_v1(card.image_size, card.embedding_size)
         assign_tf1_variables(network, arrays, str(path / _WEIGHTS))
-    return PretrainedNetwork(network, preprocessing, card)
+    return PretrainedNetwork(network, card.preprocessing, card)
+
+
+def read_card(model: str | Path) -> ModelCard:
+    """Read what is known of a model folder's weights, without the weights.
+
+    Args:
+        model: a folder that :func:`import_weights` wrote.
+
+    Raises:
+        FacenetError: when it has no card, or one that is damaged, telling all that is wrong
+            with the card at once.
+
+    Derived in chapter 11, "The published weights".
+    """
+    path = Path(model) / _CARD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FacenetError(f"{path}: expected the card of a model folder: {error}") from error
+    if not isinstance(found, dict):
+        raise FacenetError(f"{path}: expected the card of a model folder, found no object")
+    problems = [f"{name}: unknown" for name in found if name not in _CARD_FIELDS]
+    for name, (expected, fits) in _CARD_FIELDS.items():
+        if name not in found:
+            problems.append(f"{name}: missing, expected {expected}")
+        elif not fits(found[name]):
+            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
+    refuse(str(path), problems)
+    return ModelCard(**found)
 
 
 def import_weights(
@@ -140,8 +173,9 @@ def import_weights(
     Derived in chapter 11, "The published weights".
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FacenetError(f"{out}: already there; name a folder that is new or empty")
+    with damage_told(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FacenetError(f"{out}: already there; name a folder that is new or empty")
     pretrained = _read_published(Path(file), image_size, standardization, training_set)
     variables = tf1_variable_names(pretrained.network)
     arrays: dict[str, Any] = {name: variable.numpy() for name, variable in variables.items()}
@@ -161,9 +195,14 @@ def import_weights(
 def is_model_folder(path: str | Path) -> bool:
     """Return whether ``path`` is a folder like those that :func:`import_weights` writes.
 
+    Raises:
+        FacenetError: when the folder may not be looked into.
+
     Derived in chapter 11, "The published weights".
     """
-    return (Path(path) / _CARD).is_file() and (Path(path) / _WEIGHTS).is_file()
+    path = Path(path)
+    with damage_told(path):
+        return (path / _CARD).is_file() and (path / _WEIGHTS).is_file()
 
 
 def tf1_variable_names(network: keras.Model) -> dict[str, keras.Variable]:
@@ -235,9 +274,6 @@ def _read_published(
     with open_weight_file(path) as weights:
         embedding_size = _embedding_size(weights)
         standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
-        preprocessing = Preprocessing(image_size, standardization=standardization)
-        network = inception_resnet_v1(image_size, embedding_size)
-        assign_tf1_variables(network, _without_gammas(weights, network), str(path))
         card = ModelCard(
             source=weights.source,
             weights_format=weights.weights_format,
@@ -247,6 +283,9 @@ def _read_published(
             standardization=standardization,
             training_set=training_set or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
         )
+        preprocessing = card.preprocessing  # refuses before the network is built
+        network = inception_resnet_v1(image_size, embedding_size)
+        assign_tf1_variables(network, _without_gammas(weights, network), str(path))
     return PretrainedNetwork(network, preprocessing, card)
 
 
@@ -277,6 +316,8 @@ def _without_gammas(weights: WeightFile, network: keras.Model) -> dict[str, Stor
         beta = betas.get(f"{name.removesuffix('/gamma')}/beta")
         if not name.endswith("/gamma") or beta is None or array.shape != tuple(beta.shape):
             kept[name] = array
+        elif array.dtype.kind not in "fiu":
+            problems.append(f"{name}: expected real numbers, found dtype {array.dtype}")
         elif not np.all(factors := np.asarray(array) == 1):
             problems.append(
                 f"{name}: expected factors of 1, because this network has none, "
@@ -313,20 +354,3 @@ _CARD_FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "standardization": ("fixed or per_image", lambda found: found in get_args(Standardization)),
     "training_set": ("text", lambda found: isinstance(found, str)),
 }
-
-
-def _read_card(path: Path) -> ModelCard:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FacenetError(f"{path}: expected the card of a model folder: {error}") from error
-    if not isinstance(found, dict):
-        raise FacenetError(f"{path}: expected the card of a model folder, found no object")
-    problems = [f"{name}: unknown" for name in found if name not in _CARD_FIELDS]
-    for name, (expected, fits) in _CARD_FIELDS.items():
-        if name not in found:
-            problems.append(f"{name}: missing, expected {expected}")
-        elif not fits(found[name]):
-            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
-    refuse(str(path), problems)
-    return ModelCard(**found)

@@ -113,7 +113,7 @@ def open_npz(path: Path) -> Iterator[dict[str, StoredArray]]:
 
 
 def _npy(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> StoredArray:
-    with archive.open(member) as file:
+    with _unpacked(path, archive, member) as file:
         start = io.BytesIO(file.read(_MOST_NPY_HEADER))
     version = np.lib.format.read_magic(start)
     if version != (1, 0):
@@ -129,10 +129,29 @@ def _npy(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Store
         )
 
     def read() -> np.ndarray:
-        values = np.frombuffer(archive.read(member), dtype, offset=header)
+        values = np.frombuffer(_bytes_of(path, archive, member), dtype, offset=header)
         return values.reshape(shape, order="F" if fortran else "C")
 
     return StoredArray(path, shape, dtype, read)
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    # Of the other methods zipfile unpacks whole blocks, however few bytes are asked for.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FacenetError(f"{path}: {member.filename}: expected it stored or deflated")
+    return archive.open(member)
+
+
+def _bytes_of(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Read a member whose promised size is wanted; it may unpack to more, so that much is read."""
+    with _unpacked(path, archive, member) as file:
+        data = file.read(member.file_size)
+    if len(data) != member.file_size:
+        raise FacenetError(
+            f"{path}: damaged: {member.filename}: expected {member.file_size} bytes, "
+            f"found {len(data)}"
+        )
+    return data
 
 
 @contextmanager
@@ -272,13 +291,17 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
             f"{path}: expected torch's archive with one data.pkl, found {', '.join(members)[:200]}"
             " (an archive that was packed for the download is to be unpacked first)"
         )
+    # torch compresses nothing: a member that is compressed was made by somebody else.
+    packed = [name for name, m in members.items() if m.compress_type != zipfile.ZIP_STORED]
+    refuse(str(path), [f"{name}: expected it stored without compression" for name in packed])
     folder = pickles[0].removesuffix("data.pkl")
     if members[pickles[0]].file_size > _MOST_PICKLE:
         raise FacenetError(f"{path}: {pickles[0]}: larger than {_MOST_PICKLE} bytes")
     order = members.get(f"{folder}byteorder")
-    if order is not None and (order.file_size > 16 or archive.read(order) != b"little"):
+    if order is not None and (order.file_size > 16 or _bytes_of(path, archive, order) != b"little"):
         raise FacenetError(f"{path}: expected numbers in little-endian order")
-    tensors = _tensors(path, _carried_out(path, io.BytesIO(archive.read(pickles[0]))))
+    pickled = io.BytesIO(_bytes_of(path, archive, members[pickles[0]]))
+    tensors = _tensors(path, _carried_out(path, pickled))
 
     def stored(name: str, tensor: _Tensor) -> StoredArray:
         member = members.get(f"{folder}data/{tensor.storage.key}")
@@ -287,8 +310,11 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
             raise FacenetError(
                 f"{path}: damaged: {name}: expected {tensor.storage.nbytes} bytes, found {found}"
             )
-        dtype = tensor.storage.dtype
-        return StoredArray(path, tensor.shape, dtype, lambda: tensor.arranged(archive.read(member)))
+
+        def read() -> np.ndarray:
+            return tensor.arranged(_bytes_of(path, archive, member))
+
+        return StoredArray(path, tensor.shape, tensor.storage.dtype, read)
 
     return {name: stored(name, tensor) for name, tensor in tensors.items()}
 
@@ -303,7 +329,9 @@ def _legacy_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     tensors = _tensors(path, _carried_out(path, file))
     keys = _carried_out(path, file)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    # Text only: what else a small pickle can nest may take terabytes as text.
+    names_only = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not names_only or sorted(keys) != sorted(storages):
         raise FacenetError(f"{path}: damaged: the storages are not those of the tensors")
     size = path.stat().st_size
     places = {}
@@ -332,6 +360,13 @@ def _tensors(path: Path, state: Any) -> dict[str, _Tensor]:
         raise FacenetError(f"{path}: expected a dictionary of tensors, found another object")
     others = [name for name, tensor in state.items() if not isinstance(tensor, _Tensor)]
     refuse(str(path), [f"{name}: expected a tensor, found another object" for name in others])
+    storages: dict[str, _Storage] = {}
+    problems = [
+        f"{name}: its storage is described twice, with different counts or types of numbers"
+        for name, tensor in state.items()
+        if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage
+    ]
+    refuse(str(path), problems)
     return state
 
 

@@ -52,7 +52,13 @@ from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
 from facenet_lib.metrics import RATES, MetricsFiles, last_evaluation, read_metrics
 from facenet_lib.network import embeddings, inception_resnet_v1, logits_layer
 from facenet_lib.optimizers import FusedAdam
-from facenet_lib.pretrained import PretrainedNetwork, is_model_folder, load_pretrained
+from facenet_lib.pretrained import (
+    ModelCard,
+    PretrainedNetwork,
+    is_model_folder,
+    load_pretrained,
+    read_card,
+)
 from facenet_lib.training_config import (
     END_OF_TRAINING,
     TrainingConfig,
@@ -66,6 +72,7 @@ __all__ = [
     "TrainedNetwork",
     "TrainingConfig",
     "TrainingResult",
+    "check_is_network",
     "embed_images",
     "evaluate_pairs",
     "image_embedder",
@@ -715,8 +722,8 @@ def _take_weights(network: keras.Model, config: TrainingConfig) -> None:
         FacenetError: naming every setting in which the two disagree.
     """
     initial = load_network(config.initial_model)
-    source = initial.config if isinstance(initial, TrainedNetwork) else initial
-    theirs, ours = _network_settings(source), config.to_dict()
+    about = initial.config if isinstance(initial, TrainedNetwork) else initial.card
+    theirs, ours = _network_settings(about), config.to_dict()
     problems = [
         f"{name} is {theirs[name]!r} in the initial model, but {ours[name]!r} in the settings"
         for name in SHARED_SETTINGS
@@ -816,7 +823,7 @@ def load_network(model: str | Path) -> TrainedNetwork | PretrainedNetwork:
 
     Derived in chapter 11, "The published weights".
     """
-    _check_is_network(Path(model))
+    check_is_network(model)
     return load_pretrained(model) if is_model_folder(model) else load_run(model)
 
 
@@ -841,39 +848,57 @@ def network_settings(model: str | Path) -> dict[str, Any]:
 
     Derived in chapter 11, "The published weights".
     """
-    _check_is_network(Path(model))
+    check_is_network(model)
     if is_model_folder(model):
-        return _network_settings(load_pretrained(model))
+        return _network_settings(read_card(model))
     return _network_settings(_read_config_file(Path(model))[0])
 
 
-def _network_settings(source: TrainingConfig | PretrainedNetwork) -> dict[str, Any]:
-    if isinstance(source, TrainingConfig):
-        settings = source.to_dict()
+def _network_settings(about: TrainingConfig | ModelCard) -> dict[str, Any]:
+    if isinstance(about, TrainingConfig):
+        settings = about.to_dict()
         return {name: settings[name] for name in (*SHARED_SETTINGS, "crop_size", "frame_size")}
     return {
-        "image_size": source.preprocessing.image_size,
-        "standardization": source.preprocessing.standardization,
-        "embedding_size": source.card.embedding_size,
+        "image_size": about.image_size,
+        "standardization": about.standardization,
+        "embedding_size": about.embedding_size,
         "width": 1.0,  # published weights are those of the full network
         "blocks": [5, 10, 5],
-        "crop_size": source.preprocessing.crop_size or 0,
-        "frame_size": source.preprocessing.frame_size or 0,
+        "crop_size": 0,
+        "frame_size": 0,
     }
 
 
-def _check_is_network(model: Path) -> None:
-    if is_model_folder(model) or (model / CONFIG_FILE).is_file():
-        return
-    found = "nothing"
+def check_is_network(model: str | Path, or_of: str = "") -> None:
+    """Refuse what :func:`load_network` does not take, by what is there.
+
+    Args:
+        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+        or_of: what else the caller takes a folder of, for the message.
+
+    Raises:
+        FacenetError: when it is neither, or cannot be read.
+
+    Derived in chapter 11, "The published weights".
+    """
+    model = Path(model)
+    try:
+        if is_model_folder(model) or (model / CONFIG_FILE).is_file():
+            return
+        found = _what_is_there(model)
+    except OSError as error:
+        raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
+    kinds = ["a run (with config.json)", "imported weights (with model.json and weights.npz)"]
+    expected = " or of ".join(kinds + [or_of] * bool(or_of))
+    raise FacenetError(f"{model}: expected the folder of {expected}, found {found}")
+
+
+def _what_is_there(model: Path) -> str:
     if model.is_dir():
-        found = ", ".join(sorted(entry.name for entry in model.iterdir())[:5]) or "an empty folder"
-    elif model.exists():
-        found = "a file"
-    raise FacenetError(
-        f"{model}: expected the folder of a run (with config.json) or of imported weights "
-        f"(with model.json and weights.npz), found {found}"
-    )
+        return ", ".join(sorted(entry.name for entry in model.iterdir())[:5]) or "an empty folder"
+    if model.exists():
+        return "a file; facenet import-weights makes one of a published file"
+    return "nothing"
 
 
 def _refuse_foreign_folder(out: Path) -> None:

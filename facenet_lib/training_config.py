@@ -56,7 +56,8 @@ class TrainingConfig:
         frame_size: pixels; 0 stands for the whole image.
         epoch_size: batches in an epoch, which need not be one pass over the images.
         learning_rates: epoch (from 0) to the rate from that epoch on; -1 ends the run.
-        gradient_norm: largest global norm of the gradient; 0 leaves it alone.
+        gradient_norm: largest global norm of a gradient; 0 leaves it alone. Where a strategy has
+            several replicas, each clips its own, of its share of the loss, before they are added.
         initial_model: folder of a run or of imported weights; the network begins with its
             weights. :func:`facenet_lib.training.network_settings` gives the settings that must
             agree with it.
@@ -92,7 +93,9 @@ class TrainingConfig:
         {0: 0.05, 100: 0.005, 200: 0.0005, 276: END_OF_TRAINING}, "schedule file, or epoch: rate"
     )
     adam_epsilon: float = _setting(0.1, "Adam's epsilon; a large one tames large rates", 1e-12)
-    gradient_norm: float = _setting(0.0, "clip the gradient to this global norm; 0: never", 0.0)
+    gradient_norm: float = _setting(
+        0.0, "clip a replica's gradient to this global norm; 0: never", 0.0
+    )
     center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
     center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.0)
     center_loss_divide: bool = _setting(False, "divide a center's update as the paper does")
@@ -295,7 +298,8 @@ def _whole_number(text: str) -> int | None:
 
 
 def _as_text(path: Any) -> Any:
-    return str(path) if isinstance(path, Path) else path
+    """A path in the one spelling that ./model and model/ share, so that they are one run's."""
+    return str(Path(path)) if path and isinstance(path, str | Path) else path
 
 
 _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {

@@ -38,7 +38,10 @@ _EXPECTED = (
     "torch .pt file"
 )
 _DATA = ".data-00000-of-00001"
-_MOST_PROTOBUF = 2**31 - 1  # bytes; what a protocol buffer may have
+_CHECKPOINT_PART = re.compile(r".*\.(index|meta|data-\d{5}-of-\d{5})")
+# Bytes; this network's graph takes about 94 million. A protocol buffer may have eight times as
+# many, but parsing takes a multiple of them in memory.
+_MOST_PROTOBUF = 2**28
 
 # What only training needs: the classifier and its centers, the step, and beside each variable
 # the optimizer's own and its exponential moving average. (The reference restores the plain
@@ -94,7 +97,8 @@ def open_weight_file(path: str | Path) -> Iterator[WeightFile]:
     Derived in chapter 11, "The published weights".
     """
     path = Path(path)
-    prefix = _checkpoint_prefix(path)
+    with damage_told(path):
+        prefix = _checkpoint_prefix(path)
     if prefix is not None:
         stored = read_tf1_checkpoint(prefix)
         kept = {name: a for name, a in stored.items() if not _TRAINING_ONLY.fullmatch(name)}
@@ -114,7 +118,14 @@ def open_weight_file(path: str | Path) -> Iterator[WeightFile]:
     elif start.startswith((b"PK\x03\x04", TORCH_MAGIC)):
         with open_torch(path) as stored:
             identities = _identities(stored.get("logits.weight"), axis=0)
-            yield WeightFile(path, path.name, "facenet_pytorch", _from_torch(stored), identities)
+            yield WeightFile(
+                path, path.name, "facenet_pytorch", _from_torch(path, stored), identities
+            )
+    elif _CHECKPOINT_PART.fullmatch(path.name):  # such a .meta is a graph, but without weights
+        raise FacenetError(
+            f"{path}: expected {_EXPECTED}, found one file of a TF 1 checkpoint; name its folder, "
+            f"{path.parent}"
+        )
     elif start.startswith(b"\n"):  # a protocol buffer whose first field is a node
         yield WeightFile(path, path.name, "frozen_graph", read_frozen_graph(path), None)
     else:
@@ -136,15 +147,19 @@ def read_tf1_checkpoint(prefix: Path) -> dict[str, StoredArray]:
     Derived in chapter 11, "The published weights".
     """
     data = _beside(prefix, _DATA)
-    if not data.is_file():
-        raise FacenetError(f"{data}: expected the numbers of {prefix.name}.index, found no file")
+    with damage_told(data):
+        if not data.is_file():
+            raise FacenetError(
+                f"{data}: expected the numbers of {prefix.name}.index, found no file"
+            )
 
     def stored(name: str, shape: list[int]) -> StoredArray:
         dtype = np.dtype(reader.get_variable_to_dtype_map()[name].as_numpy_dtype)
         return StoredArray(data, tuple(shape), dtype, lambda: reader.get_tensor(name))
 
     with damage_told(_beside(prefix, ".index")):
-        reader = tf.train.load_checkpoint(str(prefix))
+        # Not tf.train.load_checkpoint: where a folder has the prefix's name, it would go in there.
+        reader = tf.compat.v1.train.NewCheckpointReader(str(prefix))
         return {name: stored(name, s) for name, s in reader.get_variable_to_shape_map().items()}
 
 
@@ -162,8 +177,6 @@ def read_frozen_graph(path: Path) -> dict[str, StoredArray]:
 
     Derived in chapter 11, "The published weights".
     """
-    if path.stat().st_size > _MOST_PROTOBUF:
-        raise FacenetError(f"{path}: expected at most {_MOST_PROTOBUF} bytes")
 
     def stored(tensor: Any) -> StoredArray:
         shape = tuple(int(dimension.size) for dimension in tensor.tensor_shape.dim)
@@ -171,6 +184,8 @@ def read_frozen_graph(path: Path) -> dict[str, StoredArray]:
         return StoredArray(path, shape, dtype, lambda: tf.make_ndarray(tensor))
 
     with damage_told(path):
+        if path.stat().st_size > _MOST_PROTOBUF:
+            raise FacenetError(f"{path}: expected at most {_MOST_PROTOBUF} bytes")
         graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
         nodes = [node for node in graph.node if _GRAPH_VARIABLE.fullmatch(node.name)]
         constants = [node for node in nodes if node.op == "Const"]
@@ -198,16 +213,19 @@ def _from_keras(path: Path, stored: Mapping[str, StoredArray]) -> dict[str, Stor
     return arrays
 
 
-def _from_torch(stored: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
+def _from_torch(path: Path, stored: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
     """Rename, and put outputs last: torch has (out, in, height, width) and (out, in)."""
     outputs_last = {4: (2, 3, 1, 0), 2: (1, 0)}
     tf1_names = _torch_names()
-    arrays = {}
+    arrays: dict[str, StoredArray] = {}
     for name, array in stored.items():
         if name.endswith(".num_batches_tracked") or name in ("logits.weight", "logits.bias"):
             continue
+        tf1_name = tf1_names.get(name, name)
+        if tf1_name in arrays:
+            raise FacenetError(f"{path}: {name}: a second array for {tf1_name}")
         axes = outputs_last.get(len(array.shape))
-        arrays[tf1_names.get(name, name)] = array.transposed(axes) if axes else array
+        arrays[tf1_name] = array.transposed(axes) if axes else array
     return arrays
 
 
@@ -308,11 +326,12 @@ def _beside(prefix: Path, suffix: str) -> Path:
 
 
 def _first_bytes(path: Path) -> bytes:
-    if not path.is_file():
-        found = "something else" if path.exists() else "nothing"
-        raise FacenetError(f"{path}: expected {_EXPECTED}, found {found}")
-    with damage_told(path), path.open("rb") as file:
-        start = file.read(len(TORCH_MAGIC))
+    with damage_told(path):
+        if not path.is_file():
+            found = "something else" if path.exists() else "nothing"
+            raise FacenetError(f"{path}: expected {_EXPECTED}, found {found}")
+        with path.open("rb") as file:
+            start = file.read(len(TORCH_MAGIC))
     if not start:
         raise FacenetError(f"{path}: expected {_EXPECTED}, found an empty file")
     return start

@@ -134,7 +134,8 @@ def test_the_module_is_the_command():
         (["import-weights", "file"], "required: OUT"),
     ],
 )
-def test_wrong_usage_exits_with_2(words, told, capsys):
+def test_wrong_usage_exits_with_2(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 2
@@ -304,6 +305,9 @@ def test_fine_tuning_takes_what_is_not_said_from_the_initial_model(run, folder, 
     assert settings["dropout_rate"] == TrainingConfig().dropout_rate
     assert (settings["initial_model"], settings["freeze_until"]) == (str(model), "Mixed_6b")
 
+    again = [f"{tmp_path}/./model/" if word is model else word for word in words]
+    assert main([*map(str, again), "1"]) == 0  # the same model, so the same run
+    assert f"{out}: 2 steps" in capsys.readouterr().out
     shutil.rmtree(model)  # a run that has begun does not need it
     assert main([*map(str, words), "2"]) == 0
     assert f"{out}: 4 steps" in capsys.readouterr().out
@@ -312,6 +316,26 @@ def test_fine_tuning_takes_what_is_not_said_from_the_initial_model(run, folder, 
     (tmp_path / "model").mkdir()
     assert main([*map(str, [*words[:3], tmp_path / "other", *words[4:]]), "1"]) == 1
     assert "expected the folder of a run" in one_line(capsys.readouterr())
+
+
+def test_settings_that_contradict_each_other_are_told_with_both_sources(
+    run, folder, tmp_path, capsys
+):
+    config = tmp_path / "tune.yaml"
+    config.write_text("frame_size: 60\n")  # smaller than the model's window
+    words = ["train", folder, "--out", tmp_path / "x", "--config", config, "--from", f"{run}/"]
+    assert main(list(map(str, words))) == 1
+    told = f"facenet: {config} with {run}: frame_size: expected at least 75"
+    assert one_line(capsys.readouterr()).startswith(told)
+
+
+def test_a_run_that_begins_with_no_file_of_settings_names_the_model(
+    run, folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("facenet_lib.training.network_settings", lambda model: {"width": "wide"})
+    words = ["train", folder, "--out", tmp_path / "x", "--from", run]
+    assert main(list(map(str, words))) == 1
+    assert one_line(capsys.readouterr()).startswith(f"facenet: {run}: width: expected a number")
 
 
 def test_what_disagrees_with_the_initial_model_is_told_at_once(run, folder, tmp_path, capsys):
@@ -323,13 +347,15 @@ def test_what_disagrees_with_the_initial_model_is_told_at_once(run, folder, tmp_
     assert not (tmp_path / "x").exists()
 
 
-def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys):
+def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys, monkeypatch):
     """With the whole network, which is what published weights are of; hence the small images."""
     variables = tf1_reference.made_variables()
     file = published_files.write_keras(tmp_path / "weights.h5", variables)
     model = tmp_path / "model"
     words = ["import-weights", file, model, "--image-size", 80, "--training-set", "made up"]
-    assert main(list(map(str, words))) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("facenet_lib.pretrained.load_pretrained", None)  # the card is enough
+        assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out.splitlines()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert said[0] == f"{model}: from weights.h5 (keras_h5), sha256 {digest}"

@@ -223,7 +223,7 @@ def test_the_card_says_what_the_model_is(exported, run):
         "standardization": "fixed",
     }
     assert card["embedding_size"] == 16
-    assert card["training"] == {"identities": 4, "steps": 6}
+    assert card["training"] == {"identities": 4, "steps": 6, "precision": "float32"}
     assert card["evaluation"] is None
 
 
@@ -263,12 +263,18 @@ def test_imported_weights_are_exported_with_what_is_known_of_them(
 
 
 def test_the_card_of_a_fine_tuned_run_names_what_it_began_with(run, faces, tmp_path):
-    settings = {"epoch_size": 1, "epochs": 1, "initial_model": run}
+    settings = {"epoch_size": 1, "epochs": 1, "initial_model": run, "precision": "mixed_bfloat16"}
     config = TrainingConfig(**SETTINGS | network_settings(run) | settings)
     train(config, faces, tmp_path / "run", progress=False)
     exported = export_model(tmp_path / "run", tmp_path / "exported")
     card = json.loads((exported / CARD).read_text())
-    assert card["training"] == {"identities": 4, "steps": 1, "initial_model": "run"}
+    assert card["training"] == {
+        "identities": 4,
+        "steps": 1,
+        "precision": "mixed_bfloat16",
+        "initial_model": "run",
+    }
+    assert card["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("images_of", ["one size", "several sizes"])
@@ -410,5 +416,24 @@ def test_what_is_no_model_is_refused_by_what_is_there(tmp_path):
     ):
         (tmp_path / "empty").mkdir(exist_ok=True)
         (tmp_path / "file").touch()
-        with pytest.raises(FacenetError, match=f"found {found}"):
+        kinds = r"a run .* or of imported weights .* or of a SavedModel \(with saved_model\.pb\)"
+        with pytest.raises(FacenetError, match=f"the folder of {kinds}, found {found}"):
             load_embedder(path)
+
+
+def test_a_published_file_is_told_what_becomes_of_it(tmp_path):
+    (tmp_path / "weights.h5").touch()
+    for attempt in (load_embedder, lambda model: export_model(model, tmp_path / "out")):
+        with pytest.raises(
+            FacenetError, match=r"weights\.h5: .*; facenet import-weights makes one"
+        ):
+            attempt(tmp_path / "weights.h5")
+
+
+def test_a_model_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(FacenetError, match="cannot be read: Permission denied"):
+        load_embedder(tmp_path)

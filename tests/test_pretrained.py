@@ -21,6 +21,7 @@ import tf1_reference
 
 from facenet_lib import pretrained
 from facenet_lib.errors import FacenetError
+from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.network import embeddings, inception_resnet_v1
 from facenet_lib.pretrained import (
     ModelCard,
@@ -28,6 +29,7 @@ from facenet_lib.pretrained import (
     import_weights,
     is_model_folder,
     load_pretrained,
+    read_card,
     tf1_variable_names,
 )
 from facenet_lib.stored_arrays import StoredArray
@@ -389,6 +391,19 @@ def test_factors_of_batch_normalization_must_be_one(
     ]
 
 
+def test_factors_that_are_no_real_numbers_are_told_unread(
+    variables: dict, built: list, tmp_path: Path
+) -> None:
+    # Complex ones, which are equal to 1.
+    factors = {f"{FIRST}/BatchNorm/gamma": np.ones(32, np.complex64)}
+    path = keras_weights(tmp_path / "a.h5", variables | factors)
+    with pytest.raises(FacenetError) as raised:
+        load_pretrained(path)
+    assert str(raised.value) == (
+        f"{path}: {FIRST}/BatchNorm/gamma: expected real numbers, found dtype complex64"
+    )
+
+
 def test_weights_of_another_network_are_told_by_their_names(built: list, tmp_path: Path) -> None:
     state = {"conv1.weight": np.zeros((10, 3, 3, 3), "f4"), "prelu1.weight": np.zeros(10, "f4")}
     path = published_files.write_torch(tmp_path / "pnet.pt", state)
@@ -447,6 +462,22 @@ def copied(model_folder: Path, tmp_path: Path) -> Path:
     shutil.copy(model_folder / "model.json", tmp_path / "model")
     (tmp_path / "model" / "weights.npz").hardlink_to(model_folder / "weights.npz")
     return tmp_path / "model"
+
+
+def test_a_card_is_read_without_the_weights(copied: Path, built: list) -> None:
+    known = json.loads((copied / "model.json").read_text(encoding="utf-8"))
+    known |= {"image_size": 182, "standardization": "per_image"}
+    (copied / "model.json").write_text(json.dumps(known), encoding="utf-8")
+    (copied / "weights.npz").unlink()
+    card = read_card(str(copied))
+    assert card == ModelCard(**known)
+    assert card.preprocessing == Preprocessing(182, standardization="per_image")
+    assert not built
+
+
+def test_a_card_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FacenetError, match=r"model\.json: expected the card of a model folder"):
+        read_card(tmp_path)
 
 
 def test_a_card_edited_by_hand_is_told_all_its_mistakes(copied: Path, built: list) -> None:
@@ -533,6 +564,20 @@ def test_a_bomb_for_weights_is_not_unpacked(copied: Path, built: list) -> None:
     with pytest.raises(FacenetError, match=r"weights\.npz: damaged: "):
         load_pretrained(copied)
     assert not built
+
+
+def test_folders_that_may_not_be_looked_into_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    calls: list[Callable] = [is_model_folder, lambda out: import_weights("any.pb", out)]
+    for call in calls:
+        with monkeypatch.context() as patched, pytest.raises(FacenetError) as raised:
+            patched.setattr(Path, "stat", denied)
+            call(tmp_path)
+        assert str(raised.value) == f"{tmp_path}: cannot be read: Permission denied"
 
 
 def test_only_a_folder_with_both_files_is_a_model_folder(copied: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,11 +149,73 @@ def zeros_packed(path: Path, name: str, size: int, others: dict[str, bytes]) -> 
 
 def test_a_bomb_in_a_torch_archive_is_not_unpacked(tmp_path: Path) -> None:
     path = zeros_packed(tmp_path / "bomb.pt", "archive/data.pkl", GIGABYTE // 4, {})
+    refused_in_little_memory(open_torch, path, "data.pkl: expected it stored without compression")
+
+
+def test_a_torch_archive_is_stored_without_compression(tmp_path: Path) -> None:
+    state = {"a": np.zeros(3, np.float32)}
+    path = published_files.write_torch(tmp_path / "a.pt", state, zipfile.ZIP_DEFLATED)
+    with pytest.raises(FacenetError) as raised:
+        open_torch(path).__enter__()
+    members = ("data.pkl", "byteorder", "data/0", "version")
+    assert str(raised.value).splitlines() == [
+        f"{path}: 4 problems",
+        *(f"  archive/{member}: expected it stored without compression" for member in members),
+    ]
+
+
+def test_a_pickle_in_an_archive_has_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", bytes(2**24 + 1))
     refused_in_little_memory(open_torch, path, "data.pkl: larger than 16777216 bytes")
+
+
+def test_a_storage_must_have_the_size_of_its_tensor(tmp_path: Path) -> None:
     pickled, _ = published_files.torch_pickle({"a": np.zeros(3, np.float32)})
-    others = {"archive/data.pkl": pickled}
-    path = zeros_packed(tmp_path / "bomb2.pt", "archive/data/0", GIGABYTE // 4, others)
-    refused_in_little_memory(open_torch, path, "a: expected 12 bytes, found 268435456")
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/data/0", bytes(2**24))
+    refused_in_little_memory(open_torch, path, "a: expected 12 bytes, found 16777216")
+
+
+def more_packed_than_promised(path: Path, method: int) -> Path:
+    npy = io.BytesIO()
+    np.save(npy, np.arange(3))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.npy", npy.getvalue() + bytes(2**26))
+        member = archive.getinfo("a.npy")  # what the directory will say
+        member.file_size = len(npy.getvalue())
+        member.CRC = zlib.crc32(npy.getvalue())
+    return path
+
+
+def test_no_more_is_unpacked_than_was_promised(tmp_path: Path) -> None:
+    path = more_packed_than_promised(tmp_path / "bomb.npz", zipfile.ZIP_DEFLATED)
+    with little_memory(), open_npz(path) as arrays:
+        np.testing.assert_array_equal(arrays["a"], np.arange(3))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_cannot_be_unpacked_in_parts_is_refused(method: int, tmp_path: Path) -> None:
+    path = more_packed_than_promised(tmp_path / "bomb.npz", method)
+    refused_in_little_memory(open_npz, path, r"a\.npy: expected it stored or deflated")
+
+
+def test_an_array_that_unpacks_to_less_is_told(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (100,)}
+    )
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", header.getvalue() + bytes(40))
+        archive.getinfo("a.npy").file_size += 60
+    size = len(header.getvalue()) + 100
+    reason = f"npy: expected {size} bytes, found {size - 60}$"
+    with pytest.raises(FacenetError, match=reason), open_npz(path) as arrays:
+        np.asarray(arrays["a"])
 
 
 def test_a_bomb_in_npz_is_not_unpacked(tmp_path: Path) -> None:
@@ -210,6 +273,37 @@ def test_a_pickle_in_a_legacy_file_has_a_limit_too(
     monkeypatch.setattr(stored_arrays, "_MOST_PICKLE", 100)
     with pytest.raises(FacenetError, match="a pickle of more than 100 bytes"):
         open_torch(path).__enter__()
+
+
+def test_what_is_no_key_of_a_storage_is_not_made_into_text(tmp_path: Path) -> None:
+    nested: tuple = ()
+    for _ in range(24):  # as text 2**24 times as long as here
+        nested = (nested, nested)
+    path = published_files.write_legacy_torch(tmp_path / "a.pt", {"a": np.zeros(3, "f4")})
+    keys = pickle.dumps(["0"], protocol=2)
+    assert path.read_bytes().count(keys) == 1
+    path.write_bytes(path.read_bytes().replace(keys, pickle.dumps([nested], protocol=2)))
+    refused_in_little_memory(open_torch, path, "the storages are not those of the tensors")
+
+
+@pytest.mark.parametrize("write", [published_files.write_torch, published_files.write_legacy_torch])
+@pytest.mark.parametrize("other", [np.zeros(2, "f4"), np.zeros(2, "i8")], ids=["count", "type"])
+def test_a_storage_described_twice_is_refused(
+    write: Callable, other: np.ndarray, tmp_path: Path
+) -> None:
+    tensor = published_files.Tensor(published_files.Storage("0", other))
+    path = write(tmp_path / "a.pt", {"a": np.zeros(4, "f4"), "b": tensor})
+    with pytest.raises(FacenetError, match="b: its storage is described twice"):
+        open_torch(path).__enter__()
+
+
+@pytest.mark.parametrize("write", [published_files.write_torch, published_files.write_legacy_torch])
+def test_two_tensors_may_share_a_storage(write: Callable, tmp_path: Path) -> None:
+    values = np.arange(6, dtype="f4")
+    tensor = published_files.Tensor(published_files.Storage("0", values.reshape(2, 3)))
+    with open_torch(write(tmp_path / "a.pt", {"a": values, "b": tensor})) as arrays:
+        np.testing.assert_array_equal(arrays["a"], values)
+        np.testing.assert_array_equal(arrays["b"], values.reshape(2, 3))
 
 
 # Pickles that are programs.

@@ -388,6 +388,29 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew(run, faces, pairs):
     assert contents(run) == before
 
 
+def test_a_mixed_run_of_the_real_network_resumes_exactly(tmp_path, faces, monkeypatch):
+    monkeypatch.setattr(training, "network_of", network_of)
+    settings = {"precision": "mixed_bfloat16", "blocks": (1, 1, 1), "batch_size": 4}
+    config = changed(**settings, epoch_size=2, epochs=1)
+    assert train(config, faces, tmp_path / "whole", progress=False).finished
+    out = tmp_path / "run"
+    result = train(config, faces, out, progress=False, callbacks=[StopAfter(1)])
+    assert (result.steps, result.finished) == (1, False)
+    assert train(config, faces, out, progress=False).finished
+    assert_same_run(out, tmp_path / "whole")
+
+    loaded = load_run(out)
+    # It did compute in bfloat16, and what it learns is float32.
+    assert loaded.network.get_layer("Conv2d_1a_3x3").compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in loaded.network.trainable_variables} == {"float32"}
+    with np.load(checkpoints(out)[0]) as first, np.load(checkpoints(out)[-1]) as last:
+        kernels = [name for name in first.files if name.startswith("network/") and "kernel" in name]
+        assert kernels
+        assert not all(np.array_equal(first[name], last[name]) for name in kernels)
+    with pytest.raises(FacenetError, match="precision was 'mixed_bfloat16' when the run began"):
+        train(dataclasses.replace(config, precision="float32"), faces, out, progress=False)
+
+
 # ------------------------------------------------------------------------------ refusals
 
 
@@ -852,6 +875,27 @@ def test_another_initial_model_is_another_run(tmp_path, whole_run, frozen_run, s
     assert contents(frozen_run) == before
 
 
+def test_an_initial_model_in_another_spelling_is_the_same(whole_run, frozen_run, some_people):
+    before = contents(frozen_run)
+    for spelled in (f"{whole_run}/", f"{whole_run.parent}/./{whole_run.name}"):
+        config = tuned_from(spelled, freeze_until="Mixed_6b")
+        assert train(config, some_people, frozen_run, progress=False).finished
+    assert contents(frozen_run) == before
+
+
+def test_a_model_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for method in ("iterdir", "is_file"):  # may not be listed, may not even be entered
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, denied)
+            for attempt in (network_settings, load_network):
+                with pytest.raises(FacenetError) as caught:
+                    attempt(tmp_path)
+                assert str(caught.value) == f"{tmp_path}: cannot be read: Permission denied"
+
+
 @pytest.mark.parametrize("content", [None, "nothing", "a file", "saved_model.pb"])
 def test_what_holds_no_network_begins_no_run(tmp_path, some_people, content):
     model = tmp_path / "model"
@@ -867,8 +911,10 @@ def test_what_holds_no_network_begins_no_run(tmp_path, some_people, content):
         lambda: network_settings(model),
         lambda: load_network(model),
     ):
-        with pytest.raises(FacenetError, match=told):
+        with pytest.raises(FacenetError, match=told) as caught:
             attempt()
+        said = "facenet import-weights makes one of a published file"
+        assert str(caught.value).endswith(f"a file; {said}") == (content == "a file")
     assert not (tmp_path / "run").exists()
 
 
@@ -883,13 +929,17 @@ def test_the_settings_of_a_run_are_enough_to_begin_with_it(whole_run, frozen_run
 
 
 def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_people, monkeypatch):
-    """The imported network is the whole one; the small one stands for it."""
+    """The imported network is the whole one; the small one stands for it.
+
+    Its settings are those of the card alone, which takes no network.
+    """
     preprocessing = Preprocessing(SIZE, None, None, "per_image")
     network = load_run(whole_run).network
     card = ModelCard("x.pt", "facenet_pytorch", "0" * 64, 16, SIZE, "per_image", "VGGFace2")
     pretrained = PretrainedNetwork(network, preprocessing, card)
     monkeypatch.setattr(training, "is_model_folder", lambda path: Path(path) == tmp_path / "model")
-    monkeypatch.setattr(training, "load_pretrained", lambda path: pretrained)
+    monkeypatch.setattr(training, "read_card", lambda path: card)
+    monkeypatch.setattr(training, "load_pretrained", None)
     assert network_settings(tmp_path / "model") == {
         "image_size": SIZE,
         "standardization": "per_image",
@@ -899,6 +949,7 @@ def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_peo
         "crop_size": 0,
         "frame_size": 0,
     }
+    monkeypatch.setattr(training, "load_pretrained", lambda path: pretrained)
     whole = {"width": 1.0, "blocks": (5, 10, 5), "standardization": "per_image"}
     config = tuned_from(tmp_path / "model", epoch_size=1, epochs=1, **whole)
     beginning = Beginning()

@@ -226,6 +226,19 @@ def test_an_initial_model_may_be_a_path(tmp_path):
         assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.parametrize("spelled", ["models/faces/", "./models/faces", "models//./faces"])
+def test_a_path_has_one_spelling(tmp_path, spelled):
+    for config in (
+        TrainingConfig(initial_model=spelled),
+        config_from_dict({"initial_model": spelled}),
+        dataclasses.replace(TrainingConfig(), initial_model=spelled),
+    ):
+        assert config.initial_model == "models/faces"
+    assert TrainingConfig(initial_model="").initial_model == ""  # none, and not this folder
+    file = written(tmp_path, f"initial_model: {spelled}\n")
+    assert read_config(file).initial_model == str(tmp_path / "models" / "faces")
+
+
 def test_the_settings_of_a_file_are_those_that_it_names(tmp_path):
     assert read_settings(written(tmp_path, "epochs: 3\nwidth: wide\n")) == {
         "epochs": 3,

@@ -179,6 +179,45 @@ def test_a_checkpoint_without_its_numbers_is_told(tmp_path: Path) -> None:
     assert str(raised.value) == f"{data}: expected the numbers of a.ckpt.index, found no file"
 
 
+def test_a_folder_named_like_the_checkpoint_is_not_entered(tmp_path: Path) -> None:
+    published_files.write_checkpoint(tmp_path / "a.ckpt", {BETA: np.ones(2)})
+    inner = tmp_path / "a.ckpt"
+    inner.mkdir()
+    published_files.write_checkpoint(inner / "b.ckpt", {BETA: np.zeros(2)})
+    (inner / "checkpoint").write_text('model_checkpoint_path: "b.ckpt"\n', encoding="utf-8")
+    with open_weight_file(tmp_path) as weights:
+        assert weights.source == f"{tmp_path.name}/a.ckpt"
+        np.testing.assert_array_equal(np.asarray(weights.arrays[BETA]), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "name", [f"{RELEASE}.index", f"{RELEASE}.data-00000-of-00001", "model-20180402-114759.meta"]
+)
+def test_one_file_of_a_checkpoint_is_told_by_its_name(name: str, tmp_path: Path) -> None:
+    folder = published_files.write_release(tmp_path / "release", {BETA: np.ones(2, np.float32)})
+    if name.endswith(".meta"):  # begins like a frozen graph
+        (folder / name).write_bytes(b"\n\x04\n\x02v1")
+    with pytest.raises(FacenetError) as raised:
+        open_weight_file(folder / name).__enter__()
+    assert str(raised.value).startswith(f"{folder / name}: expected the folder or the prefix of")
+    assert str(raised.value).endswith(
+        f"found one file of a TF 1 checkpoint; name its folder, {folder}"
+    )
+
+
+@pytest.mark.parametrize("method", ["iterdir", "stat"])
+def test_a_folder_that_may_not_be_looked_into_is_told(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched, pytest.raises(FacenetError) as raised:
+        patched.setattr(Path, method, denied)
+        open_weight_file(tmp_path).__enter__()
+    assert str(raised.value) == f"{tmp_path}: cannot be read: Permission denied"
+
+
 @pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("part", [0, 0.5, 0.99])
 def test_a_checkpoint_cut_short_is_told(suffix: str, part: float, tmp_path: Path) -> None:
@@ -239,7 +278,16 @@ def test_graphs_with_variables_or_with_names_twice_are_told(tmp_path: Path) -> N
         open_weight_file(path).__enter__()
 
 
-# Keras.
+def test_a_graph_too_large_to_parse_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.pb"
+    with path.open("wb") as file:
+        file.write(b"\n")
+        file.truncate(2**28 + 1)  # takes no room on the disk
+    with pytest.raises(FacenetError, match="expected at most 268435456 bytes"):
+        open_weight_file(path).__enter__()
+
+
+# Keras and torch.
 
 
 def test_two_datasets_for_one_variable_are_told(tmp_path: Path) -> None:
@@ -248,6 +296,14 @@ def test_two_datasets_for_one_variable_are_told(tmp_path: Path) -> None:
         file["Conv2d_1a_3x3_BatchNorm/other/beta:0"] = np.zeros(2)
     with pytest.raises(FacenetError, match=f"a second array for {BETA}"):
         open_weight_file(path).__enter__()
+
+
+def test_two_tensors_for_one_variable_are_told(tmp_path: Path) -> None:
+    state = {"conv2d_1a.bn.bias": np.ones(2, "f4"), BETA: np.zeros(2, "f4")}
+    path = published_files.write_torch(tmp_path / "a.pt", state)
+    with pytest.raises(FacenetError) as raised:
+        open_weight_file(path).__enter__()
+    assert str(raised.value) == f"{path}: {BETA}: a second array for {BETA}"
 
 
 # What is none of the four.

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs
+from facenet_lib.network import FusedBatchNormalization
 from facenet_lib.training_config import TrainingConfig
 
 SIZE = 75
@@ -71,14 +72,13 @@ def toy_network(config: TrainingConfig) -> keras.Model:
     images = keras.Input((config.image_size, config.image_size, 3), name="images")
     x = layers.AveragePooling2D(15, name="pool")(images)
     x = layers.Conv2D(8, 3, use_bias=False, name="conv")(x)
-    x = layers.BatchNormalization(scale=False, momentum=0.9, name="conv.BatchNorm")(x)
+    x = FusedBatchNormalization(scale=False, momentum=0.9, name="conv.BatchNorm")(x)
     x = layers.Identity(name="Mixed_6b")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dropout(config.dropout_rate, name="dropout")(x)
     x = layers.Dense(config.embedding_size, use_bias=False, name="dense")(x)
-    return keras.Model(
-        images, layers.BatchNormalization(scale=False, momentum=0.9, name="dense.BatchNorm")(x)
-    )
+    x = FusedBatchNormalization(scale=False, momentum=0.9, name="dense.BatchNorm")(x)
+    return keras.Model(images, x)
 
 
 @contextmanager
