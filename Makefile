@@ -22,7 +22,7 @@ book: $(INSTALLED)
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(INSTALLED) check
-	@echo "Library tests, then the chapters (about 18 minutes on two cores; 9 after make book)."
+	@echo "Library tests, then the chapters (about 24 minutes on two cores; 13 after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/pytest tests $(CHAPTERS) --nbmake --nbmake-timeout=5400
 
