@@ -139,8 +139,8 @@ def export_model(model: str | Path, out: str | Path, dtype: str = "float32") -> 
         model: a folder that ``training.train`` or ``pretrained.import_weights`` made.
         out: the SavedModel's folder; must not exist, or be empty.
         dtype: ``float32``, or ``bfloat16``: half the size, and up to twice as fast on processors
-            with instructions for it (much slower on others); embeddings differ by about 0.1
-            degrees and stay float32.
+            with instructions for it (measure on others); embeddings turn by about a degree at
+            most on the book's networks, and stay float32.
 
     Returns:
         ``out`` as a path.

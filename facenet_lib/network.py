@@ -277,8 +277,8 @@ MINIMUM_IMAGE_SIZE = next(size for size in range(1, 160) if grid_sizes(size)["Mi
 class FusedBatchNormalization(layers.BatchNormalization):
     """Keras' batch normalization, computed by TensorFlow's one operation for it.
 
-    Keras spells the formula out in eight operations, each of which reads and writes the whole
-    feature map. Outputs, gradients and moving statistics are Keras' own up to rounding; channels
+    Keras spells the formula out in operations each of which reads and writes the whole feature
+    map. Outputs, gradients and moving statistics are Keras' own up to rounding; channels
     come last, masks are not known.
 
     Derived in chapter 4, "The network".

@@ -15,7 +15,7 @@ from facenet_lib.errors import FacenetError
 
 @keras.saving.register_keras_serializable(package="facenet_lib")
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam, whose update of a variable is one TensorFlow operation instead of eleven.
+    """Keras' Adam, whose update of a variable is one TensorFlow operation instead of a dozen.
 
     Equal to Keras' up to rounding: the variable loses ``rate * momentum / (sqrt(velocity) +
     epsilon)``, where ``rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)``. Variables
