@@ -18,6 +18,30 @@ from facenet_lib.errors import FacenetError
 
 PRELOGITS_NORM_EPSILON = 1e-4
 """Added to every absolute prelogit before the norm is taken; the reference's value."""
+MOST_CENTER_STEP = 2.0
+"""A center that moves by more than so many times its distance to its images diverges."""
+
+
+def labels_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Return the labels as int64, which are checked when the result is used.
+
+    Args:
+        labels: integers of any dtype and shape.
+        num_classes: labels must be below it, and at least 0.
+
+    Raises:
+        tf.errors.InvalidArgumentError: for any other label; in a ``tf.function``, when it runs.
+
+    Derived in chapter 5, "Center loss".
+    """
+    labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
+    in_range = tf.debugging.assert_equal(
+        tf.logical_and(labels >= 0, labels < num_classes),
+        True,
+        message=f"labels must be at least 0 and below the number of classes, {num_classes}",
+    )
+    with tf.control_dependencies([] if in_range is None else [in_range]):
+        return tf.identity(labels)
 
 
 class CenterLoss(tf.Module):
@@ -30,12 +54,17 @@ class CenterLoss(tf.Module):
     ``k * (1 - alpha) > 2`` a center therefore overshoots further each time and diverges;
     ``divide_by_count=True`` is the paper's update, which divides the sum by ``1 + k``.
 
+    On several replicas each returns the loss of its own images, and all of them move the centers
+    by the images of all, as one process with the global batch would. A call reads and writes the
+    centers of the batch alone, so that it costs the same with a thousand classes and a million.
+
     Attributes:
         centers: variable, float32 ``(num_classes, num_features)``, zero at first. It has no
             gradient; the call updates it.
 
     Source: section 6 of the article; Wen et al. 2016, equations 2 and 4 (their alpha is one
-    minus this one). Derived in chapter 5, "Center loss".
+    minus this one). Derived in chapter 5, "Center loss"; several replicas in chapter 13,
+    "Scaling".
     """
 
     def __init__(
@@ -70,8 +99,8 @@ class CenterLoss(tf.Module):
             tf.zeros([num_classes, num_features]),
             trainable=False,
             name="centers",
-            # Replicas see different batches; their centers stay one by taking the mean.
-            aggregation=tf.VariableAggregation.MEAN,
+            # All replicas compute the same update, of which one is taken.
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
     def __call__(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -92,22 +121,36 @@ class CenterLoss(tf.Module):
         features = tf.convert_to_tensor(features)
         labels = tf.convert_to_tensor(labels)
         self._check(features, labels)
-        labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
-        classes = self.centers.shape[0]
-        in_range = tf.debugging.assert_equal(
-            tf.logical_and(labels >= 0, labels < classes),
-            True,
-            message=f"labels must be at least 0 and below the number of classes, {classes}",
-        )
-        with tf.control_dependencies([] if in_range is None else [in_range]):
-            centers_batch = tf.gather(self.centers, labels)
-        diff = (1.0 - self.alpha) * (centers_batch - tf.cast(features, tf.float32))
+        labels = labels_in_range(labels, self.centers.shape[0])
+        centers = tf.gather(self.centers, labels)
+        self._update(_of_all_replicas(tf.cast(features, tf.float32)), _of_all_replicas(labels))
+        return tf.reduce_mean(tf.square(features - tf.cast(centers, features.dtype)))
+
+    def largest_step(self, labels: tf.Tensor) -> tf.Tensor:
+        """Return the largest part of its distance to its images that a center moves in a call.
+
+        Of the class with the most images in the batch, k: ``k * (1 - alpha)``, or with
+        ``divide_by_count`` that divided by ``1 + k``. Above :data:`MOST_CENTER_STEP` a center
+        ends up further from its images than it was.
+
+        Args:
+            labels: integers ``(n,)``; on several replicas those of all count.
+
+        Returns:
+            float32 scalar; 0 for no labels.
+        """
+        *_, counts = tf.unique_with_counts(_of_all_replicas(tf.convert_to_tensor(labels)))
+        most = tf.cast(tf.reduce_max(tf.concat([counts, [0]], axis=0)), tf.float32)
+        step = most * (1.0 - self.alpha)
+        return step / (1.0 + most) if self.divide_by_count else step
+
+    def _update(self, features: tf.Tensor, labels: tf.Tensor) -> None:
+        diff = (1.0 - self.alpha) * (tf.gather(self.centers, labels) - features)
         if self.divide_by_count:
             _, position, count = tf.unique_with_counts(labels)
             images_of_class = tf.cast(tf.gather(count, position), tf.float32)
             diff /= 1.0 + images_of_class[:, tf.newaxis]
         self.centers.scatter_sub(tf.IndexedSlices(diff, labels))
-        return tf.reduce_mean(tf.square(features - tf.cast(centers_batch, features.dtype)))
 
     def _check(self, features: tf.Tensor, labels: tf.Tensor) -> None:
         width = self.centers.shape[1]
@@ -122,6 +165,31 @@ class CenterLoss(tf.Module):
                 "features must be floating point and labels integers, "
                 f"found {features.dtype.name} and {labels.dtype.name}"
             )
+
+
+def _of_all_replicas(values: tf.Tensor) -> tf.Tensor:
+    """Every replica's values below one another; where there is one replica, its own."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    # What is gathered must have been computed on the replica's own device.
+    return context.all_gather(tf.identity(values), axis=0)
+
+
+def overshoot_told(center_step: float) -> str:
+    """Say what a step above :data:`MOST_CENTER_STEP` leads to, and how to prevent it.
+
+    Args:
+        center_step: what :meth:`CenterLoss.largest_step` returned.
+
+    Derived in chapter 5, "Center loss".
+    """
+    return (
+        f"a batch has so many images of one person that its center moves {center_step:.3g} times "
+        f"its distance to them; beyond {MOST_CENTER_STEP:g} it ends up further away every time. "
+        "Divide a center's update by the count, raise its alpha, or have fewer images of a person "
+        "in a batch"
+    )
 
 
 def prelogits_norm(prelogits: tf.Tensor, p: float = 1.0) -> tf.Tensor:
@@ -183,9 +251,10 @@ def total_loss(
     logits: tf.Tensor,
     prelogits: tf.Tensor,
     labels: tf.Tensor,
-    kernels: Sequence[keras.Variable],
+    kernels: Sequence[keras.Variable | tf.Tensor],
     center_loss: CenterLoss,
     factors: LossFactors,
+    targets: tf.Tensor | None = None,
 ) -> LossTerms:
     """Add up cross-entropy, center loss, prelogits norm and weight decay.
 
@@ -193,14 +262,17 @@ def total_loss(
     + factors.prelogits_norm * prelogits_norm + factors.weight_decay * weight_decay``
 
     Args:
-        logits: float ``(n, num_classes)``.
+        logits: float ``(n, columns)``, one column for each identity or for some of them.
         prelogits: float ``(n, embedding_size)``.
         labels: integers ``(n,)`` in ``[0, num_classes)``.
-        kernels: the variables that weight decay holds small: weights of convolutions and dense
-            layers, no biases; may be empty.
+        kernels: what weight decay holds small: weights of convolutions and dense layers, no
+            biases; may be empty.
         center_loss: called once, and so updated, even where its factor is 0: the centers and
             the term then still tell how compact the classes are.
         factors: what each term counts.
+        targets: integers ``(n,)``, the column of each image's identity in the logits; None: its
+            label. :class:`facenet_lib.softmax_heads.SoftmaxHead` gives logits, targets and its
+            share of the kernels.
 
     Returns:
         The total and its terms, the latter before their factors.
@@ -209,7 +281,9 @@ def total_loss(
     """
     logits, prelogits = tf.cast(logits, tf.float32), tf.cast(prelogits, tf.float32)
     cross_entropy = tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=labels if targets is None else targets, logits=logits
+        )
     )
     center_term = center_loss(prelogits, labels)
     norm_term = prelogits_norm(prelogits, factors.prelogits_norm_p)

@@ -1,4 +1,4 @@
-"""The command ``facenet``: draw faces, import weights, train, evaluate, embed, export.
+"""The command ``facenet``: draw faces, import weights, train, report, evaluate, embed, export.
 
 Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
 loaded only by the commands that compute with it, so that help comes at once.
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)
@@ -62,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_draw_faces(commands)
     _add_import_weights(commands)
     _add_train(commands)
+    _add_report(commands)
     _add_evaluate(commands)
+    _add_distances(commands)
     _add_embed(commands)
     _add_export(commands)
     return parser
@@ -130,6 +133,29 @@ def _add_train(commands: Any) -> None:
             **_argument_type(field),
         )
     parser.set_defaults(command=_train, parser=parser)
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report", help="draw a run's curves as one picture", description=_report.__doc__
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a folder that facenet train made")
+    parser.add_argument(
+        "--out", metavar="FILE.png", type=Path, help="RUN/report.png where not named"
+    )
+    parser.set_defaults(command=_report)
+
+
+def _add_distances(commands: Any) -> None:
+    parser = commands.add_parser(
+        "distances",
+        help="measure how far each image is from its person's mean",
+        description=_distances.__doc__,
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
+    parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
+    parser.add_argument("--out", metavar="FILE.csv", type=Path, required=True)
+    parser.set_defaults(command=_distances)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -252,20 +278,63 @@ def _train(options: argparse.Namespace) -> None:
     faces = training_faces(folder)
 
     _load_tensorflow()
+    from facenet_lib.distributed import strategy_of_environment, worker_of
     from facenet_lib.training import EvaluationPairs, train
 
+    strategy = strategy_of_environment()  # several workers find each other here
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root) if folder.pairs else None
-    result = train(config, faces, options.out, pairs)
+    with strategy.scope():
+        result = train(config, faces, options.out, pairs, arguments=options.words)
     if not result.finished:
         raise FacenetError(
             f"stopped after step {result.steps}; the same command goes on from there"
         )
+    if not worker_of(strategy).is_chief:
+        return
     print(f"{result.run}: {result.steps} steps")
     if result.evaluation:
         print(
             f"accuracy {result.evaluation['accuracy']:.4f} "
             f"+- {result.evaluation['standard_error']:.4f} (standard error)"
         )
+
+
+def _report(options: argparse.Namespace) -> None:
+    """Draw a run's loss terms, rates, accuracies and prelogits as one picture."""
+    out: Path = options.out or options.run / "report.png"
+    _check_folder_of(out)
+    _load_tensorflow()
+    from facenet_lib import plots
+    from facenet_lib.checkpoints import whole_file
+    from facenet_lib.training import read_run_tables
+
+    plots.style()
+    figure = plots.run_report(*read_run_tables(options.run))
+    with whole_file(out) as file:
+        # Not transparent: a picture in a folder is looked at on whatever ground a viewer has.
+        figure.savefig(file, format="png", facecolor="white", transparent=False)
+    print(out)
+
+
+def _distances(options: argparse.Namespace) -> None:
+    """Write each image's distance to the mean of its person's, for train --filter-distances."""
+    from facenet_lib.datasets import (
+        distances_to_centers,
+        open_faces,
+        training_faces,
+        write_distances,
+    )
+    from facenet_lib.index_queue import image_and_label_lists
+
+    _check_folder_of(options.out)
+    faces = training_faces(open_faces(options.faces))
+    _load_tensorflow()
+    from facenet_lib.export import load_embedder
+
+    paths, labels = image_and_label_lists(faces)
+    distances = distances_to_centers(load_embedder(options.model).embed(paths), labels)
+    write_distances(options.out, faces, distances)
+    print(f"{options.out}: {len(paths)} images of {len(faces)} people")
 
 
 def _training_config(options: argparse.Namespace) -> TrainingConfig:

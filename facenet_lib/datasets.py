@@ -2,22 +2,42 @@
 
 Every chapter and command takes its faces from :func:`open_faces`, so that the environment
 variable ``FACENET_FACES`` switches all of them: to a folder, to ``lfw``, or to ``drawn``.
+:func:`split_faces` keeps a part of them for validation, and :func:`filter_faces` leaves out
+images that lie far from the centre of their person.
 
 Derived in the appendix, "Using real faces".
 """
 
 from __future__ import annotations
 
+import csv
 import http.client
+import io
+import math
 import os
 import tarfile
 import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib import synthetic_faces
+from facenet_lib.checkpoints import whole_file
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.lfw_pairs import IMAGE_SUFFIXES, read_pairs, read_people
+from facenet_lib.lfw_pairs import (
+    IMAGE_SUFFIXES,
+    Pair,
+    PairList,
+    count_pairs,
+    draw_fold_pairs,
+    read_pairs,
+    read_people,
+)
 
 # The drawn faces of the book: all people, images of each, and those people kept for the test.
 DRAWN_IDENTITIES = 300
@@ -29,6 +49,9 @@ DRAWN_SIZE = 160
 _PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
 _TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
 _LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
+_DISTANCE_COLUMNS = ["person", "image", "distance"]
+
+Faces = dict[str, tuple[Path, ...]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +134,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FACENET_CACHE") or "~/.cache/facenet_lib").expanduser()
 
 
-def read_faces(root: str | os.PathLike[str]) -> dict[str, tuple[Path, ...]]:
+def read_faces(root: str | os.PathLike[str]) -> Faces:
     """List the images of every person in a tree with one folder for each person.
 
     Hidden files, files that are no JPEG or PNG by their name, and folders without images are
@@ -132,7 +155,7 @@ def read_faces(root: str | os.PathLike[str]) -> dict[str, tuple[Path, ...]]:
     root = Path(root)
     if not root.is_dir():
         raise FacenetError(f"{root}: expected a folder of people, found no such folder")
-    faces: dict[str, tuple[Path, ...]] = {}
+    faces: Faces = {}
     problems: list[str] = []
     for path in _visible(root, problems):
         if _is_image(path):
@@ -149,7 +172,7 @@ def read_faces(root: str | os.PathLike[str]) -> dict[str, tuple[Path, ...]]:
     return faces
 
 
-def training_faces(folder: FaceFolder) -> dict[str, tuple[Path, ...]]:
+def training_faces(folder: FaceFolder) -> Faces:
     """The faces to train on: never anyone whom the pairs compare.
 
     Args:
@@ -194,6 +217,390 @@ def training_faces(folder: FaceFolder) -> dict[str, tuple[Path, ...]]:
         )
     refuse(f"{folder.train_people}", problems)
     return {name: images for name, images in faces.items() if name in people}
+
+
+# --------------------------------------------------------------------------------------------
+# Images held out, to validate on
+# --------------------------------------------------------------------------------------------
+
+
+def split_faces(
+    faces: Mapping[str, Sequence[Path]],
+    part: float,
+    by: Literal["images", "identities"],
+    seed: int,
+    minimum_training_images: int = 1,
+) -> tuple[Faces, Faces]:
+    """Part faces into some to train on and some to validate on.
+
+    A split by images asks whether a network names new images of people it knows; a split by
+    identities whether it tells apart people it has never seen, see :func:`draw_pairs`. As in the
+    reference's ``split_dataset``, of every person the part held out is rounded up; where the
+    reference dropped people with few images from both sides, here all their images are trained
+    on.
+
+    Args:
+        faces: person to images, as :func:`read_faces` gives them.
+        part: how much to hold out, above 0 and below 1: of the images of each person, or of the
+            people; rounded up.
+        by: "images" or "identities".
+        seed: equal seeds hold out the same, whatever the order of people and images is.
+        minimum_training_images: of a person who would keep fewer images to train on, none is
+            held out; for a split by images.
+
+    Returns:
+        The faces to train on, and those to validate on, each in the order of ``faces``.
+
+    Raises:
+        FacenetError: if an argument is unusable, or nothing is left on one of the sides.
+
+    Source: the reference's ``facenet.split_dataset``. Derived in the appendix, "Using real faces".
+    """
+    if not 0 < part < 1:
+        raise FacenetError(f"part to hold out: expected a number between 0 and 1, found {part!r}")
+    if by not in ("images", "identities"):
+        raise FacenetError(f"split by: expected 'images' or 'identities', found {by!r}")
+    _check_whole("minimum of training images", minimum_training_images, 1)
+    _check_whole("seed", seed, 0)
+    generator = np.random.default_rng(seed)
+    held_out = (
+        _some_images(faces, part, minimum_training_images, generator)
+        if by == "images"
+        else _some_people(faces, part, generator)
+    )
+    training, validation = (
+        {
+            name: tuple(path for path in paths if (path in held_out) == wanted)
+            for name, paths in faces.items()
+        }
+        for wanted in (False, True)
+    )
+    training, validation = (
+        {name: paths for name, paths in side.items() if paths} for side in (training, validation)
+    )
+    if not training or not validation:
+        images = sum(len(paths) for paths in faces.values())
+        side = "validate on" if training else "train on"
+        raise FacenetError(
+            f"split by {by}: nothing is left to {side} when {part:g} is held out of {len(faces)} "
+            f"people with {images} images"
+        )
+    return training, validation
+
+
+def _some_images(
+    faces: Mapping[str, Sequence[Path]],
+    part: float,
+    minimum: int,
+    generator: np.random.Generator,
+) -> set[Path]:
+    held_out: set[Path] = set()
+    for name in sorted(faces):
+        order = generator.permutation(len(faces[name]))
+        count = _rounded_up(part, len(order))
+        if len(order) - count >= minimum:
+            paths = sorted(faces[name])
+            held_out |= {paths[index] for index in order[:count]}
+    return held_out
+
+
+def _some_people(
+    faces: Mapping[str, Sequence[Path]], part: float, generator: np.random.Generator
+) -> set[Path]:
+    names = sorted(name for name, paths in faces.items() if paths)
+    chosen = generator.permutation(len(names))[: _rounded_up(part, len(names))]
+    return {path for index in chosen for path in faces[names[index]]}
+
+
+def _rounded_up(part: float, whole: int) -> int:
+    # Rounded first, as 0.07 * 100 is a little more than 7.
+    return math.ceil(round(part * whole, 9))
+
+
+def draw_pairs(
+    faces: Mapping[str, Sequence[Path]], pairs_per_fold: int, folds: int = 10, seed: int = 0
+) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
+    """Draw pairs of images to verify, as many of one person as of two in every fold.
+
+    As in LFW's View 2, the folds share no person, as long as there are people enough: two for
+    each fold, one of them with two images. Fewer people share one list of pairs, which is dealt
+    to the folds as View 1's are, see :meth:`facenet_lib.lfw_pairs.PairList.fold_ids`.
+
+    Args:
+        faces: person to images; the people held out by :func:`split_faces`, for example. Someone
+            with one image is in different pairs only.
+        pairs_per_fold: pairs of one person in each fold, and also pairs of two; where the people
+            have not so many, as many as every fold can have. No pair is drawn twice.
+        folds: number of folds, at least 2.
+        seed: equal seeds draw the same pairs, whatever the order of people and images is.
+
+    Returns:
+        What :class:`facenet_lib.training.EvaluationPairs` takes, for n pairs: their 2n paths,
+        where 2i and 2i + 1 are the images of pair i; the bool array (n,), True where both show
+        one person; and the int64 array (n,) of folds, which count from 0.
+
+    Raises:
+        FacenetError: if an argument is unusable, or there are not a same and a different pair for
+            every fold.
+
+    Derived in the appendix, "Using real faces".
+    """
+    _check_whole("pairs per fold", pairs_per_fold, 1)
+    _check_whole("folds", folds, 2)
+    _check_whole("seed", seed, 0)
+    generator = np.random.default_rng(seed)
+    images = {name: sorted(str(path) for path in faces[name]) for name in sorted(faces)}
+    counts = {name: len(paths) for name, paths in images.items()}
+    people = _folds_of_people(generator, counts, folds)
+    offered = min(min(count_pairs(fold.values())) for fold in people)
+    if offered:
+        count = min(pairs_per_fold, offered)
+        drawn = [pair for fold in people for pair in draw_fold_pairs(generator, fold, count)]
+        pairs = PairList(tuple(drawn), folds)
+    else:
+        same, different = count_pairs(counts.values())
+        if min(same, different) < folds:
+            raise FacenetError(
+                f"pairs to draw: expected at least one same and one different pair for each of "
+                f"{folds} folds, found {same} same and {different} different pairs of "
+                f"{len(counts)} people"
+            )
+        count = min(pairs_per_fold * folds, same, different)
+        pairs = PairList(tuple(draw_fold_pairs(generator, counts, count)), 1)
+    paths = [path for pair in pairs for path in _images_of(pair, images)]
+    return paths, np.array([pair.issame for pair in pairs], dtype=bool), pairs.fold_ids(folds)
+
+
+def _folds_of_people(
+    generator: np.random.Generator, counts: Mapping[str, int], folds: int
+) -> list[dict[str, int]]:
+    """Deal people out, those with most images first, so that all folds have about as many."""
+    names = list(counts)
+    shuffled = [names[index] for index in generator.permutation(len(names))]
+    dealt = sorted(shuffled, key=lambda name: -counts[name])
+    return [{name: counts[name] for name in sorted(dealt[fold::folds])} for fold in range(folds)]
+
+
+def _images_of(pair: Pair, images: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    return images[pair.name1][pair.index1 - 1], images[pair.name2][pair.index2 - 1]
+
+
+# --------------------------------------------------------------------------------------------
+# Images left out, because they lie far from the centre of their person
+# --------------------------------------------------------------------------------------------
+
+
+def distances_to_centers(embeddings: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Measure how far each embedding is from the mean of its class.
+
+    An image far from the others under its name is often one of somebody else.
+
+    Args:
+        embeddings: float (n, features).
+        labels: integers (n,), the class of each.
+
+    Returns:
+        float64 array (n,), Euclidean distances.
+
+    Raises:
+        FacenetError: for other shapes, or embeddings with numbers that are not finite.
+
+    Source: the reference's ``calculate_filtering_metrics.py``. Derived in the appendix, "Using
+    real faces".
+    """
+    vectors, classes = np.asarray(embeddings), np.asarray(labels)
+    if vectors.ndim != 2 or classes.shape != vectors.shape[:1]:
+        raise FacenetError(
+            f"distances to centers: expected embeddings (n, features) and labels (n,), found "
+            f"{vectors.shape} and {classes.shape}"
+        )
+    if not np.isfinite(vectors).all():
+        raise FacenetError("distances to centers: expected finite numbers, found NaN or infinity")
+    distances = np.zeros(len(vectors))
+    # Class by class, so that no second copy of all embeddings is made.
+    order = np.argsort(classes, kind="stable")
+    starts = np.flatnonzero(classes[order][1:] != classes[order][:-1]) + 1
+    for members in np.split(order, starts) if len(order) else ():
+        cluster = vectors[members].astype(np.float64)
+        distances[members] = np.linalg.norm(cluster - cluster.mean(axis=0), axis=1)
+    return distances
+
+
+def write_distances(
+    path: str | os.PathLike[str], faces: Mapping[str, Sequence[Path]], distances: ArrayLike
+) -> None:
+    """Write how far each image is from the centre of its person.
+
+    The file is CSV with a heading, ``person,image,distance``; an image is named by its file name
+    alone, so that the faces may be moved.
+
+    Args:
+        path: the file; replaced as a whole.
+        faces: person to images.
+        distances: (images,), one for each image in the order of ``faces``.
+
+    Raises:
+        FacenetError: if there is not one distance of 0 or more for each image, a person has two
+            images of one file name, or the file cannot be written.
+
+    Derived in the appendix, "Using real faces".
+    """
+    values = np.asarray(distances, dtype=np.float64)
+    images = _image_names(faces)
+    if values.shape != (len(images),):
+        raise FacenetError(
+            f"distances: expected one for each of {len(images)} images, found {values.shape}"
+        )
+    refuse(
+        "distances",
+        [
+            f"{_shown(image)}: expected a number of 0 or more, found {value}"
+            for image, value in zip(images, values.tolist(), strict=True)
+            if not 0 <= value < math.inf
+        ],
+    )
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(_DISTANCE_COLUMNS)
+    writer.writerows(
+        [*image, f"{value:.7g}"] for image, value in zip(images, values.tolist(), strict=True)
+    )
+    with whole_file(Path(path)) as file:
+        file.write(table.getvalue().encode("utf-8", errors="surrogateescape"))
+
+
+def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
+    """Read what :func:`write_distances` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (person, file name of the image) -> distance, in the file's order.
+
+    Raises:
+        FacenetError: if the file cannot be read, or naming every line that is damaged or stands
+            twice.
+
+    Derived in the appendix, "Using real faces".
+    """
+    try:
+        # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
+        text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise FacenetError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    distances: dict[tuple[str, str], float] = {}
+    problems = []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        heading = next(reader, [])
+        if heading != _DISTANCE_COLUMNS:
+            expected = ",".join(_DISTANCE_COLUMNS)
+            problems.append(f"line 1: expected {expected}, found {','.join(heading)[:60]!r}")
+        for row in reader:
+            distance = _distance(row)
+            if distance is None:
+                problems.append(
+                    f"line {reader.line_num}: expected a person, an image and a distance of 0 or "
+                    f"more, found {','.join(row)[:60]!r}"
+                )
+            elif (row[0], row[1]) in distances:
+                problems.append(f"line {reader.line_num}: {row[0]}/{row[1]} stands twice")
+            else:
+                distances[row[0], row[1]] = distance
+    except csv.Error as error:
+        problems.append(f"line {reader.line_num}: {error}")
+    refuse(os.fspath(path), problems)
+    return distances
+
+
+def filter_faces(
+    faces: Mapping[str, Sequence[Path]],
+    distances: Mapping[tuple[str, str], float],
+    percentile: float,
+    minimum_images: int,
+) -> Faces:
+    """Leave out the images that are farthest from the centre of their person.
+
+    Args:
+        faces: person to images.
+        distances: (person, file name) -> distance of each image and of no other, as
+            :func:`read_distances` gives them: filter first, and split what is left.
+        percentile: images farther than this percentile of all distances are left out; above 0,
+            and 100 keeps all.
+        minimum_images: then people with fewer images than this are left out, too.
+
+    Returns:
+        The faces that stay, in the order of ``faces``.
+
+    Raises:
+        FacenetError: naming images that are not in both; if an argument is unusable, or nobody
+            stays.
+
+    Source: the reference's ``filter_dataset``, which read the percentile off a histogram; here it
+    is exact. Derived in the appendix, "Using real faces".
+    """
+    if not 0 < percentile <= 100:
+        raise FacenetError(
+            f"percentile: expected a number above 0 and up to 100, found {percentile!r}"
+        )
+    _check_whole("minimum of images", minimum_images, 1)
+    images = _image_names(faces)
+    known = set(images)
+    problems = [f"{_shown(image)}: has no distance" for image in images if image not in distances]
+    problems += [
+        f"{_shown(image)}: has a distance, but is not among the faces"
+        for image in distances
+        if image not in known
+    ]
+    refuse("distances", problems)
+    if not images:
+        raise FacenetError("faces to filter: expected people with images, found none")
+    farthest = float(np.percentile([distances[image] for image in images], percentile))
+    near = {
+        name: tuple(path for path in paths if distances[name, path.name] <= farthest)
+        for name, paths in faces.items()
+    }
+    kept = {name: paths for name, paths in near.items() if len(paths) >= minimum_images}
+    if not kept:
+        raise FacenetError(
+            f"faces to filter: none of {len(faces)} people has {minimum_images} or more images "
+            f"that are not beyond percentile {percentile:g}"
+        )
+    return kept
+
+
+def _image_names(faces: Mapping[str, Sequence[Path]]) -> list[tuple[str, str]]:
+    """Person and file name of every image, refused where they do not tell two images apart."""
+    names = [(name, path.name) for name, paths in faces.items() for path in paths]
+    twice = [image for image, count in Counter(names).items() if count > 1]
+    refuse("faces", [f"{_shown(image)}: stands more than once" for image in twice])
+    return names
+
+
+def _shown(image: tuple[str, str]) -> str:
+    return "/".join(image)
+
+
+def _distance(row: Sequence[str]) -> float | None:
+    """The distance of a row of three cells, else None."""
+    try:
+        _, _, distance = row
+        value = float(distance)
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None
+
+
+def _check_whole(what: str, value: int, lowest: int) -> None:
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or value < lowest:
+        raise FacenetError(f"{what}: expected a whole number of at least {lowest}, found {value!r}")
+
+
+# --------------------------------------------------------------------------------------------
+# Folders
+# --------------------------------------------------------------------------------------------
 
 
 def _protocol_files(root: Path) -> tuple[Path | None, Path | None]:

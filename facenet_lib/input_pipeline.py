@@ -220,6 +220,7 @@ def input_pipeline(
     seed: int = 0,
     first_index: int = 0,
     on_error: Literal["raise", "skip"] = "raise",
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Read, decode, augment, standardize and batch images, once through and in order.
 
@@ -241,6 +242,9 @@ def input_pipeline(
         first_index: how many images were read before ``paths[0]`` in this run.
         on_error: what a damaged or missing file does: ``"raise"`` stops the iteration (see
             :func:`explained_errors`), ``"skip"`` leaves it out (see :func:`skipped_paths`).
+        shard: ``(i, count)``: read only part i, from 0, of ``count`` equal parts of every batch.
+            The parts of all shards are the batches of (0, 1), to the last bit; only these are of
+            ``batch_size`` images.
 
     Returns:
         A dataset of dicts: ``"images"`` float32 (batch, image_size, image_size, 3),
@@ -270,12 +274,17 @@ def input_pipeline(
         problems.append(f"expected seed to be less than 2**128, found {seed}")
     if on_error not in ("raise", "skip"):
         problems.append(f"expected on_error to be 'raise' or 'skip', found {on_error!r}")
+    if not problems:
+        problems += _shard_problems(shard, batch_size, len(path_list))
     refuse("input pipeline", problems)
 
     elements = {"path": np.array(path_list, object), "indices": np.arange(len(path_list))}
     if label_array is not None:
         elements["labels"] = label_array
     elements |= _plan(control_array, seed, first_index)
+    part, parts = shard
+    of_shard = np.arange(len(path_list)) % batch_size * parts // batch_size == part
+    elements = {name: values[of_shard] for name, values in elements.items()}
 
     def read_image(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = _decode(tf.io.read_file(element.pop("path")))
@@ -294,7 +303,19 @@ def input_pipeline(
     dataset = dataset.map(read_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if on_error == "skip":
         dataset = dataset.ignore_errors()
-    return dataset.batch(batch_size).map(finish_batch).prefetch(tf.data.AUTOTUNE)
+    return dataset.batch(batch_size // parts).map(finish_batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _shard_problems(shard: tuple[int, int], batch_size: int, count: int) -> list[str]:
+    part, parts = shard
+    if not 0 <= part < parts:
+        return [f"expected shard (i, count) with i from 0 and below count, found {shard}"]
+    if parts > 1 and (batch_size % parts or count % batch_size):
+        return [
+            f"expected whole batches that {parts} shards can share equally, "
+            f"found {count} images in batches of {batch_size}"
+        ]
+    return []
 
 
 def skipped_paths(

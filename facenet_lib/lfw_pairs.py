@@ -10,13 +10,15 @@ module reads and writes them and finds the images they mean:
 A same pair is a line ``Bill_Frist<tab>2<tab>9``: images 2 and 9 of one person. A different pair
 is a line ``Larry_Ralston<tab>1<tab>William_Donaldson<tab>6``. The files are UTF-8; Windows line
 ends, a byte order mark and empty lines at the end are tolerated. A line without any tab is
-split at spaces instead, as the TF 1 reference did.
+split at spaces instead, as the TF 1 reference did. :func:`draw_fold_pairs` draws such pairs of
+other people's images.
 
 Derived in chapter 1, "LFW pairs".
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -294,6 +296,66 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
     _write_lines(path, lines)
 
 
+def count_pairs(images: Iterable[int]) -> tuple[int, int]:
+    """Count the pairs that can be made of people's images.
+
+    Args:
+        images: number of images of each person.
+
+    Returns:
+        How many same and how many different pairs there are.
+
+    Derived in the appendix, "Using real faces".
+    """
+    counts = list(images)
+    same = sum(math.comb(count, 2) for count in counts)
+    return same, math.comb(sum(counts), 2) - same
+
+
+def draw_fold_pairs(
+    generator: np.random.Generator, images: Mapping[str, int], pairs_per_class: int
+) -> list[Pair]:
+    """Draw the pairs of one fold as those of LFW were drawn: who first, then which images.
+
+    Everyone with two images is as likely to be in a same pair, and any two people to be in a
+    different one, however many images they have: a celebrity does not fill the fold.
+
+    Args:
+        generator: draws; the same pairs for the same state and arguments.
+        images: name -> number of images, in the order in which people shall stand.
+        pairs_per_class: same pairs to draw, and also different pairs; at least 1.
+
+    Returns:
+        The same pairs, then the different ones, none twice, each kind in the order of ``images``.
+
+    Raises:
+        FacenetError: if the people have fewer pairs of a kind.
+
+    Derived in the appendix, "Using real faces".
+    """
+    for kind, there_are in zip(("same", "different"), count_pairs(images.values()), strict=True):
+        if not 1 <= pairs_per_class <= there_are:
+            raise FacenetError(
+                f"pairs of {len(images)} people: expected 1 to {there_are} {kind} pairs, as many "
+                f"as there are, found {pairs_per_class!r}"
+            )
+    names, counts = list(images), np.array(list(images.values()), dtype=np.int64)
+    able = np.flatnonzero(counts >= 2)
+    pairs = []
+    sizes = counts[able] * (counts[able] - 1) // 2
+    for place, number in _draw_members(generator, sizes, pairs_per_class):
+        person = able[place]
+        first, second = _two_of(int(counts[person]), number)
+        pairs.append(Pair(names[person], first + 1, names[person], second + 1))
+    one, other = np.triu_indices(len(names), k=1)
+    there = np.flatnonzero(counts[one] * counts[other])
+    one, other = one[there], other[there]
+    for place, number in _draw_members(generator, counts[one] * counts[other], pairs_per_class):
+        first, second = divmod(number, int(counts[other[place]]))
+        pairs.append(Pair(names[one[place]], first + 1, names[other[place]], second + 1))
+    return pairs
+
+
 def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
     """Find the image ``root/Name/Name_0001.jpg``, or with another of ``IMAGE_SUFFIXES``.
 
@@ -353,6 +415,34 @@ def resolve_pairs(
             paths[name, index] = str(path)
     refuse("images of the pairs", list(missing.values()))
     return [paths[image] for image in images], np.array([pair.issame for pair in pairs], dtype=bool)
+
+
+def _draw_members(
+    generator: np.random.Generator, sizes: NDArray[np.int64], count: int
+) -> list[tuple[int, int]]:
+    """Draw ``count`` different (group, member): any group, then any of its members, in order.
+
+    Groups of one size take one draw without repetition. A smaller group is drawn as often as a
+    large one, and what comes again does not count, so that it takes more draws.
+    """
+    largest = int(sizes.max())
+    drawn: dict[tuple[int, int], None] = {}
+    while len(drawn) < count:
+        slots = generator.choice(len(sizes) * largest, count, replace=False)
+        groups, members = np.divmod(slots, largest)
+        beyond = members >= sizes[groups]
+        members[beyond] = generator.integers(sizes[groups[beyond]])
+        drawn |= dict.fromkeys(zip(groups.tolist(), members.tolist(), strict=True))
+    return sorted(list(drawn)[:count])
+
+
+def _two_of(count: int, number: int) -> tuple[int, int]:
+    """Combination ``number`` of two of ``range(count)``, in the order of ``itertools``."""
+    first = 0
+    while number >= count - 1 - first:
+        number -= count - 1 - first
+        first += 1
+    return first, first + 1 + number
 
 
 def _find_image(root: Path, name: str, index: int) -> Path | None:

@@ -31,7 +31,6 @@ Derived in the appendix, "Using real faces".
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import math
 import os
@@ -51,7 +50,7 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.lfw_pairs import Pair, PairList, write_pairs, write_people
+from facenet_lib.lfw_pairs import PairList, draw_fold_pairs, write_pairs, write_people
 
 FloatArray = NDArray[np.floating[Any]]  # float32 where speed matters
 IndexArray = NDArray[np.integer[Any]]
@@ -2219,46 +2218,13 @@ def _write_protocol(root: Path, names: list[str], plan: _Plan) -> PairList:
     """Write who is to train on, who to test on, and who is compared with whom."""
     generator = np.random.default_rng(np.random.SeedSequence(plan.seed, spawn_key=(_PAIR_SEED,)))
     count = plan.images_per_identity
-    folds = [sorted(names[index] for index in fold) for fold in plan.folds()]
+    test = [dict.fromkeys(sorted(names[index] for index in fold), count) for fold in plan.folds()]
     pairs = [
-        pair
-        for fold in folds
-        for pair in (
-            *_same_pairs(generator, fold, count, plan.pairs_per_fold),
-            *_different_pairs(generator, fold, count, plan.pairs_per_fold),
-        )
+        pair for fold in test for pair in draw_fold_pairs(generator, fold, plan.pairs_per_fold)
     ]
     pair_list = PairList(tuple(pairs), FOLDS)
     train = dict.fromkeys(sorted(names[: plan.train_identities]), count)
     write_people(root / "peopleDevTrain.txt", [train])
-    test = [dict.fromkeys(fold, count) for fold in folds]
     write_people(root / "people.txt", test)
     write_pairs(root / "pairs.txt", pair_list)
     return pair_list
-
-
-def _same_pairs(
-    generator: np.random.Generator, names: list[str], images: int, count: int
-) -> list[Pair]:
-    """``count`` different pairs of two images of one person."""
-    two = list(itertools.combinations(range(1, images + 1), 2))
-    chosen = generator.choice(len(names) * len(two), count, replace=False)
-    pairs = []
-    for person, which in zip(*np.divmod(np.sort(chosen), len(two)), strict=True):
-        first, second = two[which]
-        pairs.append(Pair(names[person], first, names[person], second))
-    return pairs
-
-
-def _different_pairs(
-    generator: np.random.Generator, names: list[str], images: int, count: int
-) -> list[Pair]:
-    """``count`` different pairs of images of two people."""
-    two = list(itertools.combinations(names, 2))
-    chosen = generator.choice(len(two) * images**2, count, replace=False)
-    pairs = []
-    for number in np.sort(chosen):
-        which, image = divmod(int(number), images**2)
-        first, second = divmod(image, images)
-        pairs.append(Pair(two[which][0], first + 1, two[which][1], second + 1))
-    return pairs

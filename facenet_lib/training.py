@@ -12,11 +12,15 @@ A run is a folder::
                           (:mod:`facenet_lib.checkpoints`)
     metrics.csv           loss terms, accuracy, learning rate and images a second of every step
     evaluations.csv       accuracy and rates on the pairs, every ``evaluate_every`` epochs
-    tensorboard/          the same as TensorBoard scalars (:mod:`facenet_lib.metrics`)
+    validations.csv       the same for what was held out, if anything was
+    prelogits.csv         a histogram of the prelogits' sizes for every epoch
+    tensorboard/          all of these for TensorBoard (:mod:`facenet_lib.metrics`)
+    record.json           every start: its arguments, versions and revision
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import signal
@@ -25,7 +29,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -37,8 +41,16 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from facenet_lib import __version__
-from facenet_lib.center_loss import CenterLoss, LossFactors, LossTerms, total_loss
-from facenet_lib.checkpoints import last_checkpoint, whole_file, write_checkpoint, writing
+from facenet_lib.center_loss import MOST_CENTER_STEP, overshoot_told
+from facenet_lib.checkpoints import (
+    Checkpoint,
+    last_checkpoint,
+    whole_file,
+    write_checkpoint,
+    writing,
+)
+from facenet_lib.datasets import draw_pairs, filter_faces, read_distances, split_faces
+from facenet_lib.distributed import check_agreement, peers_watched, worker_of
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import (
@@ -49,9 +61,22 @@ from facenet_lib.input_pipeline import (
     skipped_paths,
 )
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
-from facenet_lib.metrics import RATES, MetricsFiles, last_evaluation, read_metrics
-from facenet_lib.network import embeddings, inception_resnet_v1, logits_layer
-from facenet_lib.optimizers import FusedAdam
+from facenet_lib.metrics import (
+    EVALUATIONS_FILE,
+    METRICS_FILE,
+    PRELOGITS_EDGES,
+    PRELOGITS_FILE,
+    RATES,
+    VALIDATIONS_FILE,
+    MetricsFiles,
+    last_evaluation,
+    last_validation,
+    read_metrics,
+    read_prelogits_histograms,
+)
+from facenet_lib.network import embeddings, inception_resnet_v1
+from facenet_lib.objectives import objective_of
+from facenet_lib.optimizers import make_optimizer
 from facenet_lib.pretrained import (
     ModelCard,
     PretrainedNetwork,
@@ -59,13 +84,20 @@ from facenet_lib.pretrained import (
     load_pretrained,
     read_card,
 )
+from facenet_lib.run_record import RECORD_FILE, append_record, describe_environment
 from facenet_lib.training_config import (
     END_OF_TRAINING,
     TrainingConfig,
     config_from_dict,
     read_config,
 )
+from facenet_lib.triplet_loss import COLLAPSED_SPREAD, explain_collapse, people_batches
 from facenet_lib.verification import VerificationResult, evaluate
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 __all__ = [
     "EvaluationPairs",
@@ -80,9 +112,11 @@ __all__ = [
     "load_run",
     "network_of",
     "network_settings",
+    "prepare_faces",
     "preprocessing_of",
     "read_config",
     "read_metrics",
+    "read_run_tables",
     "train",
     "unique_files",
 ]
@@ -90,8 +124,18 @@ __all__ = [
 CONFIG_FILE = "config.json"
 IDENTITIES_FILE = "identities.txt"
 CHECKPOINTS_FOLDER = "checkpoints"
+LOCK_FILE = "lock"
 SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")
 """What a run and the initial model whose weights it begins with must agree on."""
+FREE_SETTINGS = ("epochs", "checkpoint_every", "histograms_every")
+"""Settings that may differ when a run goes on, because they change none of its numbers."""
+COLLAPSED_STEPS = 50
+"""So many steps in a row with all embeddings alike end a triplet run."""
+
+VALIDATION_PAIRS_PER_FOLD = 50
+"""Pairs of one person, and as many of two, in each of ten folds of people held out."""
+
+_MOST_PATHS_TOLD = 5
 
 
 # --------------------------------------------------------------------------------------------
@@ -312,6 +356,7 @@ def train(
     pairs: EvaluationPairs | None = None,
     progress: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    arguments: Sequence[str] = (),
 ) -> TrainingResult:
     """Train a network, or go on with the run in ``out`` from its last checkpoint.
 
@@ -321,7 +366,7 @@ def train(
     continues there. A run that is finished is left as it is.
 
     Args:
-        config: the settings. Of a run begun earlier, only ``epochs`` may differ.
+        config: the settings. Of a run begun earlier, only :data:`FREE_SETTINGS` may differ.
         faces: person to images, as ``datasets.training_faces`` gives them.
         out: the run's folder; made where there is none.
         pairs: what to evaluate on. Their people should not be among ``faces``.
@@ -329,6 +374,7 @@ def train(
         callbacks: Keras callbacks. Their ``model`` is the network; they see steps, with the
             step's metrics as logs, and epochs, with those of the last step and of the
             evaluation (``pairs_accuracy`` ...), and may set ``model.stop_training``.
+        arguments: the words of the command that begins or goes on with the run, for its record.
 
     Returns:
         Where the run stands.
@@ -340,24 +386,59 @@ def train(
 
     Source: the article's sections 2 to 6. Derived in chapter 6, "Training".
     """
-    faces = _with_enough_images(faces, config.minimum_images)
-    run = _Run(config, faces, Path(out))
-    run.begin_or_resume()
-    if not run.finished or (pairs is not None and run.evaluation_is_due):
-        with MetricsFiles(run.out, run.step) as metrics, _stop_requests() as stop:
-            _Loop(run, pairs, metrics, stop, progress, callbacks).run_epochs()
+    faces, held_out = prepare_faces(config, faces)
+    strategy = tf.distribute.get_strategy()
+    with peers_watched(strategy), ExitStack() as opened:
+        run = _Run(config, faces, Path(out))
+        run.begin_or_resume(opened)
+        if not run.finished or _lacks_measurements(run, pairs, held_out):
+            metrics = None
+            if run.worker.is_chief:
+                append_record(run.out / RECORD_FILE, describe_environment(arguments))
+                metrics = opened.enter_context(_open_metrics(run))
+            stop = opened.enter_context(_stop_requests())
+            _Loop(run, pairs, held_out, metrics, stop, progress, callbacks).run_epochs()
+        # Workers that end early would look to the others like workers that died.
+        check_agreement(strategy, {"step": run.step})
     return TrainingResult(run.out, run.step, run.finished, last_evaluation(run.out, run.step))
 
 
-def _with_enough_images(
-    faces: Mapping[str, Sequence[Path]], minimum: int
-) -> Mapping[str, Sequence[Path]]:
-    kept = {name: paths for name, paths in faces.items() if len(paths) >= minimum}
+def prepare_faces(
+    config: TrainingConfig, faces: Mapping[str, Sequence[Path]]
+) -> tuple[dict[str, Sequence[Path]], dict[str, Sequence[Path]]]:
+    """Leave out and hold out what a run's settings say.
+
+    Args:
+        config: ``filter_distances``, ``minimum_images``, ``validation_part`` ... are read.
+        faces: person to images.
+
+    Returns:
+        The faces to train on and those to validate with, which are none where nothing is held
+        out.
+
+    Raises:
+        FacenetError: when fewer than two people are left to train on, or the file of distances
+            is not about these faces.
+
+    Derived in chapter 6, "Training".
+    """
+    kept: dict[str, Sequence[Path]] = dict(faces)
+    if config.filter_distances:
+        distances = read_distances(config.filter_distances)
+        kept = dict(filter_faces(kept, distances, config.filter_percentile, config.minimum_images))
+    # Of a person with one image there is no triplet.
+    minimum = max(config.minimum_images, 2) if config.loss == "triplet" else config.minimum_images
+    kept = {name: paths for name, paths in kept.items() if len(paths) >= minimum}
+    held_out: dict[str, Sequence[Path]] = {}
+    if config.validation_part and kept:
+        kept, held_out = split_faces(
+            kept, config.validation_part, config.validation_by, config.seed, minimum
+        )
     if len(kept) < 2:
         raise FacenetError(
             f"training needs at least 2 people with {minimum} or more images, found {len(kept)}"
         )
-    return kept
+    return kept, held_out
 
 
 class _Run:
@@ -370,12 +451,15 @@ class _Run:
         self.out = out
         self.identities = list(faces)
         self.image_list, self.label_list = image_and_label_lists(faces)
-        self.queue = IndexQueue(len(self.image_list), config.seed)
+        self.queue = IndexQueue(len(self.image_list), config.seed)  # as at the epoch's beginning
         self.epoch = 0
         self.position = 0  # images of the epoch that are used up, or were left out as damaged
         self.step = 0
         self.seconds = 0.0
+        self.prelogits_counts = np.zeros(len(PRELOGITS_EDGES) - 1, np.int64)  # of the epoch
         self.strategy = tf.distribute.get_strategy()
+        self.worker = worker_of(self.strategy)
+        refuse("this run cannot be shared", _sharing_problems(config, self.strategy))
         with self.strategy.scope():
             self._build()
 
@@ -386,21 +470,17 @@ class _Run:
         self.network = network_of(config)
         if config.freeze_until:
             _freeze(self.network, config.freeze_until)
-        self.head = logits_layer(len(self.identities))
-        self.head.build((None, config.embedding_size))
-        self.center_loss = CenterLoss(
-            len(self.identities),
-            config.embedding_size,
-            config.center_loss_alpha,
-            config.center_loss_divide,
+        self.objective = objective_of(config, self.network, len(self.identities))
+        self.optimizer = make_optimizer(
+            config.optimizer,
+            config.learning_rate(0),
+            adam_epsilon=config.adam_epsilon,
+            global_clipnorm=config.gradient_norm or None,
         )
-        clip = config.gradient_norm or None
-        self.optimizer = FusedAdam(
-            config.learning_rate(0), epsilon=config.adam_epsilon, global_clipnorm=clip
-        )
-        self.trainable = self.network.trainable_variables + self.head.trainable_variables
-        self.kernels = [variable for variable in self.trainable if variable.name == "kernel"]
+        self.trainable = self.network.trainable_variables + self.objective.trainable
         self.optimizer.build(self.trainable)
+        # The network that is evaluated and exported; its variables are the averages.
+        self.averaged = network_of(config) if config.average_decay else self.network
 
     @property
     def images_per_epoch(self) -> int:
@@ -413,24 +493,96 @@ class _Run:
     @property
     def evaluation_is_due(self) -> bool:
         """Whether an epoch has ended whose evaluation is wanted and not in the table yet."""
+        return self._is_due(self.config.evaluate_every, last_evaluation(self.out, self.step))
+
+    @property
+    def validation_is_due(self) -> bool:
+        """The same of a validation."""
+        return self._is_due(self.config.validate_every, last_validation(self.out, self.step))
+
+    def _is_due(self, every: int, last: Mapping[str, float] | None) -> bool:
         at_end_of_epoch = self.epoch > 0 and self.position == 0
-        wanted = self.epoch % self.config.evaluate_every == 0 or self.finished
-        if not (at_end_of_epoch and wanted):
-            return False
-        last = last_evaluation(self.out, self.step)
-        return last is None or last["step"] != self.step
+        wanted = self.epoch % every == 0 or self.finished
+        return at_end_of_epoch and wanted and (last is None or last["step"] != self.step)
+
+    def epoch_indices(self) -> np.ndarray:
+        """Which images the epoch takes, in order: the same however often it is asked for."""
+        config = self.config
+        if config.loss == "triplet":
+            return people_batches(
+                self.label_list,
+                config.batch_size // config.images_per_person,
+                config.images_per_person,
+                config.epoch_size,
+                config.seed,
+                first_batch=self.epoch * config.epoch_size,
+            ).ravel()
+        return IndexQueue.from_state(self.queue.state()).dequeue_many(self.images_per_epoch)
+
+    def end_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.queue.dequeue_many(self.images_per_epoch)
+        self.epoch, self.position = self.epoch + 1, 0
+        self.prelogits_counts[:] = 0
+
+    def average_pairs(self) -> list[tuple[Any, Any]]:
+        """The averages and what they are averages of: every number of the network."""
+        pairs = zip(self.averaged.variables, self.network.variables, strict=True)
+        if not self.config.average_decay:
+            return []
+        # A dropout's state is no number to be averaged.
+        return [(average, variable) for average, variable in pairs if _is_float(variable)]
 
     def variables(self) -> dict[str, Any]:
         """Every variable of the run, by name."""
+        parts: dict[str, Sequence[Any]] = {
+            "network": self.network.variables,
+            "average": [average for average, _ in self.average_pairs()],
+            **self.objective.variables(),
+            "optimizer": self.optimizer.variables,
+        }
         return {
-            "centers": self.center_loss.centers,
-            **_named("network", self.network.variables),
-            **_named("head", self.head.variables),
-            **_named("optimizer", self.optimizer.variables),
+            name: v
+            for part, variables in parts.items()
+            for name, v in _named(part, variables).items()
         }
 
-    def begin_or_resume(self) -> None:
-        """Make the run's folder, or check that it is this run's and restore the last checkpoint."""
+    def facts(self) -> dict[str, Any]:
+        """What all workers of a run must have alike before it begins."""
+        people = zlib.crc32("\n".join(self.identities).encode(errors="surrogateescape"))
+        return self.config.to_dict() | {
+            "people": f"{len(self.identities)}, checksum {people:08x}",
+            "images": f"checksum {_checksum(self.image_list, self.label_list)}",
+            "steps made": self.step,
+        }
+
+    def begin_or_resume(self, opened: ExitStack) -> None:
+        """Make the run's folder, or check that it is this run's and restore the last checkpoint.
+
+        The chief makes it, and the other workers, which see the same folder, then read it. Until
+        ``opened`` is closed, no other process can do the same.
+        """
+        checkpoint = last_checkpoint(self.out / CHECKPOINTS_FOLDER)
+        if checkpoint is not None:
+            self.step = checkpoint.state["step"]
+        elif self.config.initial_model:
+            _take_weights(self.network, self.config)
+        check_agreement(self.strategy, self.facts())
+        if self.worker.is_chief:
+            self._claim_folder(opened)
+        check_agreement(self.strategy, {})
+        if not (self.out / CONFIG_FILE).is_file():
+            raise FacenetError(
+                f"{self.out}: {self.worker} expected the files that worker 0 has written there, "
+                "found none; all workers need one shared folder"
+            )
+        if checkpoint is not None:
+            self._restore(checkpoint)
+            return
+        for average, variable in self.average_pairs():
+            average.assign(variable.value)
+
+    def _claim_folder(self, opened: ExitStack) -> None:
         about = {
             "identities": len(self.identities),
             "images": len(self.image_list),
@@ -441,29 +593,30 @@ class _Run:
             _check_same_run(self.out, self.config, self.identities, about)
         else:
             _refuse_foreign_folder(self.out)
-        folder = self.out / CHECKPOINTS_FOLDER
-        checkpoint = last_checkpoint(folder)
-        if checkpoint is None and self.config.initial_model:
-            _take_weights(self.network, self.config)
         with writing(self.out):
-            folder.mkdir(parents=True, exist_ok=True)
+            (self.out / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
+        opened.enter_context(_locked(self.out))
         _write_text(self.out / IDENTITIES_FILE, "".join(f"{name}\n" for name in self.identities))
         contents = {"facenet_lib": __version__, "data": about, **self.config.to_dict()}
         # Last, since a folder is a run from the moment it has this file.
         _write_text(config_file, json.dumps(contents, indent=2) + "\n")
-        if checkpoint is not None:
-            _assign(checkpoint.path, self.variables(), checkpoint.arrays)
-            state = checkpoint.state
-            self.epoch, self.position = state["epoch"], state["position"]
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.queue = IndexQueue.from_state(state["queue"])
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        _assign(checkpoint.path, self.variables(), checkpoint.arrays)
+        state = checkpoint.state
+        self.epoch, self.position = state["epoch"], state["position"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.queue = IndexQueue.from_state(state["queue"])
+        self.prelogits_counts[:] = state["prelogits_counts"]
 
     def save(self) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint, as the chief.
 
         Raises:
             FacenetError: when a variable is not finite, or the file cannot be written.
         """
+        if not self.worker.is_chief:
+            return
         arrays = {name: np.asarray(variable) for name, variable in self.variables().items()}
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if broken:
@@ -474,8 +627,65 @@ class _Run:
             "step": self.step,
             "seconds": self.seconds,
             "queue": self.queue.state(),
+            "prelogits_counts": self.prelogits_counts.tolist(),
         }
         write_checkpoint(self.out / CHECKPOINTS_FOLDER, self.step, arrays, state)
+
+
+def _lacks_measurements(
+    run: _Run, pairs: EvaluationPairs | None, held_out: Mapping[str, Sequence[Path]]
+) -> bool:
+    """Whether a finished run was killed before its last evaluation or validation."""
+    evaluation = pairs is not None and run.evaluation_is_due
+    return evaluation or (bool(held_out) and run.validation_is_due)
+
+
+def _open_metrics(run: _Run) -> MetricsFiles:
+    validation: Sequence[str] = ()
+    if run.config.validation_part:
+        by_images = run.config.validation_by == "images"
+        validation = ("cross_entropy", "accuracy") if by_images else RATES
+    columns = (*run.objective.columns, "images_per_second")
+    return MetricsFiles(run.out, run.step, columns, validation)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep a second process from training in the same folder; the lock ends with the process."""
+    if fcntl is None:
+        yield
+        return
+    with writing(out), (out / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FacenetError(f"{out}: another process is training here") from error
+        yield
+
+
+def _is_float(variable: Any) -> bool:
+    return bool(tf.as_dtype(variable.dtype).is_floating)
+
+
+def _sharing_problems(config: TrainingConfig, strategy: tf.distribute.Strategy) -> list[str]:
+    """Why the replicas of a strategy cannot share a run's batches."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return []
+    whole = config.images_per_person if config.loss == "triplet" else 1
+    problems = []
+    if config.batch_size % (replicas * whole):
+        of_whom = " of whole people" if whole > 1 else ""
+        problems.append(
+            f"batch_size: expected equal parts{of_whom} for {replicas} replicas, "
+            f"found {config.batch_size}"
+        )
+    if config.damaged_images == "skip" and worker_of(strategy).count > 1:
+        problems.append(
+            "damaged_images: expected raise, because workers that leave out images would no "
+            "longer make the same steps, found skip"
+        )
+    return problems
 
 
 class _Loop:
@@ -485,18 +695,20 @@ class _Loop:
         self,
         run: _Run,
         pairs: EvaluationPairs | None,
-        metrics: MetricsFiles,
+        held_out: Mapping[str, Sequence[Path]],
+        metrics: MetricsFiles | None,
         stop: threading.Event,
         progress: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self.run = run
         self.pairs = pairs
-        self.metrics = metrics
+        self.held_out = held_out
+        self.metrics = metrics  # the chief's
         self.stop = stop
-        self.progress = progress
+        self.progress = progress and run.worker.is_chief
         self.preprocessing = preprocessing_of(run.config)
-        self.embed = image_embedder(run.network, self.preprocessing)
+        self.embed = image_embedder(run.averaged, self.preprocessing)
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks),
             model=run.network,
@@ -505,32 +717,32 @@ class _Loop:
             verbose=0,
         )
         self.training_step: Callable[..., dict[str, tf.Tensor]] | None = None
+        self.warned_of_centers = False
+        self.collapsed_steps = 0
 
     def run_epochs(self) -> None:
         run = self.run
         run.network.stop_training = False
-        self._evaluate()  # what a kill between an epoch and its evaluation left undone
+        self._measure()  # what a kill between an epoch and its evaluation left undone
         self.callbacks.on_train_begin()
         while not (run.finished or self._stopping()):
             self.callbacks.on_epoch_begin(run.epoch)
-            # Kept until the epoch is whole: a stop inside it must dequeue the same again.
-            queue_before = run.queue.state()
             try:
                 logs = self._run_epoch()
             except _DivergedError:
                 raise
             except FacenetError:  # a damaged image, for example: what was computed stays
                 if 0 < run.position < run.images_per_epoch:
-                    run.queue = IndexQueue.from_state(queue_before)
                     run.save()
                 raise
             if run.position < run.images_per_epoch:
-                run.queue = IndexQueue.from_state(queue_before)
                 run.save()
                 break
-            run.epoch, run.position = run.epoch + 1, 0
+            if self.metrics is not None:
+                self.metrics.add_prelogits_histogram(run.epoch, run.step, run.prelogits_counts)
+            run.end_epoch()
             run.save()
-            logs |= self._evaluate()
+            logs |= self._measure()
             self._say(logs)
             self.callbacks.on_epoch_end(run.epoch - 1, logs)
         self.callbacks.on_train_end()
@@ -543,19 +755,9 @@ class _Loop:
         run, config = self.run, self.run.config
         started_at = run.position
         run.optimizer.learning_rate = config.learning_rate(run.epoch)
-        indices = run.queue.dequeue_many(run.images_per_epoch)[started_at:]
+        indices = run.epoch_indices()[started_at:]
         paths = [run.image_list[index] for index in indices]
-        dataset = input_pipeline(
-            paths,
-            labels=[run.label_list[index] for index in indices],
-            controls=augmentation_of(config),
-            preprocessing=self.preprocessing,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            first_index=run.epoch * run.images_per_epoch + started_at,
-            on_error=cast(Any, config.damaged_images),
-        )
-        batches = run.strategy.experimental_distribute_dataset(dataset)
+        batches = self._batches(paths, [run.label_list[index] for index in indices])
         if self.training_step is None:
             self.training_step = _training_step(run, batches.element_spec)
         seen: list[int] = []
@@ -564,28 +766,67 @@ class _Loop:
         with explained_errors(list(dict.fromkeys(paths))), self._bar() as bar:
             for number, batch in enumerate(batches, start=started_at // config.batch_size):
                 self.callbacks.on_train_batch_begin(number)
-                seen += _indices(run.strategy, batch)
-                run.position = started_at + seen[-1] + 1
-                logs = self._run_step(self.training_step, batch, step_started)
+                of_batch = _indices(run.strategy, batch)
+                seen += of_batch
+                run.position = started_at + of_batch[-1] + 1
+                if run.worker.count > 1:  # each sees a part of the batch, and leaves nothing out
+                    run.position = (number + 1) * config.batch_size
+                logs = self._run_step(batch, [paths[index] for index in of_batch], step_started)
                 step_started = time.perf_counter()
                 self.callbacks.on_train_batch_end(number, logs)
                 bar.update()
-                bar.set_postfix(loss=f"{logs['total']:.3f}", accuracy=f"{logs['accuracy']:.3f}")
-                if self._stopping():
+                bar.set_postfix(loss=f"{logs['total']:.3f}")
+                if self._agreed_to_stop(logs):
                     break
+                at_end = run.position >= run.images_per_epoch  # which has a checkpoint anyway
+                if self._checkpoint_is_due(number) and not at_end:
+                    run.save()
             else:
                 run.position = run.images_per_epoch  # the last images may have been left out
-        self._report_skipped(skipped_paths(paths[: run.position - started_at], seen))
+        if run.worker.count == 1:
+            self._report_skipped(skipped_paths(paths[: run.position - started_at], seen))
         return logs
 
-    def _run_step(
-        self, training_step: Callable[..., dict[str, tf.Tensor]], batch: Any, started: float
-    ) -> dict[str, float]:
+    def _checkpoint_is_due(self, number: int) -> bool:
+        every = self.run.config.checkpoint_every
+        return every > 0 and (number + 1) % every == 0
+
+    def _agreed_to_stop(self, logs: Mapping[str, float]) -> bool:
+        """Whether to stop after this step: several workers must stop after the same one."""
+        return self._stopping() if self.run.worker.count == 1 else logs["stops"] > 0
+
+    def _batches(self, paths: Sequence[str], labels: Sequence[int]) -> Any:
+        """The epoch's batches, read by each worker for its own replicas."""
+        run, config = self.run, self.run.config
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            workers = context.num_input_pipelines
+            return input_pipeline(
+                paths,
+                labels=labels,
+                controls=augmentation_of(config),
+                preprocessing=self.preprocessing,
+                # A worker with several replicas takes one batch for each of them.
+                batch_size=config.batch_size * workers // context.num_replicas_in_sync,
+                seed=config.seed,
+                first_index=run.epoch * run.images_per_epoch + run.position,
+                on_error=cast(Any, config.damaged_images),
+                shard=(context.input_pipeline_id, workers),
+            )
+
+        return run.strategy.distribute_datasets_from_function(of_worker)
+
+    def _run_step(self, batch: Any, paths: Sequence[str], started: float) -> dict[str, float]:
         """Make one step and write its row; its seconds include the wait for the batch."""
         run = self.run
-        values = {name: float(value) for name, value in training_step(batch).items()}
+        assert self.training_step is not None
+        computed = self.training_step(batch, tf.constant(float(self._stopping())))
+        run.prelogits_counts += computed.pop("prelogits_counts").numpy()
+        values = {name: float(value) for name, value in computed.items()}
+        self._check_centers(values)
         if not math.isfinite(values["total"]):
-            raise _DivergedError(run, f"the loss of step {run.step + 1} is {values['total']}")
+            what = f"the loss of step {run.step + 1} is {values['total']}"
+            raise _DivergedError(run, what, paths, self.warned_of_centers)
         seconds = time.perf_counter() - started
         run.step += 1
         run.seconds += seconds
@@ -595,8 +836,30 @@ class _Loop:
             "learning_rate": run.config.learning_rate(run.epoch),
             "images_per_second": values.pop("images") / seconds,
         }
-        self.metrics.add_step(values)
+        if self.metrics is not None:
+            self.metrics.add_step(values)
+        self._check_spread(values)
         return values
+
+    def _check_centers(self, values: Mapping[str, float]) -> None:
+        """Say once when a batch moves a center further than to the other side of its images."""
+        if self.warned_of_centers or values.get("center_step", 0.0) <= MOST_CENTER_STEP:
+            return
+        self.warned_of_centers = True
+        if self.run.worker.is_chief:
+            self._write(
+                f"warning: step {self.run.step + 1}: {overshoot_told(values['center_step'])}"
+            )
+
+    def _check_spread(self, values: Mapping[str, float]) -> None:
+        """Stop a triplet run whose embeddings have all become one."""
+        collapsed = values.get("spread", math.inf) < COLLAPSED_SPREAD
+        self.collapsed_steps = self.collapsed_steps + 1 if collapsed else 0
+        if self.collapsed_steps >= COLLAPSED_STEPS:
+            told = explain_collapse(
+                values["spread"], self.run.config.triplet_margin, self.collapsed_steps
+            )
+            raise _DivergedError(self.run, f"step {self.run.step}: {told}")
 
     def _report_skipped(self, paths: Sequence[str]) -> None:
         if len(paths) == self.run.images_per_epoch:
@@ -609,15 +872,66 @@ class _Loop:
                 f"such as {paths[0]}"
             )
 
-    def _evaluate(self) -> dict[str, float]:
+    def _measure(self) -> dict[str, float]:
+        """Validate and evaluate where an epoch's end wants it, as the chief."""
+        if self.metrics is None:
+            return {}
+        return self._validate() | self._evaluate() | self._add_histograms()
+
+    def _position(self) -> dict[str, float]:
         run = self.run
+        return {"epoch": run.epoch, "step": run.step, "minutes": run.seconds / 60}
+
+    def _evaluate(self) -> dict[str, float]:
+        run, config = self.run, self.run.config
         if self.pairs is None or not run.evaluation_is_due:
             return {}
-        result = evaluate_pairs(self.embed, self.pairs)
-        row = {name: float(getattr(result, name)) for name in RATES}
-        position = {"epoch": run.epoch, "step": run.step, "minutes": run.seconds / 60}
-        self.metrics.add_evaluation(position | row)
+        embed = functools.partial(self.embed, flip=config.evaluate_flip)
+        result = evaluate_pairs(
+            embed, self.pairs, config.evaluate_metric, config.evaluate_subtract_mean
+        )
+        row = _rates(result)
+        self.metrics.add_evaluation(self._position() | row)
         return {f"pairs_{name}": value for name, value in row.items()}
+
+    def _validate(self) -> dict[str, float]:
+        run, config = self.run, self.run.config
+        if not (self.held_out and run.validation_is_due):
+            return {}
+        if config.validation_by == "images":
+            row = self._validate_images()
+        else:
+            drawn = draw_pairs(self.held_out, VALIDATION_PAIRS_PER_FOLD, seed=config.seed)
+            pairs = EvaluationPairs(*drawn)
+            row = _rates(evaluate_pairs(self.embed, pairs))
+        self.metrics.add_validation(self._position() | row)
+        return {f"validation_{name}": value for name, value in row.items()}
+
+    def _validate_images(self) -> dict[str, float]:
+        """Cross-entropy and accuracy of the network as it is trained, without its averages."""
+        run = self.run
+        labels = {name: label for label, name in enumerate(run.identities)}
+        images = [
+            (str(path), labels[name]) for name in self.held_out for path in self.held_out[name]
+        ]
+        paths, of_paths = zip(*images, strict=True)
+        batches = input_pipeline(
+            paths,
+            labels=of_paths,
+            preprocessing=self.preprocessing,
+            batch_size=run.config.batch_size,
+        )
+        with explained_errors(paths):
+            found = [run.objective.validate(run.network, batch) for batch in batches]
+        entropies, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return {"cross_entropy": float(entropies.mean()), "accuracy": float(right.mean())}
+
+    def _add_histograms(self) -> dict[str, float]:
+        run, every = self.run, self.run.config.histograms_every
+        if every and run.epoch > 0 and run.position == 0 and run.epoch % every == 0:
+            weights = {v.path: np.asarray(v) for v in run.trainable}
+            self.metrics.add_histograms(run.step, weights)
+        return {}
 
     def _say(self, logs: dict[str, float]) -> None:
         # No loss where a run went on after an epoch's last step.
@@ -629,6 +943,8 @@ class _Loop:
                 f", pairs {logs['pairs_accuracy']:.4f} +- {logs['pairs_standard_error']:.4f}"
                 f" (AUC {logs['pairs_area_under_curve']:.4f})"
             )
+        if "validation_accuracy" in logs:
+            line += f", validation {logs['validation_accuracy']:.4f}"
         if self.progress:
             self._write(line)
 
@@ -647,8 +963,12 @@ class _Loop:
         )
 
 
+def _rates(result: VerificationResult) -> dict[str, float]:
+    return {name: float(getattr(result, name)) for name in RATES}
+
+
 def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[int]:
-    """The positions of a batch's images in the epoch, over all replicas."""
+    """The positions of this worker's images of a batch in what is left of the epoch."""
     parts = strategy.experimental_local_results(batch["indices"])
     return [index for part in parts for index in part.numpy().tolist()]
 
@@ -656,51 +976,73 @@ def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[in
 class _DivergedError(FacenetError):
     """The loss or a weight is not finite any more, so there is nothing worth saving."""
 
-    def __init__(self, run: _Run, what: str) -> None:
-        super().__init__(
+    def __init__(
+        self, run: _Run, what: str, paths: Sequence[str] = (), by_centers: bool = False
+    ) -> None:
+        lines = [
             f"{what}: the run in {run.out} diverged, and only checkpoints from before are kept. "
             "Begin another run with a lower learning rate, or with gradient_norm"
-        )
+        ]
+        if by_centers:
+            lines.append("Its centers overshot before; center_loss_divide prevents that")
+        kept = sorted((run.out / CHECKPOINTS_FOLDER).glob("[0-9]*.npz"))
+        lines.append(f"Last good checkpoint: {kept[-1] if kept else 'none yet'}")
+        if paths:
+            shown = ", ".join(paths[:_MOST_PATHS_TOLD])
+            more = f" and {len(paths) - _MOST_PATHS_TOLD} more" * (len(paths) > _MOST_PATHS_TOLD)
+            lines.append(f"Images of the step: {shown}{more}")
+        super().__init__("\n".join(lines))
 
 
 def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Tensor]]:
-    """Compile one step: forward, total loss, gradients, Adam; under the run's strategy.
+    """Compile one step: forward, loss, gradients, optimizer, averages; under the run's strategy.
 
     ``batch_spec`` leaves the number of images open, so that a smaller last batch, as damaged
     images leave it, does not compile the step a second time.
     """
-    factors = LossFactors(
-        center_loss=run.config.center_loss_factor,
-        prelogits_norm=run.config.prelogits_norm_factor,
-        prelogits_norm_p=run.config.prelogits_norm_p,
-        weight_decay=run.config.weight_decay,
-    )
     replicas = run.strategy.num_replicas_in_sync
+    average_pairs = run.average_pairs()
 
-    def replica_step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        labels = batch["labels"]
+    def replica_step(
+        batch: dict[str, tf.Tensor], stop: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        step = tf.cast(run.optimizer.iterations, tf.int64)
         with tf.GradientTape() as tape:
-            prelogits = run.network(batch["images"], training=True)
-            logits = run.head(prelogits)
-            terms: LossTerms = total_loss(
-                logits, prelogits, labels, run.kernels, run.center_loss, factors
-            )
-            loss = terms.total / replicas  # the optimizer adds up the replicas' gradients
+            computed = run.objective.compute(run.network, batch, step)
+            loss = computed.total / replicas  # the optimizer adds up the replicas' gradients
         run.optimizer.apply(tape.gradient(loss, run.trainable), run.trainable)
-        right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
-        return {
-            **terms._asdict(),
-            "accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
-            "images": tf.cast(tf.size(labels), tf.float32) * replicas,
-        }
+        _move_averages(average_pairs, run.config.average_decay, run.optimizer.iterations)
+        images = tf.cast(tf.shape(computed.prelogits)[0], tf.float32) * replicas
+        # Plus zero: what is reduced must have been computed on the replica's own device.
+        values = {**computed.values, "images": images, "stops": stop + 0.0}
+        return values, _prelogits_counts(computed.prelogits)
 
-    @tf.function(input_signature=[batch_spec])
-    def step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        values = run.strategy.run(replica_step, args=(batch,))
-        mean = tf.distribute.ReduceOp.MEAN
-        return {name: run.strategy.reduce(mean, value, None) for name, value in values.items()}
+    @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)])
+    def step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
+        values, counts = run.strategy.run(replica_step, args=(batch, stop))
+        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
+        reduced = {name: run.strategy.reduce(mean, value, None) for name, value in values.items()}
+        return reduced | {"prelogits_counts": run.strategy.reduce(total, counts, None)}
 
     return step
+
+
+def _move_averages(pairs: Sequence[tuple[Any, Any]], decay: float, steps: Any) -> None:
+    """Move each average towards its variable, faster at first, as TF 1's averages did."""
+    made = tf.cast(steps, tf.float32)
+    kept = tf.minimum(decay, (1.0 + made) / (10.0 + made))
+    for average, variable in pairs:
+        value = tf.convert_to_tensor(average)
+        part = tf.cast(1.0 - kept, value.dtype)
+        average.assign(value - part * (value - tf.convert_to_tensor(variable)))
+
+
+def _prelogits_counts(prelogits: tf.Tensor) -> tf.Tensor:
+    """How many absolute prelogits are in each bin of the run's histogram, int64."""
+    sizes = tf.abs(tf.cast(prelogits, tf.float32))
+    sizes = tf.where(tf.math.is_finite(sizes), sizes, 0.0)  # the loss tells of the others
+    bins = len(PRELOGITS_EDGES) - 1
+    return tf.histogram_fixed_width(sizes, [0.0, float(PRELOGITS_EDGES[-1])], bins, tf.int64)
 
 
 def _freeze(network: keras.Model, end_point: str) -> None:
@@ -800,8 +1142,7 @@ def load_run(run: str | Path) -> TrainedNetwork:
     if checkpoint is None:
         raise FacenetError(f"{run}: the run has no checkpoint yet")
     network = network_of(config)
-    arrays = {k: array for k, array in checkpoint.arrays.items() if k.startswith("network/")}
-    _assign(checkpoint.path, _named("network", network.variables), arrays)
+    _assign(checkpoint.path, *_as_evaluated(network, checkpoint.arrays))
     return TrainedNetwork(
         network=network,
         preprocessing=preprocessing_of(config),
@@ -809,6 +1150,55 @@ def load_run(run: str | Path) -> TrainedNetwork:
         identities=tuple(identities),
         step=checkpoint.state["step"],
         evaluation=last_evaluation(run, checkpoint.state["step"]),
+    )
+
+
+def _as_evaluated(
+    network: keras.Model, arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Variables and what a checkpoint has for them: the averages where there are any."""
+    part, variables = "network", list(network.variables)
+    if any(name.startswith("average/") for name in arrays):
+        part, variables = "average", [variable for variable in variables if _is_float(variable)]
+    kept = {name: array for name, array in arrays.items() if name.startswith(f"{part}/")}
+    return _named(part, variables), kept
+
+
+def read_run_tables(
+    run: str | Path,
+) -> tuple[
+    dict[str, np.ndarray],
+    dict[str, np.ndarray] | None,
+    dict[str, np.ndarray] | None,
+    tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+]:
+    """Read all tables of a run, as ``plots.run_report`` takes them.
+
+    Args:
+        run: a folder that :func:`train` made, of a run that goes on as well.
+
+    Returns:
+        The steps, the evaluations, the validations and the prelogits' histograms; None for a
+        table without rows.
+
+    Raises:
+        FacenetError: when the folder is no run, or a table is damaged.
+
+    Derived in chapter 6, "Training".
+    """
+    run = Path(run)
+    _read_config_file(run)
+    tables = [
+        read_metrics(path) if path.exists() else {}
+        for path in (run / EVALUATIONS_FILE, run / VALIDATIONS_FILE)
+    ]
+    evaluations, validations = (table if table and len(table["step"]) else None for table in tables)
+    histograms = read_prelogits_histograms(run / PRELOGITS_FILE)
+    return (
+        read_metrics(run / METRICS_FILE),
+        evaluations,
+        validations,
+        histograms if len(histograms[0]) else None,
     )
 
 
@@ -903,7 +1293,7 @@ def _what_is_there(model: Path) -> str:
 
 def _refuse_foreign_folder(out: Path) -> None:
     """A folder without config.json must be empty, but for what a kill in its first moment left."""
-    ours = {CHECKPOINTS_FOLDER} | {
+    ours = {CHECKPOINTS_FOLDER, LOCK_FILE, RECORD_FILE, f"{RECORD_FILE}.part"} | {
         f"{name}{suffix}" for name in (CONFIG_FILE, IDENTITIES_FILE) for suffix in ("", ".part")
     }
     if out.is_dir() and any(entry.name not in ours for entry in out.iterdir()):
@@ -919,7 +1309,7 @@ def _check_same_run(
     problems = [
         f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
         for name in wanted
-        if name not in ("epochs", "image_names") and begun.get(name) != wanted[name]
+        if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
     ]
     if not problems and _read_identities(out) != identities:
         problems.append("the people are not those that the run began with")

@@ -31,6 +31,10 @@ END_POINTS = (
     "PreLogitsFlatten",
 )
 """The network's end points, from the input to the output: whatever follows goes through them."""
+OPTIMIZERS = ("ADAGRAD", "ADADELTA", "ADAM", "RMSPROP", "MOM")
+"""The reference's optimizers by its names; :mod:`facenet_lib.optimizers` makes them."""
+TRIPLET_SELECTIONS = ("margin_violating", "semi_hard", "batch_hard")
+"""How triplets are chosen; :mod:`facenet_lib.triplet_loss` does it."""
 
 
 def _setting(default: Any, about: str, lowest: float | None = None, below: float = math.inf) -> Any:
@@ -56,6 +60,16 @@ class TrainingConfig:
         frame_size: pixels; 0 stands for the whole image.
         epoch_size: batches in an epoch, which need not be one pass over the images.
         learning_rates: epoch (from 0) to the rate from that epoch on; -1 ends the run.
+        average_decay: at step n the averages, with which a run is evaluated and exported, keep
+            the part ``min(average_decay, (1 + n) / (10 + n))`` of themselves.
+        softmax_scale: 0 stands for logits that are inner products; see
+            ``softmax_heads.SoftmaxHead`` for this and the next two.
+        images_per_person: in a batch of a triplet run, whose ``batch_size`` is a multiple of it.
+        filter_distances: a file that ``facenet distances`` wrote; images further from the mean
+            of their person than ``filter_percentile`` percent of all are left out.
+        validation_part: what part of the images, or of the identities, is held out and never
+            trained on; 0: none. By images, their cross-entropy and accuracy are measured; by
+            identities, pairs of the people held out are verified.
         gradient_norm: largest global norm of a gradient; 0 leaves it alone. Where a strategy has
             several replicas, each clips its own, of its share of the loss, before they are added.
         initial_model: folder of a run or of imported weights; the network begins with its
@@ -86,16 +100,33 @@ class TrainingConfig:
     initial_model: str = _setting("", "run or model folder whose weights to begin with")
     freeze_until: str = _setting("", f"train only what follows one of {', '.join(END_POINTS)}")
     precision: str = _setting("float32", "of the convolutions: float32, or mixed_bfloat16")
+    loss: str = _setting("softmax", "softmax over the identities, or triplet")
     batch_size: int = _setting(90, "images in a step", 2)
     epoch_size: int = _setting(1000, "steps in an epoch", 1)
     epochs: int = _setting(500, "epochs in the run, if its schedule does not end it before", 1)
     learning_rates: Mapping[int, float] = _setting(
         {0: 0.05, 100: 0.005, 200: 0.0005, 276: END_OF_TRAINING}, "schedule file, or epoch: rate"
     )
+    optimizer: str = _setting("ADAM", f"one of {', '.join(OPTIMIZERS)}")
     adam_epsilon: float = _setting(0.1, "Adam's epsilon; a large one tames large rates", 1e-12)
+    average_decay: float = _setting(
+        0.9999, "kept of the weights' moving averages at a step; 0: no averages", 0.0, 1.0
+    )
     gradient_norm: float = _setting(
         0.0, "clip a replica's gradient to this global norm; 0: never", 0.0
     )
+    softmax_scale: float = _setting(0.0, "logits are cosines times this; 0: plain logits", 0.0)
+    softmax_margin: float = _setting(
+        0.0, "taken from the cosine of an image's own identity (needs softmax_scale)", 0.0, 1.0
+    )
+    sampled_identities: int = _setting(
+        0, "other identities in a step's softmax, drawn anew each time; 0: all", 0
+    )
+    triplet_margin: float = _setting(0.2, "margin of the triplet loss (alpha)", 1e-6)
+    triplet_selection: str = _setting(
+        "semi_hard", f"which triplets: {', '.join(TRIPLET_SELECTIONS)}"
+    )
+    images_per_person: int = _setting(4, "images of each person in a batch of a triplet run", 2)
     center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
     center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.0)
     center_loss_divide: bool = _setting(False, "divide a center's update as the paper does")
@@ -103,7 +134,23 @@ class TrainingConfig:
     prelogits_norm_p: float = _setting(1.0, "order of the prelogits norm", 1.0)
     weight_decay: float = _setting(5e-4, "factor of half the squares of the kernels", 0.0)
     minimum_images: int = _setting(1, "leave out people with fewer images than this", 1)
+    filter_distances: str = _setting("", "file of the images' distances to their person's mean")
+    filter_percentile: float = _setting(
+        0.0, "keep images whose distance is within this percentile; 0: all", 0.0, 100.0
+    )
+    validation_part: float = _setting(0.0, "held out of the training for validation", 0.0, 1.0)
+    validation_by: str = _setting("images", "what is held out: images, or identities")
+    validate_every: int = _setting(1, "epochs between two validations", 1)
     evaluate_every: int = _setting(1, "epochs between two evaluations on the pairs", 1)
+    evaluate_flip: bool = _setting(False, "evaluate with mirror images as well")
+    evaluate_subtract_mean: bool = _setting(False, "evaluate without the embeddings' mean")
+    evaluate_metric: str = _setting("euclidean", "distance in evaluations: euclidean, or cosine")
+    histograms_every: int = _setting(
+        0, "epochs between two histograms of every weight in TensorBoard; 0: never", 0
+    )
+    checkpoint_every: int = _setting(
+        0, "steps between two checkpoints inside an epoch; 0: only at its end", 0
+    )
     damaged_images: str = _setting("raise", "raise: stop at a damaged image; skip: leave it out")
     seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0, 2**32)
 
@@ -154,8 +201,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: a file, or the name of a recipe that comes with the library, one of
-            :func:`recipe_names`. A schedule file or initial model that it names is looked for
-            beside it.
+            :func:`recipe_names`. A schedule file, initial model or file of distances that it
+            names is looked for beside it.
 
     Returns:
         Setting to value, for :func:`config_from_dict`, which looks at both.
@@ -171,7 +218,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"
         )
     settings = _read_yaml(file)
-    for name in ("learning_rates", "initial_model"):
+    for name in ("learning_rates", "initial_model", "filter_distances"):
         if isinstance(settings.get(name), str) and settings[name]:
             settings[name] = str(file.parent / settings[name])
     return settings
@@ -306,6 +353,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "blocks": _as_blocks,
     "learning_rates": _as_schedule,
     "initial_model": _as_text,
+    "filter_distances": _as_text,
 }
 
 
@@ -317,6 +365,11 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     for name, words in (
         ("standardization", ("fixed", "per_image")),
         ("precision", ("float32", "mixed_bfloat16")),
+        ("loss", ("softmax", "triplet")),
+        ("optimizer", OPTIMIZERS),
+        ("triplet_selection", TRIPLET_SELECTIONS),
+        ("validation_by", ("images", "identities")),
+        ("evaluate_metric", ("euclidean", "cosine")),
         ("damaged_images", ("raise", "skip")),
         ("freeze_until", ("", *END_POINTS)),
     ):
@@ -329,12 +382,41 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
             problems.append(
                 "freeze_until: expected an initial_model, whose weights are to be kept, found none"
             )
+        if settings["softmax_margin"] and not settings["softmax_scale"]:
+            problems.append(
+                "softmax_margin: expected a softmax_scale, because the margin is one of cosines, "
+                "found none"
+            )
+        if bool(settings["filter_percentile"]) != bool(settings["filter_distances"]):
+            problems.append(
+                "filter_percentile and filter_distances: expected both or neither, "
+                f"found {settings['filter_percentile']:g} and {settings['filter_distances']!r}"
+            )
+        if settings["loss"] == "triplet":
+            problems += _triplet_problems(settings)
         window, frame = settings["crop_size"] or settings["image_size"], settings["frame_size"]
         if frame and window > frame:
             problems.append(
                 f"frame_size: expected at least {window}, the window to be cut from it, "
                 f"found {frame}"
             )
+    return problems
+
+
+def _triplet_problems(settings: Mapping[str, Any]) -> list[str]:
+    """What a triplet run cannot do."""
+    problems = []
+    people, rest = divmod(settings["batch_size"], settings["images_per_person"])
+    if rest or people < 2:
+        problems.append(
+            "batch_size: expected a multiple of images_per_person, for at least 2 people, "
+            f"found {settings['batch_size']} for {settings['images_per_person']} images each"
+        )
+    if settings["validation_part"] and settings["validation_by"] == "images":
+        problems.append(
+            "validation_by: expected identities, because a triplet run has no classifier, "
+            "found images"
+        )
     return problems
 
 

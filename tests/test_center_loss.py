@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import keras
@@ -11,7 +14,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facenet_lib.center_loss import CenterLoss, LossFactors, prelogits_norm, total_loss
+from facenet_lib.center_loss import (
+    MOST_CENTER_STEP,
+    CenterLoss,
+    LossFactors,
+    labels_in_range,
+    overshoot_told,
+    prelogits_norm,
+    total_loss,
+)
 from facenet_lib.errors import FacenetError
 
 
@@ -127,6 +138,40 @@ def test_the_undivided_update_diverges_above_two_and_the_divided_never(
         assert errors[-1] > errors[0]
 
 
+@settings(deadline=None, max_examples=60)
+@given(batches)
+def test_the_largest_step_is_how_far_a_center_moves_at_most(batch) -> None:
+    """Measured: every image is at 1 and every center at 0, so that a center's step is its value."""
+    labels, _, alpha, divide_by_count = batch
+    center_loss = CenterLoss(5, 2, alpha, divide_by_count)
+    step = center_loss.largest_step(tf.constant(labels))
+    assert step.dtype == tf.float32 and step.shape == ()
+    center_loss(tf.ones((len(labels), 2)), tf.constant(labels))
+    assert float(step) == pytest.approx(float(np.max(center_loss.centers)), rel=1e-5, abs=1e-6)
+
+
+def test_the_largest_step_of_no_images_is_none() -> None:
+    for divide_by_count in (False, True):
+        center_loss = CenterLoss(5, 2, 0.5, divide_by_count)
+        assert float(center_loss.largest_step(tf.zeros(0, tf.int64))) == 0.0
+
+
+@pytest.mark.parametrize("images", [39, 41])
+def test_a_center_diverges_when_its_step_is_above_the_most(images: int) -> None:
+    center_loss = CenterLoss(1, 2, alpha=0.95)
+    features, labels = tf.fill((images, 2), 3.0), tf.zeros(images, tf.int32)
+    for _ in range(50):
+        center_loss(features, labels)
+    further = np.abs(center_loss.centers - 3.0).max() > 3.0
+    assert further == (float(center_loss.largest_step(labels)) > MOST_CENTER_STEP)
+
+
+def test_what_is_told_of_an_overshoot_names_the_step_and_the_ways_out() -> None:
+    told = overshoot_told(2.25)
+    for words in ("2.25 times", "beyond 2", "Divide", "alpha", "fewer images"):
+        assert words in told
+
+
 @pytest.mark.parametrize("divide_by_count", [False, True])
 def test_it_is_the_same_in_a_compiled_step_with_any_batch_size(divide_by_count: bool) -> None:
     eager, compiled = (CenterLoss(4, 2, 0.9, divide_by_count) for _ in range(2))
@@ -150,6 +195,33 @@ def test_a_label_without_a_center_is_refused_and_moves_nothing(
     with pytest.raises(tf.errors.InvalidArgumentError, match="below the number of classes, 3"):
         step(tf.ones((2, 2)), tf.constant(labels))
     np.testing.assert_array_equal(center_loss.centers, np.zeros((3, 2)))
+
+
+def test_labels_come_back_when_all_are_in_range() -> None:
+    labels = labels_in_range(tf.constant([[0, 255], [7, 299]], tf.int32), 300)
+    assert labels.dtype == tf.int64
+    np.testing.assert_array_equal(labels, [[0, 255], [7, 299]])
+    for wrong in (-1, 300):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="number of classes, 300"):
+            labels_in_range(tf.constant([0, wrong]), 300)
+
+
+@pytest.mark.parametrize("divide_by_count", [False, True])
+def test_nothing_of_the_number_of_classes_is_computed(divide_by_count: bool) -> None:
+    center_loss = CenterLoss(1013, 3, 0.9, divide_by_count)
+
+    @tf.function
+    def step(features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            loss = center_loss(features, labels)
+        return tape.gradient(loss, features)
+
+    operations = step.get_concrete_function(tf.ones((2, 3)), tf.constant([9, 9])).graph
+    tensors = [t for operation in operations.get_operations() for t in operation.outputs]
+    assert not [t for t in tensors if t.shape.rank and 1013 in t.shape.as_list()]
+    # A read of the variable would copy it, because its rows are written.
+    assert "ReadVariableOp" not in {operation.type for operation in operations.get_operations()}
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
@@ -286,3 +358,77 @@ def test_the_total_pulls_on_kernels_and_prelogits() -> None:
     # 2 (x - 0) / 4 of the center loss, sign(x) / 2 of the norm.
     np.testing.assert_allclose(by_prelogits, [[1.0, 1.5], [2.0, -1.0]])
     np.testing.assert_allclose(by_kernel, 0.5 * np.eye(2))
+
+
+def test_targets_are_the_columns_of_the_identities() -> None:
+    """The centers go by the labels in any case."""
+    logits = np.random.default_rng(6).standard_normal((2, 3)).astype(np.float32)
+    prelogits, labels, targets = tf.ones((2, 4)), tf.constant([7, 9]), tf.constant([0, 2])
+    center_loss = CenterLoss(10, 4, alpha=0.0)
+    terms = total_loss(
+        tf.constant(logits), prelogits, labels, [], center_loss, LossFactors(), targets=targets
+    )
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(probabilities[[0, 1], [0, 2]]).mean()
+    assert float(terms.cross_entropy) == pytest.approx(expected, rel=1e-5)
+    assert np.flatnonzero(center_loss.centers[:, 0]).tolist() == [7, 9]
+
+
+TWO_REPLICAS = """
+import numpy as np
+import tensorflow as tf
+
+halves = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+from facenet_lib.center_loss import CenterLoss
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+generator = np.random.default_rng(0)
+for divide_by_count in (False, True):
+    alone = CenterLoss(5, 3, 0.8, divide_by_count)
+    with strategy.scope():
+        mirrored = CenterLoss(5, 3, 0.8, divide_by_count)
+
+    def of_replica(features, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            loss = mirrored(features, labels)
+        return loss, tape.gradient(loss, features), mirrored.largest_step(labels)
+
+    step = tf.function(lambda *batch: strategy.run(of_replica, batch), reduce_retracing=True)
+    # Shares of one size, of two sizes as a last batch has them, and one without images.
+    for shares in ((4, 4), (3, 1), (2, 0)):
+        features = [generator.standard_normal((n, 3)).astype(np.float32) for n in shares]
+        labels = [generator.integers(0, 3, n) for n in shares]
+        before = alone.centers.numpy()
+        all_labels = np.concatenate(labels)
+        alone(tf.constant(np.concatenate(features)), tf.constant(all_labels))
+        per_replica = [
+            strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+            )
+            for parts in (features, labels)
+        ]
+        losses, gradients, steps = map(strategy.experimental_local_results, step(*per_replica))
+        for replica in range(2):
+            # The loss is that of its own images, and so is its gradient.
+            difference = features[replica] - before[labels[replica]]
+            if len(difference):
+                np.testing.assert_allclose(losses[replica], (difference**2).mean(), rtol=1e-5)
+                expected = 2 * difference / difference.size
+                np.testing.assert_allclose(gradients[replica], expected, rtol=1e-5, atol=1e-6)
+            assert float(steps[replica]) == float(alone.largest_step(tf.constant(all_labels)))
+            np.testing.assert_allclose(
+                mirrored.centers.values[replica].numpy(), alone.centers.numpy(), rtol=1e-5
+            )
+    assert abs(alone.centers.numpy()).max() > 0.1
+"""
+
+
+def test_replicas_move_the_centers_as_one_process_with_the_global_batch() -> None:
+    """In a process of its own, since devices can be divided only before TensorFlow begins."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

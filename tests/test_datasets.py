@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import math
 import os
 import tarfile
 import urllib.error
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facenet_lib import datasets
 from facenet_lib.datasets import (
     FaceFolder,
     cache_folder,
+    distances_to_centers,
+    draw_pairs,
+    filter_faces,
     open_faces,
+    read_distances,
     read_faces,
+    split_faces,
     training_faces,
+    write_distances,
 )
 from facenet_lib.errors import FacenetError
+from facenet_lib.index_queue import image_and_label_lists
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
+from facenet_lib.verification import evaluate
 
 PAIRS = "1\nAnn\t1\t2\nAnn\t1\tBob\t1\n"
 
@@ -400,6 +414,472 @@ def test_nobody_left_to_train_on(faces: Path) -> None:
     folder = folder_with(faces, "2\nAnn\t1\t2\nDan\t1\t2\nBob\t1\tCem\t1\nBob\t1\tCem\t2\n")
     with pytest.raises(FacenetError, match="expected people to train on, found only the 4 whom"):
         training_faces(folder)
+
+
+# split_faces ------------------------------------------------------------------------------------
+
+
+def people(*counts: int) -> dict[str, tuple[Path, ...]]:
+    """Somebody with so many images, for each of ``counts``; nothing of it is on the disk."""
+    return {
+        f"P{person:03d}": tuple(Path("faces", f"P{person:03d}", f"{n}.jpg") for n in range(count))
+        for person, count in enumerate(counts)
+    }
+
+
+def images_of(faces) -> set[Path]:
+    return {path for paths in faces.values() for path in paths}
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=8),
+    percent=st.integers(1, 99),
+    minimum=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_of_every_person_the_part_is_held_out_rounded_up(counts, percent, minimum, seed) -> None:
+    faces, part = people(*counts), percent / 100
+    held = [math.ceil(Fraction(percent, 100) * count) for count in counts]
+    held = [h if count - h >= minimum else 0 for h, count in zip(held, counts, strict=True)]
+    if not any(held):
+        with pytest.raises(FacenetError, match=r"nothing is left to (train|validate) on"):
+            split_faces(faces, part, "images", seed, minimum)
+        return
+    training, validation = split_faces(faces, part, "images", seed, minimum)
+    assert [len(validation.get(name, ())) for name in faces] == held
+    assert [len(training.get(name, ())) for name in faces] == [
+        count - h for count, h in zip(counts, held, strict=True)
+    ]
+    for name, paths in faces.items():
+        both = training.get(name, ()) + validation.get(name, ())
+        assert sorted(both) == sorted(paths)
+        assert all(side[name] for side in (training, validation) if name in side)
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    percent=st.integers(1, 99),
+    seed=st.integers(0, 2**32),
+)
+def test_whole_people_are_held_out(counts, percent, seed) -> None:
+    faces = people(*counts)
+    there = sum(count > 0 for count in counts)
+    held = math.ceil(Fraction(percent, 100) * there)
+    if held in (0, there):
+        with pytest.raises(FacenetError, match=r"split by identities: nothing is left to .* on"):
+            split_faces(faces, percent / 100, "identities", seed)
+        return
+    training, validation = split_faces(faces, percent / 100, "identities", seed)
+    assert (len(training), len(validation)) == (there - held, held)
+    assert not training.keys() & validation.keys()
+    assert training | validation == {name: paths for name, paths in faces.items() if paths}
+
+
+@pytest.mark.parametrize("by", ["images", "identities"])
+def test_a_split_depends_on_the_seed_and_not_on_any_order(by) -> None:
+    faces = people(*range(1, 20))
+    first = split_faces(faces, 0.3, by, 0)
+    assert split_faces(faces, 0.3, by, 0) == first
+    assert split_faces(faces, 0.3, by, 1) != first
+    backwards = {name: paths[::-1] for name, paths in reversed(faces.items())}
+    for side, again in zip(first, split_faces(backwards, 0.3, by, 0), strict=True):
+        assert list(side) == [name for name in faces if name in side]
+        assert list(again) == list(reversed(side))
+        assert {name: paths[::-1] for name, paths in again.items()} == side
+
+
+def test_every_image_and_everyone_has_the_same_chance_to_be_held_out() -> None:
+    faces, seeds = people(4, 4, 4, 4, 4, 4), 2000
+    for by in ("images", "identities"):
+        held = Counter(
+            path
+            for seed in range(seeds)
+            for path in images_of(split_faces(faces, 0.5, by, seed)[1])
+        )
+        for path in images_of(faces):
+            assert abs(held[path] - seeds / 2) < 5 * math.sqrt(seeds / 4), (by, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"part": 0}, "part to hold out: expected a number between 0 and 1, found 0"),
+        ({"part": 1.0}, "part to hold out"),
+        ({"part": -0.1}, "part to hold out"),
+        ({"part": float("nan")}, "part to hold out"),
+        ({"by": "faces"}, "split by: expected 'images' or 'identities', found 'faces'"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0, found -1"),
+        ({"seed": 0.5}, "seed"),
+        ({"minimum_training_images": 0}, "minimum of training images: .* at least 1, found 0"),
+        ({"minimum_training_images": True}, "minimum of training images"),
+    ],
+)
+def test_splits_that_are_none(change, told) -> None:
+    arguments = {"part": 0.5, "by": "images", "seed": 0, "minimum_training_images": 1}
+    with pytest.raises(FacenetError, match=told):
+        split_faces(people(4, 4), **(arguments | change))
+
+
+def test_a_side_without_anybody_is_told_with_the_numbers() -> None:
+    with pytest.raises(FacenetError) as caught:
+        split_faces(people(1, 1, 1), 0.1, "images", 0)
+    assert str(caught.value) == (
+        "split by images: nothing is left to validate on when 0.1 is held out of 3 people with 3 "
+        "images"
+    )
+    for one in (people(5), {}):
+        with pytest.raises(FacenetError, match="left to train on"):
+            split_faces(one, 0.1, "identities", 0)
+
+
+# draw_pairs -------------------------------------------------------------------------------------
+
+
+def drawn_folds(faces, *arguments, **options):
+    """The pairs of every fold, same and different, each as a set of two images."""
+    paths, issame, folds = draw_pairs(faces, *arguments, **options)
+    owner = {str(path): name for name, images in faces.items() for path in images}
+    assert len(paths) == 2 * len(issame) == 2 * len(folds)
+    assert issame.dtype == np.bool_
+    assert folds.dtype == np.int64
+    pairs = [frozenset(paths[row : row + 2]) for row in range(0, len(paths), 2)]
+    assert len(set(pairs)) == len(pairs)
+    names = [{owner[path] for path in pair} for pair in pairs]
+    assert [len(pair) for pair in pairs] == [2] * len(pairs)
+    assert [len(who) == 1 for who in names] == issame.tolist()
+    return [
+        {same: [names[i] for i in np.flatnonzero((folds == fold) & (issame == same))]
+         for same in (True, False)}
+        for fold in range(folds.max() + 1)
+    ]  # fmt: skip
+
+
+def who(fold) -> set[str]:
+    return set().union(*fold[True], *fold[False])
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=20, max_size=60),
+    wanted=st.integers(1, 40),
+    folds=st.integers(2, 10),
+    seed=st.integers(0, 2**32),
+)
+def test_folds_are_equal_and_share_nobody_where_there_are_people_enough(
+    counts, wanted, folds, seed
+) -> None:
+    faces = people(*counts, *[2] * folds)
+    found = drawn_folds(faces, wanted, folds, seed)
+    assert len(found) == folds
+    sizes = {len(fold[same]) for fold in found for same in (True, False)}
+    assert len(sizes) == 1
+    assert 1 <= max(sizes) <= wanted
+    everyone = [name for fold in found for name in who(fold)]
+    assert len(everyone) == len(set(everyone))
+
+
+def test_as_many_pairs_as_wanted_or_as_there_are() -> None:
+    assert [len(fold[True]) for fold in drawn_folds(people(*[4] * 20), 5)] == [5] * 10
+    # Two people with two images in each fold: two same pairs, four different ones.
+    found = drawn_folds(people(*[2] * 20), 300)
+    assert {(len(fold[True]), len(fold[False])) for fold in found} == {(2, 2)}
+    # Of two with nine images each in each fold: 72 same, 81 different.
+    assert {len(fold[False]) for fold in drawn_folds(people(*[9] * 20), 300)} == {72}
+
+
+def test_people_with_many_images_are_spread_over_the_folds() -> None:
+    """Otherwise one poor fold would leave few pairs to all of them."""
+    found = drawn_folds(people(*[20] * 10, *[2] * 40), 300, seed=3)
+    same, different = 20 * 19 // 2 + 4, 4 * 20 * 2 + 6 * 2 * 2
+    assert [len(fold[True]) for fold in found] == [min(same, different)] * 10
+
+
+@pytest.mark.parametrize("counts", [(5,) * 4, (9, 1, 1, 1), (3, 3, 3, 3, 3, 3, 3), (2,) * 19])
+def test_few_people_share_the_pairs_that_there_are(counts) -> None:
+    faces = people(*counts)
+    same = sum(math.comb(count, 2) for count in counts)
+    different = math.comb(sum(counts), 2) - same
+    found = drawn_folds(faces, 300)
+    assert sum(len(fold[True]) for fold in found) == min(same, different)
+    assert sum(len(fold[False]) for fold in found) == min(same, different)
+    for kind in (True, False):
+        sizes = [len(fold[kind]) for fold in found]
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 1
+    some = drawn_folds(faces, 1)
+    assert {len(fold[kind]) for fold in some for kind in (True, False)} == {1}
+
+
+def test_someone_with_one_image_is_in_different_pairs_only() -> None:
+    faces = people(*[3] * 10, *[1] * 10)
+    found = drawn_folds(faces, 300)
+    alone = {name for name, paths in faces.items() if len(paths) == 1}
+    assert {len(fold[True]) for fold in found} == {3}
+    assert not any(alone & names for fold in found for names in fold[True])
+    assert any(alone & names for fold in found for names in fold[False])
+
+
+def test_pairs_depend_on_the_seed_and_not_on_any_order() -> None:
+    faces = people(*range(1, 30))
+    first = draw_pairs(faces, 7, seed=1)
+    backwards = {name: paths[::-1] for name, paths in reversed(faces.items())}
+    for again in (draw_pairs(faces, 7, seed=1), draw_pairs(backwards, 7, seed=1)):
+        assert again[0] == first[0]
+        np.testing.assert_array_equal(again[1], first[1])
+        np.testing.assert_array_equal(again[2], first[2])
+    assert draw_pairs(faces, 7, seed=2)[0] != first[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "same", "different"),
+    [((), 0, 0), ((9,), 36, 0), ((1,) * 30, 0, 435), ((2,) * 9, 9, 144), ((4, 1), 6, 4)],
+)
+def test_folds_that_cannot_be_filled(counts, same, different) -> None:
+    with pytest.raises(FacenetError) as caught:
+        draw_pairs(people(*counts), 5)
+    assert str(caught.value) == (
+        "pairs to draw: expected at least one same and one different pair for each of 10 folds, "
+        f"found {same} same and {different} different pairs of {len(counts)} people"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"pairs_per_fold": 0}, "pairs per fold"), ({"folds": 1}, "folds"), ({"seed": -1}, "seed")],
+)
+def test_drawing_that_is_none(change, told) -> None:
+    with pytest.raises(FacenetError, match=told):
+        draw_pairs(people(*[3] * 30), **({"pairs_per_fold": 3} | change))
+
+
+@pytest.mark.parametrize("counts", [(4,) * 30, (3,) * 6])
+def test_drawn_pairs_are_what_verification_takes(counts) -> None:
+    """Embeddings that name the person: every pair is told apart."""
+    faces = people(*counts)
+    paths, issame, folds = draw_pairs(faces, 4)
+    identity = {str(path): row for row, images in enumerate(faces.values()) for path in images}
+    embeddings = np.eye(len(faces))[[identity[path] for path in paths]]
+    result = evaluate(embeddings, issame, folds=folds)
+    assert result.accuracy == 1.0
+    assert len(result.fold_accuracies) == 10
+
+
+# Distances to the centre ------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    labels=st.lists(st.integers(-3, 3), min_size=0, max_size=40),
+    features=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_distances_are_those_to_the_mean_of_the_class(labels, features, seed) -> None:
+    embeddings = np.random.default_rng(seed).normal(size=(len(labels), features)).astype(np.float32)
+    found = distances_to_centers(embeddings, labels)
+    assert found.shape == (len(labels),)
+    assert found.dtype == np.float64
+    for row, label in enumerate(labels):
+        own = [embeddings[other].astype(float) for other, its in enumerate(labels) if its == label]
+        center = sum(own) / len(own)
+        expected = math.sqrt(sum((embeddings[row].astype(float) - center) ** 2))
+        assert found[row] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "labels", "told"),
+    [
+        (np.zeros(3), np.zeros(3, int), r"found \(3,\) and \(3,\)"),
+        (np.zeros((3, 2)), np.zeros(2, int), r"found \(3, 2\) and \(2,\)"),
+        (np.zeros((3, 2)), np.zeros((3, 1), int), r"found \(3, 2\) and \(3, 1\)"),
+        (np.array([[0.0, np.nan]]), [0], "expected finite numbers"),
+        (np.array([[0.0, np.inf]]), [0], "expected finite numbers"),
+    ],
+)
+def test_embeddings_without_a_centre_are_refused(embeddings, labels, told) -> None:
+    with pytest.raises(FacenetError, match=told):
+        distances_to_centers(embeddings, labels)
+
+
+@settings(deadline=None)
+@given(
+    names=st.lists(
+        st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=6).filter(
+            lambda name: name not in (".", "..")
+        ),
+        unique=True,
+        max_size=5,
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_distances_written_are_read(tmp_path_factory, names, seed) -> None:
+    faces = {name: (Path("a", name, "1.jpg"), Path("a", name, name)) for name in names}
+    images, _ = image_and_label_lists(faces) if names else ([], [])
+    distances = np.random.default_rng(seed).uniform(0, 2, len(images))
+    path = tmp_path_factory.mktemp("distances") / "distances.csv"
+    write_distances(path, faces, distances)
+    found = read_distances(path)
+    assert list(found) == [(name, image.name) for name, paths in faces.items() for image in paths]
+    np.testing.assert_allclose(list(found.values()), distances, rtol=1e-6)
+
+
+def test_a_name_that_is_no_utf8_is_read_as_it_was_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"Ren\xe9")
+    write_distances(tmp_path / "d.csv", {name: (Path(name, "1.jpg"),)}, [0.5])
+    assert read_distances(tmp_path / "d.csv") == {(name, "1.jpg"): 0.5}
+
+
+def test_the_table_of_distances_is_plain_csv(tmp_path: Path) -> None:
+    faces = {"Ann": (Path("x/Ann/a.jpg"),), "Lee, Bob": (Path("x/Lee, Bob/b.jpg"),)}
+    write_distances(tmp_path / "d.csv", faces, [0.25, 1])
+    assert (tmp_path / "d.csv").read_text().splitlines() == [
+        "person,image,distance",
+        "Ann,a.jpg,0.25",
+        '"Lee, Bob",b.jpg,1',
+    ]
+    # As a spreadsheet may save it again:
+    (tmp_path / "d.csv").write_text('\ufeffperson,image,distance\r\nAnn,"a.jpg",0.25\r\n')
+    assert read_distances(tmp_path / "d.csv") == {("Ann", "a.jpg"): 0.25}
+
+
+def test_damaged_tables_of_distances_are_told_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(
+        "who,image,distance\nAnn,a.jpg,0.5\nAnn,a.jpg,0.6\nBob,b.jpg\n\nCem,c.jpg,far\n"
+        "Dan,d.jpg,-1\nEve,e.jpg,nan\nFay,f.jpg,inf\n"
+    )
+    with pytest.raises(FacenetError) as caught:
+        read_distances(path)
+    told = str(caught.value).splitlines()
+    assert told[0] == f"{path}: 8 problems"
+    assert told[1].strip() == "line 1: expected person,image,distance, found 'who,image,distance'"
+    assert told[2].strip() == "line 3: Ann/a.jpg stands twice"
+    assert [line.split(":")[0].strip() for line in told[3:]] == [
+        f"line {number}" for number in (4, 5, 6, 7, 8, 9)
+    ]
+    path.write_text("")
+    with pytest.raises(FacenetError, match=r"d\.csv: line 1: expected person,image,distance"):
+        read_distances(path)
+    path.write_text('person,image,distance\nAnn,"a.jpg,0.5\n')
+    with pytest.raises(FacenetError, match=r"d\.csv: line 2: unexpected end of data"):
+        read_distances(path)
+    with pytest.raises(FacenetError, match=r"none\.csv: cannot be read: No such file"):
+        read_distances(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("distances", "told"),
+    [
+        ([0.5], r"one for each of 2 images, found \(1,\)"),
+        ([[0.5, 0.5]], r"found \(1, 2\)"),
+        ([0.5, -1.0], "P000/1.jpg: expected a number of 0 or more, found -1.0"),
+        ([math.nan, math.inf], "2 problems"),
+    ],
+)
+def test_distances_that_are_none_are_not_written(tmp_path: Path, distances, told) -> None:
+    with pytest.raises(FacenetError, match=told):
+        write_distances(tmp_path / "d.csv", people(2), distances)
+    assert not list(tmp_path.iterdir())
+
+
+def test_distances_need_a_folder_and_names_that_tell_images_apart(tmp_path: Path) -> None:
+    with pytest.raises(FacenetError, match=r"d\.csv: cannot be written"):
+        write_distances(tmp_path / "none" / "d.csv", people(2), [0.5, 0.5])
+    twins = {"Ann": (Path("one/1.jpg"), Path("other/1.jpg"))}
+    with pytest.raises(FacenetError, match=r"faces: Ann/1\.jpg: stands more than once"):
+        write_distances(tmp_path / "d.csv", twins, [0.5, 0.5])
+
+
+def distances_of(faces, values) -> dict[tuple[str, str], float]:
+    images = [(name, path.name) for name, paths in faces.items() for path in paths]
+    return dict(zip(images, values, strict=True))
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 8), min_size=1, max_size=6).filter(any),
+    percentile=st.integers(1, 100),
+    minimum=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+def test_images_beyond_the_percentile_are_left_out(counts, percentile, minimum, seed) -> None:
+    faces = people(*counts)
+    values = np.random.default_rng(seed).uniform(0, 2, sum(counts))
+    distances = distances_of(faces, values)
+    # The percentile as it is defined: a place among the sorted, between two of them in part.
+    place = Fraction(percentile, 100) * (len(values) - 1)
+    low, high = sorted(values)[math.floor(place)], sorted(values)[math.ceil(place)]
+    farthest = low + (high - low) * float(place - math.floor(place))
+    expected = {
+        name: tuple(p for p in paths if distances[name, p.name] <= farthest + 1e-12)
+        for name, paths in faces.items()
+    }
+    expected = {name: paths for name, paths in expected.items() if len(paths) >= minimum}
+    if not expected:
+        with pytest.raises(FacenetError, match=r"none of .* people has"):
+            filter_faces(faces, distances, percentile, minimum)
+    else:
+        found = filter_faces(faces, distances, percentile, minimum)
+        assert found == expected
+        assert list(found) == list(expected)
+
+
+def test_the_last_percentile_keeps_all_and_the_minimum_still_counts() -> None:
+    faces = people(3, 1)
+    distances = distances_of(faces, [0.1, 0.2, 0.9, 0.5])
+    assert filter_faces(faces, distances, 100, 1) == faces
+    assert filter_faces(faces, distances, 100, 2) == {"P000": faces["P000"]}
+    assert filter_faces(faces, distances, 70, 1) == {
+        "P000": faces["P000"][:2],
+        "P001": faces["P001"],
+    }
+
+
+def test_an_image_among_strangers_is_the_one_filtered_out() -> None:
+    """From embeddings to faces: three people in three directions, one image under a wrong name."""
+    faces = people(6, 6, 6)
+    generator = np.random.default_rng(0)
+    directions = np.repeat(np.eye(3), 6, axis=0)
+    directions[4] = [0, 1, 0]  # of the first person, but looks like the second
+    embeddings = directions + generator.normal(0, 0.05, directions.shape)
+    measured = distances_to_centers(embeddings, np.repeat([0, 1, 2], 6))
+    kept = filter_faces(faces, distances_of(faces, measured), 95, 1)
+    assert images_of(faces) - images_of(kept) == {faces["P000"][4]}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"percentile": 0}, "percentile: expected a number above 0 and up to 100, found 0"),
+        ({"percentile": 100.5}, "percentile"),
+        ({"percentile": math.nan}, "percentile"),
+        ({"minimum_images": 0}, "minimum of images"),
+        ({"minimum_images": 9}, "none of 2 people has 9 or more images"),
+        ({"faces": {}, "distances": {}}, "expected people with images, found none"),
+    ],
+)
+def test_filters_that_are_none(change, told) -> None:
+    faces = people(2, 2)
+    arguments = {"percentile": 50, "minimum_images": 1}
+    arguments |= {"faces": faces, "distances": distances_of(faces, [0.1, 0.2, 0.3, 0.4])}
+    with pytest.raises(FacenetError, match=told):
+        filter_faces(**(arguments | change))
+
+
+def test_images_and_distances_that_do_not_belong_together_are_all_named() -> None:
+    faces = people(2, 1)
+    distances = distances_of(faces, [0.1, 0.2, 0.3])
+    del distances["P001", "0.jpg"]
+    distances["P000", "9.jpg"] = distances["Zoe", "0.jpg"] = 0.5
+    with pytest.raises(FacenetError) as caught:
+        filter_faces(faces, distances, 50, 1)
+    assert [line.strip() for line in str(caught.value).splitlines()] == [
+        "distances: 3 problems",
+        "P001/0.jpg: has no distance",
+        "P000/9.jpg: has a distance, but is not among the faces",
+        "Zoe/0.jpg: has a distance, but is not among the faces",
+    ]
 
 
 # Real faces -------------------------------------------------------------------------------------

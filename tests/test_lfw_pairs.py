@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import (
     Pair,
     PairList,
+    count_pairs,
+    draw_fold_pairs,
     image_path,
     read_pairs,
     read_people,
@@ -298,6 +302,80 @@ def test_folds_that_cannot_be_are_refused_with_what_can() -> None:
     for folds in (-1, 0, 1, 4):
         with pytest.raises(FacenetError, match=rf"expected 2 to 3, .*found {folds}; take another"):
             view_1_of(3).fold_ids(folds)
+
+
+COUNTS = st.lists(st.integers(0, 6), min_size=1, max_size=6).map(
+    lambda counts: {f"P{number}": count for number, count in enumerate(counts)}
+)
+
+
+def all_pairs(images: dict[str, int]) -> tuple[set[Pair], set[Pair]]:
+    """Every same and every different pair there is, written out."""
+    places = [(name, index) for name, count in images.items() for index in range(1, count + 1)]
+    pairs = {Pair(*one, *other) for one, other in itertools.combinations(places, 2)}
+    return {pair for pair in pairs if pair.issame}, {pair for pair in pairs if not pair.issame}
+
+
+@settings(deadline=None)
+@given(images=COUNTS)
+def test_pairs_are_counted_as_they_are_written_out(images) -> None:
+    assert count_pairs(images.values()) == tuple(map(len, all_pairs(images)))
+
+
+@settings(deadline=None)
+@given(images=COUNTS, seed=st.integers(0, 2**32), part=st.floats(0, 1))
+def test_a_fold_has_as_many_different_pairs_of_both_kinds_as_wanted(images, seed, part) -> None:
+    same, different = all_pairs(images)
+    most = min(len(same), len(different))
+    count = max(1, round(part * most))
+    if most == 0:
+        with pytest.raises(FacenetError, match=r"expected 1 to 0 (same|different) pairs"):
+            draw_fold_pairs(np.random.default_rng(seed), images, count)
+        return
+    drawn = draw_fold_pairs(np.random.default_rng(seed), images, count)
+    assert len(drawn) == 2 * count
+    assert len(set(drawn[:count]) & same) == count
+    assert len(set(drawn[count:]) & different) == count
+    order = {name: place for place, name in enumerate(images)}
+    for kind in (drawn[:count], drawn[count:]):
+        people = [(order[pair.name1], order[pair.name2]) for pair in kind]
+        assert people == sorted(people)
+    assert draw_fold_pairs(np.random.default_rng(seed), images, count) == drawn
+
+
+@pytest.mark.parametrize("count", [-1, 0, 5, 1000])
+def test_a_fold_cannot_have_more_pairs_than_there_are(count: int) -> None:
+    with pytest.raises(FacenetError, match=rf"of 3 people: expected 1 to 4 same .* found {count}"):
+        draw_fold_pairs(np.random.default_rng(0), {"Ann": 3, "Bob": 2, "Cem": 1}, count)
+
+
+@pytest.mark.parametrize("images", [{"Ann": 4, "Bob": 4}, {"Ann": 9, "Bob": 2, "Cem": 2}])
+def test_people_are_drawn_alike_and_their_images_too(images: dict[str, int]) -> None:
+    """The chance of each pair, against that of choosing people first and then their images."""
+    generator, draws = np.random.default_rng(0), 6000
+    drawn = [draw_fold_pairs(generator, images, 1) for _ in range(draws)]
+    for place, pairs in enumerate(all_pairs(images)):
+        counted = Counter(fold[place] for fold in drawn)
+        sizes = Counter((pair.name1, pair.name2) for pair in pairs)
+        for pair in pairs:
+            chance = 1 / len(sizes) / sizes[pair.name1, pair.name2]
+            spread = np.sqrt(draws * chance * (1 - chance))
+            assert abs(counted[pair] - draws * chance) < 5 * spread, pair
+
+
+def test_people_with_equally_many_images_take_one_draw_over_all_their_pairs() -> None:
+    """So were the pairs of the drawn faces chosen, and they must stay what they are."""
+    images = {"Ann": 5, "Bob": 5, "Cem": 5, "Dan": 5}
+    drawn = draw_fold_pairs(np.random.default_rng(7), images, 20)
+    generator, expected = np.random.default_rng(7), []
+    order = list(images)
+    for pairs in all_pairs(images):
+        listed = sorted(
+            pairs, key=lambda p: (order.index(p.name1), order.index(p.name2), p.index1, p.index2)
+        )
+        chosen = generator.choice(len(listed), 20, replace=False)
+        expected += [listed[number] for number in sorted(chosen)]
+    assert drawn == expected
 
 
 PEOPLE1 = "2\nAnn\t3\nBob\t1\n"

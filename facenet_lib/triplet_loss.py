@@ -1,0 +1,504 @@
+"""Batches of people, the triplets that are worth a step, and their loss.
+
+Stands for ``sample_people``, ``select_triplets`` and ``triplet_loss`` of the reference's
+train_tripletloss. The loss and the semi-hard negatives are those of section 3 of Schroff et al.
+2015 (FaceNet: A unified embedding for face recognition and clustering), the batch-hard triplets
+those of Hermans et al. 2017 (In defense of the triplet loss for person re-identification).
+Derived in chapter 9, "Triplet loss".
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Real
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+
+from facenet_lib.errors import FacenetError, refuse
+
+Selection = Literal["margin_violating", "semi_hard", "batch_hard"]
+"""Which triplets of a batch are taken, see :func:`select_triplets`."""
+
+COLLAPSED_SPREAD = 0.05
+"""A batch of unit vectors whose :func:`spread` stays smaller has collapsed.
+
+Where FaceNet's margin, 0.2, is kept, two images of different people are at least that far apart in
+squared distance, and the spread is at least half of that, 0.1, times the share of pairs that show
+different people. This is half of 0.1: two images taken at random are then half a margin apart.
+"""
+
+_PROPOSALS = 8  # draws for every pair before its anchor's candidates are narrowed again
+_NARROWINGS = 3  # of the candidates, before the pairs that are left list their negatives
+_LISTED_PAIRS = 64  # pairs that are compared with all images at a time: 1 MB for 2000 images
+
+
+# --------------------------------------------------------------------------------------------
+# Batches: people x images
+# --------------------------------------------------------------------------------------------
+
+
+def people_batches(
+    label_list: Sequence[int] | NDArray[np.integer],
+    people_per_batch: int,
+    images_per_person: int,
+    batches: int,
+    seed: int,
+    first_batch: int = 0,
+) -> NDArray[np.int64]:
+    """Draw batches in which every person has several images.
+
+    Only people with two images or more take part, since a positive is needed. They are shuffled
+    anew for each pass and dealt to whole batches, so that a batch holds nobody twice and everyone
+    comes up equally often; who is left over at the end of a pass, fewer than a batch, sits it out.
+    Batch k follows from the arguments and k alone: a resumed run draws the same batches.
+
+    Args:
+        label_list: integers (images,), the person of every image.
+        people_per_batch: at least 2, and at most the people with two images or more.
+        images_per_person: at least 2.
+        batches: how many, at least 0.
+        seed: a non-negative integer; equal seeds give equal batches.
+        first_batch: number of the first one, at least 0.
+
+    Returns:
+        int64 (batches, people_per_batch * images_per_person), positions in ``label_list``. Batch
+        ``first_batch + row`` stands in row ``row``, the images of a person side by side: different
+        ones where there are enough, else all of them in turn, again and again, until the places
+        are filled (augmentation makes a repeated image a new one).
+
+    Raises:
+        FacenetError: for an argument that is no such integer, labels of another shape, or too few
+            people with two images.
+
+    Source: ``sample_people`` of the reference, which repeats no image and takes more people where
+    some have too few. Derived in chapter 9, "Triplet loss".
+    """
+    people_per_batch = _integer("people_per_batch", people_per_batch, at_least=2)
+    images_per_person = _integer("images_per_person", images_per_person, at_least=2)
+    batches = _integer("batches", batches, at_least=0)
+    seed = _integer("seed", seed, at_least=0)
+    first_batch = _integer("first_batch", first_batch, at_least=0)
+    images, starts = _images_by_person(_as_labels("label_list", label_list))
+    eligible = np.flatnonzero(np.diff(starts) >= 2)
+    if len(eligible) < people_per_batch:
+        raise FacenetError(
+            f"label_list: expected at least {people_per_batch} people with two images or more, "
+            f"found {len(eligible)} among {len(starts) - 1} people"
+        )
+
+    drawn = np.empty((batches, people_per_batch, images_per_person), np.int64)
+    batches_of_pass = len(eligible) // people_per_batch
+    shuffled_pass = -1
+    for row in range(batches):
+        pass_number, part = divmod(first_batch + row, batches_of_pass)
+        if pass_number != shuffled_pass:
+            # The third number keeps a pass apart from the batch of the same number.
+            shuffled = np.random.default_rng((seed, pass_number, 1)).permutation(eligible)
+            shuffled_pass = pass_number
+        rng = np.random.default_rng((seed, first_batch + row))
+        for place in range(people_per_batch):
+            person = shuffled[part * people_per_batch + place]
+            own = rng.permutation(images[starts[person] : starts[person + 1]])
+            drawn[row, place] = np.resize(own, images_per_person)  # from the start again if short
+    return drawn.reshape(batches, people_per_batch * images_per_person)
+
+
+# --------------------------------------------------------------------------------------------
+# Selection of triplets
+# --------------------------------------------------------------------------------------------
+
+
+def select_triplets(
+    embeddings: ArrayLike,
+    labels: Sequence[int] | NDArray[np.integer],
+    margin: float,
+    selection: Selection,
+    seed: int | Sequence[int],
+) -> NDArray[np.int64]:
+    """Choose the triplets of a batch that are worth a step.
+
+    With d for the squared Euclidean distance, and anchor a, positive p and negative n:
+
+    * ``"margin_violating"``, the reference's own: each pair (a, p) of images of one person, a
+      before p, takes one negative at random of those with ``d(a, n) - d(a, p) < margin``.
+    * ``"semi_hard"``, FaceNet's: likewise, of those with ``d(a, p) < d(a, n) < d(a, p) + margin``.
+    * ``"batch_hard"``, of Hermans et al.: every image is an anchor once, with its furthest positive
+      and its nearest negative, whatever the margin; of several equally far or near ones the first
+      in the batch. Nothing is random.
+
+    A pair without such a negative, and an image without positive or negative, gives no triplet.
+    Negatives are drawn independently, all that are allowed equally likely. Distances are
+    compared in float64, and equal embeddings are exactly equally far.
+
+    Args:
+        embeddings: float (n, features). The work takes memory for n x n numbers of 8 bytes.
+        labels: integers (n,), the person of every row, in any order.
+        margin: how much further the negative ought to be, above 0.
+        selection: one of the three names above.
+        seed: one or several non-negative integers, as ``numpy.random.default_rng`` takes them;
+            equal seeds give equal triplets.
+
+    Returns:
+        int64 (triplets, 3), rows of ``embeddings``: anchor, positive, negative. Sorted by the
+        person's label, then by anchor and positive: shuffle before taking a part.
+
+    Raises:
+        FacenetError: for other shapes or values than the above, or embeddings that are not finite.
+
+    Source: Schroff et al. 2015, section 3.2; Hermans et al. 2017, section 2; ``select_triplets``
+    of the reference. Derived in chapter 9, "Triplet loss".
+    """
+    values = _as_embeddings(embeddings)
+    images, starts = _images_by_person(_as_labels("labels", labels, len(values)))
+    _check_margin(margin)
+    if selection not in get_args(Selection):
+        expected = " or ".join(map(repr, get_args(Selection)))
+        raise FacenetError(f"selection: expected {expected}, found {selection!r}")
+    rng = _generator(seed)
+
+    products, half_squares = _products_and_half_squares(values)
+    triplets = [np.empty((0, 3), np.int64)]
+    for start, end in pairwise(starts):
+        own = images[start:end]
+        if not 2 <= len(own) < len(values):
+            continue
+        # |a - b|^2 / 2 = |a|^2 / 2 + |b|^2 / 2 - a.b, and |a|^2 is the same for all compared.
+        scores = half_squares - products[own]
+        among_own = scores[:, own]
+        scores[:, own] = np.inf
+        if selection == "batch_hard":
+            triplets.append(_batch_hard(own, among_own, scores))
+        else:
+            window = (0.0 if selection == "semi_hard" else -np.inf, margin / 2)
+            triplets.append(_random_negatives(own, among_own, scores, window, rng))
+    return np.concatenate(triplets)
+
+
+def _products_and_half_squares(
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scalar products of all rows, and half of each with itself; the first row is the origin."""
+    # Distances do not change with the origin, but rounding grows with the distance from it. Adding
+    # 0 turns -0 into 0, so that equal rows are equal bytes.
+    shifted = values - values[0] + 0.0
+    products: NDArray[np.float64] = shifted @ shifted.T
+    # The product may round equal rows differently, by where they stand; ties have to be ties.
+    as_bytes = shifted.view(np.dtype((np.void, shifted.itemsize * shifted.shape[1])))[:, 0]
+    _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
+    first_equal = first[inverse]
+    copies = np.flatnonzero(first_equal != np.arange(len(values)))
+    products[:, copies] = products[:, first_equal[copies]]
+    return products, products.diagonal()[first_equal] / 2
+
+
+def _batch_hard(
+    own: NDArray[np.int64], among_own: NDArray[np.float64], to_others: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    np.fill_diagonal(among_own, -np.inf)  # no image is its own positive
+    positives = own[among_own.argmax(axis=1)]
+    return np.stack([own, positives, to_others.argmin(axis=1)], axis=1)
+
+
+def _random_negatives(
+    own: NDArray[np.int64],
+    among_own: NDArray[np.float64],
+    to_others: NDArray[np.float64],
+    window: tuple[float, float],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """The triplets of one person whose negative is further than the positive by a ``window``."""
+    anchors, positives = np.triu_indices(len(own), 1)
+    reach = among_own[anchors, positives]
+    lower, upper = reach + window[0], reach + window[1]
+    negatives = _draw_between(to_others, anchors, lower, upper, rng)
+    triplets = np.stack([own[anchors], own[positives], negatives], axis=1)
+    return triplets[negatives >= 0]
+
+
+def _draw_between(
+    scores: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """For each pair, draw one column of its row with a score between its bounds; -1 for none.
+
+    Sorting every row would find them all, but takes longer than all the rest. Columns are proposed
+    and refused instead, which soon settles the pairs that have many; each time the candidates of
+    a row are narrowed to what its remaining pairs may take. The few pairs that are left at last,
+    with few columns or none, compare every one.
+    """
+    chosen = np.full(len(rows), -1)
+    left = np.flatnonzero(scores.min(axis=1)[rows] < upper)
+    for settle in (*[_by_proposals] * _NARROWINGS, _by_listing):
+        if len(left):
+            chosen[left] = settle(scores, rows[left], lower[left], upper[left], rng)
+            left = left[chosen[left] < 0]
+    return chosen
+
+
+def _by_proposals(
+    scores: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Draw from the columns below the highest upper bound of a row; a pair's row has some.
+
+    The first allowed of several draws is kept: all allowed columns are equally likely to be it.
+    """
+    highest = np.full(len(scores), -np.inf)
+    np.maximum.at(highest, rows, upper)
+    candidates = np.flatnonzero(scores < highest[:, np.newaxis])
+    starts = np.searchsorted(candidates, np.arange(len(scores) + 1) * scores.shape[1])
+    first, last = starts[rows, np.newaxis], starts[rows + 1, np.newaxis]
+    proposed = candidates[_draw(first, last, (len(rows), _PROPOSALS), rng)]
+    score = scores.reshape(-1)[proposed]
+    allowed = (lower[:, np.newaxis] < score) & (score < upper[:, np.newaxis])
+    accepted = proposed[np.arange(len(rows)), allowed.argmax(axis=1)] % scores.shape[1]
+    return np.where(allowed.any(axis=1), accepted, -1)
+
+
+def _by_listing(
+    scores: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Compare every column, and draw from the list of those that are allowed."""
+    chosen = np.full(len(rows), -1)
+    for start in range(0, len(rows), _LISTED_PAIRS):
+        part = slice(start, start + _LISTED_PAIRS)
+        score = scores[rows[part]]
+        allowed = (lower[part, np.newaxis] < score) & (score < upper[part, np.newaxis])
+        listed = np.flatnonzero(allowed)
+        starts = np.searchsorted(listed, np.arange(len(score) + 1) * scores.shape[1])
+        some = np.flatnonzero(np.diff(starts))
+        drawn = listed[_draw(starts[some], starts[some + 1], some.shape, rng)]
+        chosen[start + some] = drawn % scores.shape[1]
+    return chosen
+
+
+def _draw(
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Integers from ``first`` up to below ``last``; quicker than ``rng.integers`` for arrays."""
+    drawn: NDArray[np.int64] = first + (rng.random(shape) * (last - first)).astype(np.int64)
+    return drawn
+
+
+# --------------------------------------------------------------------------------------------
+# The loss
+# --------------------------------------------------------------------------------------------
+
+
+class TripletLoss(NamedTuple):
+    """The loss and how many triplets still have one, each a float32 scalar.
+
+    Attributes:
+        loss: mean over the triplets.
+        active_fraction: share of the triplets whose loss is above 0; the others have no gradient.
+
+    Derived in chapter 9, "Triplet loss".
+    """
+
+    loss: tf.Tensor
+    active_fraction: tf.Tensor
+
+
+def triplet_loss(embeddings: tf.Tensor, triplets: tf.Tensor, margin: float) -> TripletLoss:
+    """Return the mean over the triplets of ``max(0, d(a, p) - d(a, n) + margin)``.
+
+    d is the squared Euclidean distance. The gradient reaches all three embeddings of a triplet.
+    Without triplets the loss and its gradient are 0.
+
+    Args:
+        embeddings: float ``(n, features)``.
+        triplets: integers ``(t, 3)``, rows of the embeddings: anchor, positive, negative.
+        margin: how much further the negative ought to be, above 0.
+
+    Raises:
+        FacenetError: when the shapes or dtypes are others, or the margin is not above 0.
+        tf.errors.InvalidArgumentError: for a triplet whose row is not there.
+
+    Source: Schroff et al. 2015, section 3.1, where it is a sum; the reference takes the mean.
+    Derived in chapter 9, "Triplet loss".
+    """
+    embeddings, triplets = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(triplets)
+    _check_margin(margin)
+    if embeddings.shape.rank != 2 or not triplets.shape.is_compatible_with((None, 3)):
+        raise FacenetError(
+            "embeddings must be (n, features) and triplets (t, 3), "
+            f"found {embeddings.shape} and {triplets.shape}"
+        )
+    if not (embeddings.dtype.is_floating and triplets.dtype.is_integer):
+        raise FacenetError(
+            "embeddings must be floating point and triplets integers, "
+            f"found {embeddings.dtype.name} and {triplets.dtype.name}"
+        )
+    triplets = tf.cast(triplets, tf.int64)
+    # A graphics processor would gather zeros for a row that is not there.
+    in_range = tf.debugging.assert_equal(
+        tf.logical_and(triplets >= 0, triplets < tf.shape(embeddings, tf.int64)[0]),
+        True,
+        message="triplets must be at least 0 and below the number of embeddings",
+    )
+    with tf.control_dependencies([] if in_range is None else [in_range]):
+        anchors, positives, negatives = tf.unstack(
+            tf.gather(tf.cast(embeddings, tf.float32), triplets), num=3, axis=1
+        )
+    nearer = tf.reduce_sum(tf.square(anchors - positives), axis=1)
+    further = tf.reduce_sum(tf.square(anchors - negatives), axis=1)
+    losses = tf.nn.relu(nearer - further + margin)
+    count = tf.maximum(tf.cast(tf.shape(triplets)[0], tf.float32), 1.0)
+    active = tf.reduce_sum(tf.cast(losses > 0.0, tf.float32))
+    return TripletLoss(tf.reduce_sum(losses) / count, active / count)
+
+
+# --------------------------------------------------------------------------------------------
+# Collapse
+# --------------------------------------------------------------------------------------------
+
+
+def spread(embeddings: tf.Tensor) -> tf.Tensor:
+    """Return the mean squared distance of a batch's embeddings from their mean.
+
+    Half the mean squared distance of two rows taken at random; of unit vectors, one minus the
+    squared length of their mean: 0 when all are alike, near 1 when they point everywhere. To see
+    a collapse, take the embeddings that the loss was computed from: those that batch
+    normalization makes of its moving averages lie close together at the start of any run.
+
+    Args:
+        embeddings: float ``(n, features)`` with n at least 1.
+
+    Returns:
+        float32 scalar.
+
+    Raises:
+        FacenetError: when the shape or dtype is another.
+
+    Derived in chapter 9, "Triplet loss".
+    """
+    embeddings = tf.convert_to_tensor(embeddings)
+    if embeddings.shape.rank != 2 or not embeddings.dtype.is_floating:
+        raise FacenetError(
+            "embeddings must be floating point (n, features), "
+            f"found {embeddings.dtype.name} {embeddings.shape}"
+        )
+    embeddings = tf.cast(embeddings, tf.float32)
+    # One minus the squared mean would lose what is left of a small spread to rounding.
+    centred = embeddings - tf.reduce_mean(embeddings, axis=0)
+    return tf.reduce_mean(tf.reduce_sum(tf.square(centred), axis=1))
+
+
+def explain_collapse(spread: float, margin: float, steps: int) -> str:
+    """Say what it means that the spread stayed small, and what helps.
+
+    Args:
+        spread: of the last batch, below :data:`COLLAPSED_SPREAD`.
+        margin: of the loss.
+        steps: how many steps in a row the spread was as small.
+
+    Returns:
+        Sentences for the message with which a run ends.
+
+    Derived in chapter 9, "Triplet loss".
+    """
+    return (
+        f"the embeddings have collapsed: for {steps} steps their spread was below "
+        f"{COLLAPSED_SPREAD:g}, last {spread:.2g}. All images get nearly the same embedding, so "
+        f"that all distances are small and the loss stays near the margin, {margin:g}; training "
+        "on seldom mends it. Start again, or from a checkpoint before it happened, with a lower "
+        "learning rate, with easier triplets at first (margin_violating or semi_hard instead of "
+        "batch_hard), more people in a batch, a larger margin, or the weights of a network that "
+        "was trained as a classifier."
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Checks
+# --------------------------------------------------------------------------------------------
+
+
+def _images_by_person(
+    labels: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions ordered by label, and where in these each person begins; last of all, the end."""
+    images = np.argsort(labels, kind="stable")
+    changes = np.flatnonzero(np.diff(labels[images])) + 1
+    return images, np.concatenate([[0], changes, [len(labels)]])
+
+
+def _as_labels(name: str, labels: ArrayLike, rows: int | None = None) -> NDArray[np.integer]:
+    values = _as_array(name, labels)
+    shape_fits = values.ndim == 1 and len(values) and rows in (None, len(values))
+    if values.dtype.kind not in "iu" or not shape_fits:
+        length = "images" if rows is None else rows
+        raise FacenetError(
+            f"{name}: expected integers of shape ({length},), "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    return values
+
+
+def _as_embeddings(embeddings: ArrayLike) -> NDArray[np.float64]:
+    values = _as_array("embeddings", embeddings)
+    if values.dtype.kind != "f" or values.ndim != 2 or 0 in values.shape:
+        raise FacenetError(
+            "embeddings: expected floating point numbers of shape (n, features), "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    values = values.astype(np.float64, order="C")
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Squared distances are at most four times the largest of these, sums of them twice that.
+        squares = 8.0 * np.einsum("ij,ij->i", values, values)
+    refuse(
+        "embeddings",
+        [
+            f"row {row}: expected finite numbers whose squares can be added, "
+            f"found {np.abs(values[row]).max()}"
+            for row in np.flatnonzero(~np.isfinite(squares))
+        ],
+    )
+    return values
+
+
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
+
+
+def _check_margin(margin: float) -> None:
+    if not (isinstance(margin, Real) and 0.0 < margin < np.inf):
+        raise FacenetError(f"margin: expected a finite number above 0, found {margin!r}")
+
+
+def _generator(seed: int | Sequence[int]) -> np.random.Generator:
+    several = seed if isinstance(seed, Sequence) else (seed,)
+    return np.random.default_rng([_integer("seed", number, at_least=0) for number in several])
+
+
+def _integer(name: str, value: Any, at_least: int) -> int:
+    expected = f"{name}: expected an integer of at least {at_least}"
+    if isinstance(value, bool | np.bool_):
+        raise FacenetError(f"{expected}, found {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise FacenetError(f"{expected}, found {value!r}") from None
+    if number < at_least:
+        raise FacenetError(f"{expected}, found {number}")
+    return number
