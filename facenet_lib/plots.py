@@ -882,6 +882,42 @@ def loss_comparison(
     return _finish(figure)
 
 
+def negatives_on_a_line(
+    to_positive: float, to_negatives: npt.NDArray[np.floating], margin: float
+) -> Figure:
+    """Show the squared distances from an anchor: which negatives are hard, semi-hard or easy.
+
+    Args:
+        to_positive: squared distance from the anchor to its positive.
+        to_negatives: (negatives,) squared distances to images of other people.
+        margin: how much further than the positive a negative ought to be.
+
+    Returns:
+        One line with a shaded stretch for each kind, the positive as a square, the negatives as
+        dots.
+    """
+    figure, axis = plt.subplots(figsize=(NARROW, 1.7))
+    edges = (
+        0.0,
+        to_positive,
+        to_positive + margin,
+        1.12 * max(to_positive + margin, *to_negatives),
+    )
+    for number, kind in enumerate(("hard", "semi-hard", "easy")):
+        start, end = edges[number : number + 2]
+        color = COLORS[(1, 2, 0)[number]]
+        axis.axvspan(start, end, color=color, alpha=0.15, linewidth=0)
+        axis.text((start + end) / 2, 1.0, kind, ha="center", size=9)
+        inside = to_negatives[(to_negatives > start) & (to_negatives <= end)]
+        axis.plot(inside, np.zeros(len(inside)), "o", color=color, markersize=9)
+    axis.plot(to_positive, 0, "s", color=GREY, markersize=10)
+    axis.text(to_positive, -0.75, "positive", ha="center", size=9)
+    axis.set(xlim=(0, edges[-1]), ylim=(-1.1, 1.5), yticks=[])
+    axis.set_xlabel("squared distance from the anchor")
+    axis.grid(visible=False)
+    return _finish(figure)
+
+
 def accuracy_over_time(
     evaluations: Mapping[str, npt.NDArray[np.float64]], baselines: Mapping[str, float]
 ) -> Figure:

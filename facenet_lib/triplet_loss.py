@@ -212,7 +212,8 @@ def _random_negatives(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """The triplets of one person whose negative is further than the positive by a ``window``."""
-    anchors, positives = np.triu_indices(len(own), 1)
+    places = np.arange(len(own))
+    anchors, positives = np.nonzero(places[:, np.newaxis] < places)
     reach = among_own[anchors, positives]
     lower, upper = reach + window[0], reach + window[1]
     negatives = _draw_between(to_others, anchors, lower, upper, rng)
@@ -262,8 +263,8 @@ def _by_proposals(
     proposed = candidates[_draw(first, last, (len(rows), _PROPOSALS), rng)]
     score = scores.reshape(-1)[proposed]
     allowed = (lower[:, np.newaxis] < score) & (score < upper[:, np.newaxis])
-    accepted = proposed[np.arange(len(rows)), allowed.argmax(axis=1)] % scores.shape[1]
-    return np.where(allowed.any(axis=1), accepted, -1)
+    first_allowed = np.arange(len(rows)), allowed.argmax(axis=1)
+    return np.where(allowed[first_allowed], proposed[first_allowed] % scores.shape[1], -1)
 
 
 def _by_listing(

@@ -555,6 +555,31 @@ def test_raising_inside_a_compiled_loop_names_the_file(
         total()
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_shards_are_the_parts_of_every_batch(faces: list[str], count: int) -> None:
+    paths, labels = (faces * 2)[:16], np.arange(16)
+    every = Control.RANDOM_ROTATE | Control.RANDOM_CROP | Control.RANDOM_FLIP
+    options: dict[str, Any] = {
+        "labels": labels,
+        "controls": every,
+        "preprocessing": Preprocessing(32),
+        "batch_size": 8,
+        "seed": 3,
+        "first_index": 5,
+    }
+    whole = list(input_pipeline(paths, **options).as_numpy_iterator())
+    shards = [
+        list(input_pipeline(paths, **options, shard=(part, count)).as_numpy_iterator())
+        for part in range(count)
+    ]
+    assert [len(shard) for shard in shards] == [2] * count
+    for number, batch in enumerate(whole):
+        for key, values in batch.items():
+            parts = [shard[number][key] for shard in shards]
+            np.testing.assert_array_equal(np.concatenate(parts), values)
+            assert {len(part) for part in parts} == {8 // count}
+
+
 def test_what_no_file_explains_is_passed_on(faces: list[str]) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="my own"), explained_errors(faces):
         raise tf.errors.InvalidArgumentError(None, None, "my own")
@@ -641,6 +666,10 @@ def test_decoding_can_be_saved_in_a_model(faces: list[str], tmp_path: Path) -> N
         ({"seed": 2**128}, "seed to be less than"),
         ({"first_index": -1}, "first_index.*at least 0, found -1"),
         ({"on_error": "ignore"}, "'raise' or 'skip', found 'ignore'"),
+        ({"shard": (2, 2)}, r"i from 0 and below count, found \(2, 2\)"),
+        ({"shard": (-1, 2)}, r"found \(-1, 2\)"),
+        ({"shard": (0, 3), "batch_size": 4}, "that 3 shards can share equally, found 2 images"),
+        ({"shard": (0, 2), "batch_size": 4}, "whole batches .* found 2 images in batches of 4"),
         ({"batch_size": 0, "labels": [0], "controls": 64}, "3 problems"),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -497,3 +500,93 @@ def test_the_logits_are_a_dense_layer_with_bias_and_glorot_weights() -> None:
 def test_a_classifier_of_one_identity_is_refused() -> None:
     with pytest.raises(FacenetError, match="at least 2 identities, found 1"):
         logits_layer(1)
+
+
+# Several replicas
+
+
+REPLICAS = """
+import keras, numpy as np, sys, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from facenet_lib.network import FusedBatchNormalization, GlobalBatchDropout
+
+inputs, weights = (np.load(path) for path in sys.argv[1:3])
+scale, dtype = sys.argv[3] == "True", sys.argv[4]
+
+def layers():
+    keras.utils.set_random_seed(1)
+    pair = (
+        FusedBatchNormalization(momentum=0.9, scale=scale, dtype=dtype),
+        GlobalBatchDropout(0.4, dtype=dtype),
+    )
+    for layer in pair:
+        layer.build((None, *inputs.shape[1:]))
+    return pair
+
+def computed(normalize, drop, x, w):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = normalize(x, training=True)
+        kept = drop(outputs, training=True)
+        loss = tf.reduce_sum(tf.cast(kept, tf.float32) * w)
+    variables = [variable.value for variable in normalize.trainable_variables]
+    by_inputs, *by_variables = tape.gradient(loss, [x, *variables])
+    return [tf.cast(v, tf.float32) for v in (outputs, kept, by_inputs)], by_variables
+
+def statistics(layer):
+    return [np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)]
+
+one = layers()
+rows, sums = computed(*one, tf.cast(inputs, dtype.removeprefix("mixed_")), tf.constant(weights))
+expected = [v.numpy() for v in (*rows, *sums)] + statistics(one[0])
+
+strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+with strategy.scope():
+    two = layers()
+parts = strategy.experimental_distribute_values_from_function(
+    lambda context: tuple(
+        tf.constant(np.split(array, 2)[context.replica_id_in_sync_group])
+        for array in (inputs, weights)
+    )
+)
+
+@tf.function
+def run(parts):
+    cast = dtype.removeprefix("mixed_")
+    return strategy.run(lambda xw: computed(*two, tf.cast(xw[0], cast), xw[1]), args=(parts,))
+
+rows, sums = run(parts)
+local = lambda value: [part.numpy() for part in strategy.experimental_local_results(value)]
+found = [np.concatenate(local(v)) for v in rows] + [sum(local(v)) for v in sums]
+found += statistics(two[0])
+for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    size = np.abs(theirs).max()
+    np.testing.assert_allclose(ours / size, theirs / size, atol=tolerance, err_msg=str(number))
+assert 0.2 < (found[1] == 0).mean() < 0.6
+assert not np.array_equal(found[1][: len(inputs) // 2] == 0, found[1][len(inputs) // 2 :] == 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "dtype"),
+    [
+        ((8, 3, 3, 4), False, "float32"),
+        ((8, 3, 3, 4), True, "mixed_bfloat16"),
+        ((8, 50), True, "float32"),
+    ],
+)
+def test_replicas_normalize_and_drop_as_one_process_would(
+    tmp_path: Path, shape: tuple[int, ...], scale: bool, dtype: str
+) -> None:
+    """Outputs, gradients and moving statistics; replicas with quite different images."""
+    rng = np.random.default_rng(0)
+    inputs = 5 + 3 * rng.standard_normal(shape)
+    inputs[4:] += 4
+    for name, array in (("inputs", inputs), ("weights", rng.standard_normal(shape))):
+        np.save(tmp_path / f"{name}.npy", array.astype(np.float32))
+    files = [str(tmp_path / f"{name}.npy") for name in ("inputs", "weights")]
+    command = [sys.executable, "-c", REPLICAS, *files, str(scale), dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -533,6 +533,21 @@ def test_loss_comparison_needs_runs_with_all_that_is_drawn(accuracies, minutes, 
         plots.loss_comparison(accuracies, minutes)
 
 
+def test_negatives_on_a_line_have_the_colour_of_their_kind():
+    to_negatives = np.array([0.05, 0.2, 0.25, 0.6])
+    (axis,) = plots.negatives_on_a_line(0.1, to_negatives, margin=0.2).axes
+    hard, semi_hard, easy, positive = axis.lines
+    np.testing.assert_array_equal(hard.get_xdata(), [0.05])
+    np.testing.assert_array_equal(semi_hard.get_xdata(), [0.2, 0.25])
+    np.testing.assert_array_equal(easy.get_xdata(), [0.6])
+    np.testing.assert_array_equal(positive.get_xdata(), [0.1])
+    assert len({line.get_color() for line in axis.lines}) == 4
+    stretches = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axis.patches]
+    np.testing.assert_allclose(stretches, [(0, 0.1), (0.1, 0.3), (0.3, axis.get_xlim()[1])])
+    named = [text.get_text() for text in axis.texts]
+    assert named == ["hard", "semi-hard", "easy", "positive"]
+
+
 def test_accuracy_over_time_has_a_band_of_one_standard_error():
     evaluations = {
         "minutes": np.array([1.0, 2.0]),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from toy_training import (
 
 from facenet_lib import objectives, training
 from facenet_lib.center_loss import total_loss
+from facenet_lib.distributed import Worker
 from facenet_lib.errors import FacenetError
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import Preprocessing, decode_image, input_pipeline
@@ -614,6 +616,46 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
     assert table["total"][-6:].mean() < table["total"][:6].mean() / 2
     resumed = read_metrics(tmp_path / "resumed" / "metrics.csv")
     np.testing.assert_array_equal(resumed["total"], table["total"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"batch_size": 9}, "batch_size: expected equal parts for 2 replicas, found 9"),
+        (
+            {"loss": "triplet", "images_per_person": 4, "batch_size": 12},
+            "batch_size: expected equal parts of whole people for 2 replicas, found 12",
+        ),
+        ({"damaged_images": "skip"}, "damaged_images: expected raise, because workers"),
+        ({}, ""),
+    ],
+)
+def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch, settings, told):
+    monkeypatch.setattr(training, "worker_of", lambda strategy: Worker(0, 2))
+    strategy = SimpleNamespace(num_replicas_in_sync=2)
+    problems = training._sharing_problems(changed(**settings), strategy)
+    assert len(problems) == bool(told)
+    assert "".join(problems).startswith(told)
+
+
+def test_a_run_killed_at_ten_moments_ends_as_the_run_left_alone(tmp_path, faces):
+    root = faces["Known_0"][0].parent.parent
+    program = Path(__file__).parent / "killed_training.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(root), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("killed after checkpoint") == 10
+    assert_same_run(tmp_path / "killed", tmp_path / "alone")
+    for file, time in (("validations.csv", "minutes"), ("prelogits.csv", None)):
+        tables = [read_metrics(tmp_path / name / file) for name in ("killed", "alone")]
+        for column in tables[0].keys() - {time}:
+            np.testing.assert_array_equal(tables[0][column], tables[1][column], err_msg=column)
+    assert len(json.loads((tmp_path / "killed" / "record.json").read_text())) == 11
 
 
 # ------------------------------------------------------------------------------ embeddings

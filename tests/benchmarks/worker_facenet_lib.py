@@ -25,6 +25,7 @@ from facenet_lib import export, network, training
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.optimizers import FusedAdam
 from facenet_lib.pretrained import ModelCard, PretrainedNetwork
+from facenet_lib.softmax_heads import SoftmaxHead
 from facenet_lib.training_config import TrainingConfig
 
 SIDE = 160  # pixels
@@ -55,8 +56,8 @@ class FacenetLib:
         layer = keras_own if keras_batch_norm else ours
         with mock.patch.object(network, "FusedBatchNormalization", layer):
             body = network.inception_resnet_v1(image_size=SIDE, precision=precision)
-        head = network.logits_layer(CLASSES)
-        head.build((None, body.output_shape[1]))
+        head = SoftmaxHead(CLASSES, body.output_shape[1])
+        head.build()
         optimizer = keras.optimizers.Adam() if keras_adam else FusedAdam()
         variables = body.trainable_variables + head.trainable_variables
         optimizer.build(variables)
@@ -65,8 +66,8 @@ class FacenetLib:
         @tf.function(input_signature=[_IMAGES, _LABELS])
         def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                logits = head(body(images, training=True))
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                logits, targets, _ = head(body(images, training=True), labels, [0, 0, 0])
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
                 loss = tf.reduce_mean(losses)
             optimizer.apply(tape.gradient(loss, variables), variables)
             return loss
@@ -86,7 +87,7 @@ class FacenetLib:
 
         def one(n: int) -> None:
             images, labels = batches(n)
-            float(step({"images": images, "labels": labels})["total"])
+            float(step({"images": images, "labels": labels}, tf.constant(0.0))["total"])
 
         return self._prepare(step, one, batch, built)
 
