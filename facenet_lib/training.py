@@ -33,7 +33,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import keras
 import numpy as np
@@ -75,7 +75,7 @@ from facenet_lib.metrics import (
     read_prelogits_histograms,
 )
 from facenet_lib.network import embeddings, inception_resnet_v1
-from facenet_lib.objectives import objective_of
+from facenet_lib.objectives import SoftmaxObjective, objective_of
 from facenet_lib.optimizers import make_optimizer
 from facenet_lib.pretrained import (
     ModelCard,
@@ -405,7 +405,7 @@ def train(
 
 def prepare_faces(
     config: TrainingConfig, faces: Mapping[str, Sequence[Path]]
-) -> tuple[dict[str, Sequence[Path]], dict[str, Sequence[Path]]]:
+) -> tuple[Mapping[str, Sequence[Path]], Mapping[str, Sequence[Path]]]:
     """Leave out and hold out what a run's settings say.
 
     Args:
@@ -422,18 +422,17 @@ def prepare_faces(
 
     Derived in chapter 6, "Training".
     """
-    kept: dict[str, Sequence[Path]] = dict(faces)
+    kept = faces
     if config.filter_distances:
         distances = read_distances(config.filter_distances)
-        kept = dict(filter_faces(kept, distances, config.filter_percentile, config.minimum_images))
+        kept = filter_faces(kept, distances, config.filter_percentile, config.minimum_images)
     # Of a person with one image there is no triplet.
     minimum = max(config.minimum_images, 2) if config.loss == "triplet" else config.minimum_images
     kept = {name: paths for name, paths in kept.items() if len(paths) >= minimum}
-    held_out: dict[str, Sequence[Path]] = {}
+    held_out: Mapping[str, Sequence[Path]] = {}
     if config.validation_part and kept:
-        kept, held_out = split_faces(
-            kept, config.validation_part, config.validation_by, config.seed, minimum
-        )
+        by = cast(Literal["images", "identities"], config.validation_by)
+        kept, held_out = split_faces(kept, config.validation_part, by, config.seed, minimum)
     if len(kept) < 2:
         raise FacenetError(
             f"training needs at least 2 people with {minimum} or more images, found {len(kept)}"
@@ -876,13 +875,14 @@ class _Loop:
         """Validate and evaluate where an epoch's end wants it, as the chief."""
         if self.metrics is None:
             return {}
-        return self._validate() | self._evaluate() | self._add_histograms()
+        self._add_histograms(self.metrics)
+        return self._validate(self.metrics) | self._evaluate(self.metrics)
 
     def _position(self) -> dict[str, float]:
         run = self.run
         return {"epoch": run.epoch, "step": run.step, "minutes": run.seconds / 60}
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, metrics: MetricsFiles) -> dict[str, float]:
         run, config = self.run, self.run.config
         if self.pairs is None or not run.evaluation_is_due:
             return {}
@@ -891,10 +891,10 @@ class _Loop:
             embed, self.pairs, config.evaluate_metric, config.evaluate_subtract_mean
         )
         row = _rates(result)
-        self.metrics.add_evaluation(self._position() | row)
+        metrics.add_evaluation(self._position() | row)
         return {f"pairs_{name}": value for name, value in row.items()}
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, metrics: MetricsFiles) -> dict[str, float]:
         run, config = self.run, self.run.config
         if not (self.held_out and run.validation_is_due):
             return {}
@@ -904,7 +904,7 @@ class _Loop:
             drawn = draw_pairs(self.held_out, VALIDATION_PAIRS_PER_FOLD, seed=config.seed)
             pairs = EvaluationPairs(*drawn)
             row = _rates(evaluate_pairs(self.embed, pairs))
-        self.metrics.add_validation(self._position() | row)
+        metrics.add_validation(self._position() | row)
         return {f"validation_{name}": value for name, value in row.items()}
 
     def _validate_images(self) -> dict[str, float]:
@@ -922,16 +922,17 @@ class _Loop:
             batch_size=run.config.batch_size,
         )
         with explained_errors(paths):
-            found = [run.objective.validate(run.network, batch) for batch in batches]
+            # Held out by images, there is a classifier: the settings see to that.
+            validate = cast(SoftmaxObjective, run.objective).validate
+            found = [validate(run.network, batch) for batch in batches]
         entropies, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return {"cross_entropy": float(entropies.mean()), "accuracy": float(right.mean())}
 
-    def _add_histograms(self) -> dict[str, float]:
+    def _add_histograms(self, metrics: MetricsFiles) -> None:
         run, every = self.run, self.run.config.histograms_every
         if every and run.epoch > 0 and run.position == 0 and run.epoch % every == 0:
             weights = {v.path: np.asarray(v) for v in run.trainable}
-            self.metrics.add_histograms(run.step, weights)
-        return {}
+            metrics.add_histograms(run.step, weights)
 
     def _say(self, logs: dict[str, float]) -> None:
         # No loss where a run went on after an epoch's last step.

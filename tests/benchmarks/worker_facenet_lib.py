@@ -66,7 +66,9 @@ class FacenetLib:
         @tf.function(input_signature=[_IMAGES, _LABELS])
         def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                logits, targets, _ = head(body(images, training=True), labels, [0, 0, 0])
+                logits, targets, _ = head(
+                    body(images, training=True), labels, tf.zeros(3, tf.int64)
+                )
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
                 loss = tf.reduce_mean(losses)
             optimizer.apply(tape.gradient(loss, variables), variables)
