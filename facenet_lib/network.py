@@ -199,28 +199,6 @@ def _factor_and_offset(layer: layers.Layer) -> tuple[np.ndarray, np.ndarray]:
     return factor, np.asarray(layer.beta) - np.asarray(layer.moving_mean) * factor
 
 
-def logits_layer(num_classes: int) -> layers.Dense:
-    """Return the head that training puts on the prelogits: one logit for every identity.
-
-    It is no part of the network, because nothing after training needs it.
-
-    Args:
-        num_classes: number of identities in the training set, at least two.
-
-    Returns:
-        A dense layer, ``(n, embedding_size)`` to float32 ``(n, num_classes)``, with bias and
-        Glorot initialization as in the reference.
-
-    Raises:
-        FacenetError: for fewer than two classes.
-
-    Source: section 5 of the article. Derived in chapter 4, "The network".
-    """
-    if num_classes < 2:
-        raise FacenetError(f"a classifier needs at least 2 identities, found {num_classes}")
-    return layers.Dense(num_classes, name="Logits", dtype="float32")
-
-
 def grid_sizes(image_size: int) -> dict[str, int]:
     """Return the side of the feature map after each part of the network that shrinks it.
 

@@ -1194,13 +1194,11 @@ def read_run_tables(
         for path in (run / EVALUATIONS_FILE, run / VALIDATIONS_FILE)
     ]
     evaluations, validations = (table if table and len(table["step"]) else None for table in tables)
-    histograms = read_prelogits_histograms(run / PRELOGITS_FILE)
-    return (
-        read_metrics(run / METRICS_FILE),
-        evaluations,
-        validations,
-        histograms if len(histograms[0]) else None,
-    )
+    histograms = None
+    if (run / PRELOGITS_FILE).exists():
+        found = read_prelogits_histograms(run / PRELOGITS_FILE)
+        histograms = found if len(found[0]) else None
+    return read_metrics(run / METRICS_FILE), evaluations, validations, histograms
 
 
 def load_network(model: str | Path) -> TrainedNetwork | PretrainedNetwork:

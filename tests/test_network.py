@@ -25,7 +25,6 @@ from facenet_lib.network import (
     fold_batch_norm,
     grid_sizes,
     inception_resnet_v1,
-    logits_layer,
 )
 from facenet_lib.pretrained import assign_tf1_variables, tf1_variable_names
 
@@ -275,7 +274,7 @@ def test_a_small_network_learns_a_few_images_by_heart() -> None:
     labels = tf.constant([0, 0, 1, 1, 2, 2])
     images = tf.random.stateless_normal((6, 75, 75, 3), seed=(0, 6))
     network = tiny(dropout_rate=0.0, batch_norm_momentum=0.5, blocks=(1, 0, 0))
-    head = logits_layer(3)
+    head = keras.layers.Dense(3)
     head.build(network.output_shape)
     optimizer = keras.optimizers.Adam(0.01)
     variables = [*network.trainable_variables, *head.trainable_variables]
@@ -484,22 +483,6 @@ def test_embeddings_keep_the_dtype_and_a_row_of_zeros(dtype: str) -> None:
     result = embeddings(tf.zeros((1, 4), dtype))
     assert result.dtype == dtype
     assert not np.any(result)
-
-
-def test_the_logits_are_a_dense_layer_with_bias_and_glorot_weights() -> None:
-    head = logits_layer(500)
-    features = tf.random.stateless_normal((3, 64), seed=(0, 7))
-    logits = head(features)
-    assert logits.shape == (3, 500) and logits.dtype == tf.float32
-    np.testing.assert_array_equal(head.bias, np.zeros(500))
-    bound = np.sqrt(6 / (64 + 500))
-    assert 0.99 * bound < np.abs(head.kernel.numpy()).max() <= bound
-    np.testing.assert_allclose(logits, features.numpy() @ head.kernel.numpy(), atol=1e-5)
-
-
-def test_a_classifier_of_one_identity_is_refused() -> None:
-    with pytest.raises(FacenetError, match="at least 2 identities, found 1"):
-        logits_layer(1)
 
 
 # Several replicas

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -25,10 +26,13 @@ from toy_training import (
 
 from facenet_lib import objectives, training
 from facenet_lib.center_loss import total_loss
+from facenet_lib.checkpoints import last_checkpoint
+from facenet_lib.datasets import write_distances
 from facenet_lib.distributed import Worker
 from facenet_lib.errors import FacenetError
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import Preprocessing, decode_image, input_pipeline
+from facenet_lib.metrics import read_prelogits_histograms
 from facenet_lib.network import inception_resnet_v1
 from facenet_lib.pretrained import ModelCard, PretrainedNetwork
 from facenet_lib.softmax_heads import SoftmaxHead
@@ -512,8 +516,15 @@ def test_too_small_a_network_leaves_no_folder(tmp_path, faces, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run_by_step(tmp_path, faces):
     config = changed(learning_rates={0: 0.01, 1: 1e38})
-    with pytest.raises(FacenetError, match=r"the loss of step [89] is (nan|inf): .* diverged"):
+    told = r"the loss of step [89] is (nan|inf): .* diverged"
+    with pytest.raises(FacenetError, match=told) as stopped:
         train(config, faces, tmp_path / "run", progress=False)
+    *_, good, images = str(stopped.value).splitlines()
+    assert good == f"Last good checkpoint: {checkpoints(tmp_path / 'run')[-1]}"
+    paths = {str(path) for person in faces.values() for path in person}
+    named, more = images.removeprefix("Images of the step: ").rsplit(" and ", 1)
+    assert set(named.split(", ")) <= paths
+    assert more == "3 more"  # of a batch of 8
     loaded = load_run(tmp_path / "run")
     assert loaded.step == 6
     assert all(np.isfinite(variable).all() for variable in loaded.network.weights)
@@ -656,6 +667,187 @@ def test_a_run_killed_at_ten_moments_ends_as_the_run_left_alone(tmp_path, faces)
         for column in tables[0].keys() - {time}:
             np.testing.assert_array_equal(tables[0][column], tables[1][column], err_msg=column)
     assert len(json.loads((tmp_path / "killed" / "record.json").read_text())) == 11
+
+
+# ------------------------------------------------------------------------------ more of a run
+
+
+def test_the_averages_follow_the_weights_as_tf1_had_it(tmp_path, faces):
+    """Written out: an average keeps min(decay, (1 + step) / (10 + step)) of itself."""
+    config = changed(average_decay=0.5, epoch_size=1, epochs=4, learning_rates={0: 0.01})
+
+    class Weights(keras.callbacks.Callback):
+        seen: ClassVar[list] = []
+
+        def on_train_begin(self, logs=None):
+            self.seen.append(self.model.get_weights())
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen.append(self.model.get_weights())
+
+    watch = Weights()
+    train(config, faces, tmp_path / "run", progress=False, callbacks=[watch])
+    expected, *later = [[w.astype(np.float64) for w in weights] for weights in watch.seen]
+    for step, weights in enumerate(later, start=1):
+        kept = min(0.5, (1 + step) / (10 + step))
+        pairs = zip(expected, weights, strict=True)
+        expected = [kept * average + (1 - kept) * weight for average, weight in pairs]
+    averages = load_run(tmp_path / "run").network.get_weights()
+    for found, average, last in zip(averages, expected, later[-1], strict=True):
+        np.testing.assert_allclose(found, average, rtol=1e-4, atol=1e-6)
+        assert not np.allclose(found, last, rtol=1e-4, atol=1e-6)
+
+
+def test_without_averages_the_weights_themselves_are_evaluated(tmp_path, faces):
+    config = changed(average_decay=0.0, epochs=1)
+    train(config, faces, tmp_path / "run", progress=False)
+    with np.load(checkpoints(tmp_path / "run")[-1]) as arrays:
+        assert not [name for name in arrays.files if name.startswith("average/")]
+        kernel = next(name for name in arrays.files if name.startswith("network/0000"))
+        np.testing.assert_array_equal(load_run(tmp_path / "run").network.weights[0], arrays[kernel])
+
+
+@pytest.mark.parametrize("optimizer", ["ADAGRAD", "ADADELTA", "RMSPROP", "MOM"])
+def test_every_optimizer_trains_and_resumes_exactly(tmp_path, faces, optimizer):
+    rate = {"ADADELTA": 1.0, "RMSPROP": 0.05}.get(optimizer, 0.05)
+    config = changed(optimizer=optimizer, learning_rates={0: rate}, epochs=2)
+    train(config, faces, tmp_path / "whole", progress=False)
+    train(config, faces, tmp_path / "run", progress=False, callbacks=[StopAfter(4)])
+    train(config, faces, tmp_path / "run", progress=False)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    losses = read_metrics(tmp_path / "whole" / "metrics.csv")["cross_entropy"]
+    assert losses[-3:].mean() < losses[:3].mean()
+
+
+@pytest.fixture(scope="module")
+def triplet_config():
+    return changed(
+        loss="triplet", images_per_person=4, epoch_size=10, learning_rates={0: 0.003}, epochs=3
+    )
+
+
+def test_a_triplet_run_learns_and_resumes_exactly(tmp_path, faces, pairs, triplet_config):
+    train(triplet_config, faces, tmp_path / "whole", pairs, progress=False)
+    stop = [StopAfter(14)]
+    train(triplet_config, faces, tmp_path / "run", pairs, progress=False, callbacks=stop)
+    train(triplet_config, faces, tmp_path / "run", pairs, progress=False)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    table = read_metrics(tmp_path / "whole" / "metrics.csv")
+    assert list(table)[3:6] == ["total", "triplet_loss", "active_fraction"]
+    assert read_metrics(tmp_path / "whole" / "evaluations.csv")["accuracy"][-1] >= 0.9
+
+
+def test_a_collapsed_triplet_run_is_stopped_and_explained(
+    tmp_path, faces, triplet_config, monkeypatch
+):
+    monkeypatch.setattr(training, "COLLAPSED_SPREAD", 3.0)  # any spread is below
+    monkeypatch.setattr(training, "COLLAPSED_STEPS", 12)
+    with pytest.raises(FacenetError, match="step 12: the embeddings have collapsed") as stopped:
+        train(triplet_config, faces, tmp_path / "run", progress=False)
+    assert "00000010.npz" in str(stopped.value)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["00000010.npz"]
+
+
+def test_a_center_that_overshoots_is_told_once_by_name(tmp_path, faces, capsys):
+    config = changed(center_loss_alpha=0.0, epoch_size=2, epochs=1)
+    train(config, faces, tmp_path / "run", progress=False)
+    said = capsys.readouterr().err
+    assert said.count("warning: step") == 1
+    assert "center" in said
+    train(changed(epoch_size=2, epochs=1), faces, tmp_path / "calm", progress=False)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_images_held_out_are_validated_and_never_trained_on(tmp_path, faces):
+    config = changed(validation_part=0.25, validate_every=2)
+    training_faces, held_out = training.prepare_faces(config, faces)
+    assert not {p for ps in training_faces.values() for p in ps} & {
+        p for ps in held_out.values() for p in ps
+    }
+    train(config, faces, tmp_path / "run", progress=False)
+    table = read_metrics(tmp_path / "run" / "validations.csv")
+    np.testing.assert_array_equal(table["step"], [12, 18])
+    config_file = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config_file["data"]["images"] == 24
+    # By hand, from what the run saved: the network as trained, without averages.
+    arrays = last_checkpoint(tmp_path / "run" / "checkpoints").arrays
+    network = toy_network(config)
+    for variable, name in zip(
+        network.variables, sorted(n for n in arrays if n.startswith("network/")), strict=True
+    ):
+        variable.assign(arrays[name])
+    kernel, bias = (arrays[f"head/{name}"] for name in ("0000/kernel", "0001/bias"))
+    losses, right = [], []
+    for label, (_, paths) in enumerate(held_out.items()):
+        batch = next(
+            iter(input_pipeline(paths, preprocessing=preprocessing_of(config), batch_size=9))
+        )
+        logits = network(batch["images"], training=False).numpy() @ kernel.T + bias
+        losses += list(np.log(np.exp(logits).sum(axis=1)) - logits[:, label])
+        right += list(logits.argmax(axis=1) == label)
+    assert table["cross_entropy"][-1] == pytest.approx(np.mean(losses), rel=1e-3)
+    assert table["accuracy"][-1] == np.mean(right)
+
+
+def test_people_held_out_are_verified(tmp_path, faces):
+    config = changed(validation_part=0.5, validation_by="identities", epochs=1)
+    train(config, faces, tmp_path / "run", progress=False)
+    table = read_metrics(tmp_path / "run" / "validations.csv")
+    assert 0.5 <= table["accuracy"][0] <= 1
+    assert len((tmp_path / "run" / "identities.txt").read_text().splitlines()) == 2
+
+
+def test_images_far_from_their_persons_mean_are_left_out(tmp_path, faces):
+    distances = np.arange(32.0)
+    write_distances(tmp_path / "far.csv", faces, distances)
+    config = changed(
+        filter_distances=str(tmp_path / "far.csv"), filter_percentile=75.0, minimum_images=3
+    )
+    kept, held_out = training.prepare_faces(config, faces)
+    assert not held_out
+    assert sum(len(paths) for paths in kept.values()) == 24
+    assert list(kept) == list(faces)[:3]  # the last person's are the furthest
+
+
+def test_evaluations_are_as_the_settings_want_them(tmp_path, faces, pairs, monkeypatch):
+    asked = []
+    whole = training.evaluate_pairs
+
+    def watched(embed, pairs, metric, subtract_mean):
+        asked.append((embed.keywords["flip"], metric, subtract_mean))
+        return whole(embed, pairs, metric, subtract_mean)
+
+    monkeypatch.setattr(training, "evaluate_pairs", watched)
+    config = changed(
+        epochs=1, evaluate_flip=True, evaluate_metric="cosine", evaluate_subtract_mean=True
+    )
+    train(config, faces, tmp_path / "run", pairs, progress=False)
+    assert asked == [(True, "cosine", True)]
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(run, faces, pairs):
+    with (run / training.LOCK_FILE).open("w") as lock:
+        training.fcntl.flock(lock, training.fcntl.LOCK_EX)
+        with pytest.raises(FacenetError, match="another process is training here"):
+            train(changed(epochs=4), faces, run, pairs, progress=False)
+    assert train(changed(epochs=4), faces, run, pairs, progress=False).finished
+
+
+def test_every_start_leaves_its_record(tmp_path, faces):
+    config = changed(epochs=1)
+    words = ["train", "faces", "--out", "run"]
+    train(config, faces, tmp_path / "run", progress=False, callbacks=[StopAfter(2)])
+    train(config, faces, tmp_path / "run", progress=False, arguments=words)
+    first, second = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert (first["arguments"], second["arguments"]) == ([], words)
+    assert first["versions"]["tensorflow"]
+
+
+def test_the_prelogits_of_every_epoch_are_counted(whole_run):
+    epochs, _, counts = read_prelogits_histograms(whole_run / "prelogits.csv")
+    np.testing.assert_array_equal(epochs, [0, 1, 2])
+    images = CONFIG.epoch_size * CONFIG.batch_size
+    np.testing.assert_array_equal(counts.sum(axis=1), [images * CONFIG.embedding_size] * 3)
 
 
 # ------------------------------------------------------------------------------ embeddings

@@ -55,7 +55,8 @@ def test_numbers_may_be_spelled_as_python_spells_them(tmp_path, name, spelling):
     # YAML 1.1 takes 2e-1 for a word. (The order of a norm is at least 1, the others below.)
     text = spelling.replace("0.2", "20.2").replace("2", "12", 1)
     text = text if name == "prelogits_norm_p" else spelling
-    config = read_config(written(tmp_path, f"{name}: {text}\n"))
+    needed = {"softmax_margin": "softmax_scale: 1.0", "filter_percentile": "filter_distances: a"}
+    config = read_config(written(tmp_path, f"{name}: {text}\n{needed.get(name, '')}\n"))
     assert getattr(config, name) == float(text)
 
 
@@ -110,6 +111,26 @@ def test_switches_of_another_type_are_refused(tmp_path, name, wrong):
         ({"learning_rates": {0: True}}, "learning_rates: expected epoch"),
         ({"learning_rates": {0: float("nan")}}, "learning_rates: expected epoch"),
         ({"learning_rates": 0.1}, "learning_rates: expected epoch"),
+        ({"loss": "arcface"}, "loss: expected softmax or triplet, found 'arcface'"),
+        ({"optimizer": "adam"}, "expected ADAGRAD or ADADELTA or ADAM or RMSPROP or MOM"),
+        ({"average_decay": 1.0}, "average_decay: expected at least 0 and below 1.0"),
+        ({"softmax_margin": 0.2}, "softmax_margin: expected a softmax_scale"),
+        ({"sampled_identities": -1}, "sampled_identities: expected at least 0"),
+        ({"triplet_margin": 0.0}, "triplet_margin: expected at least 1e-06"),
+        ({"triplet_selection": "all"}, "expected margin_violating or semi_hard or batch_hard"),
+        ({"images_per_person": 1}, "images_per_person: expected at least 2, found 1"),
+        ({"loss": "triplet", "batch_size": 90}, "found 90 for 4 images each"),
+        ({"loss": "triplet", "batch_size": 4}, "for at least 2 people, found 4"),
+        (
+            {"loss": "triplet", "batch_size": 8, "validation_part": 0.1},
+            "validation_by: expected identities, because a triplet run has no classifier",
+        ),
+        ({"validation_part": 1.0}, "validation_part: expected at least 0 and below 1.0"),
+        ({"validation_by": "folds"}, "validation_by: expected images or identities"),
+        ({"evaluate_metric": "angle"}, "evaluate_metric: expected euclidean or cosine"),
+        ({"filter_percentile": 90.0}, "expected both or neither, found 90 and ''"),
+        ({"filter_distances": "a.csv"}, "expected both or neither, found 0 and 'a.csv'"),
+        ({"checkpoint_every": -1}, "checkpoint_every: expected at least 0"),
     ],
 )
 def test_settings_out_of_their_range_are_refused(settings, told):
@@ -217,6 +238,11 @@ def test_an_initial_model_is_looked_for_beside_the_configuration(tmp_path):
     path = written(tmp_path, f"initial_model: {tmp_path / 'elsewhere'}\n")
     assert read_config(path).initial_model == str(tmp_path / "elsewhere")
     assert read_config(written(tmp_path, "initial_model: ''\n")).initial_model == ""
+
+
+def test_a_file_of_distances_is_looked_for_beside_the_configuration(tmp_path):
+    path = written(tmp_path, "filter_distances: far.csv\nfilter_percentile: 90.0\n")
+    assert read_config(path).filter_distances == str(tmp_path / "far.csv")
 
 
 def test_an_initial_model_may_be_a_path(tmp_path):
