@@ -724,7 +724,8 @@ class _Loop:
         run.network.stop_training = False
         self._measure()  # what a kill between an epoch and its evaluation left undone
         self.callbacks.on_train_begin()
-        while not (run.finished or self._stopping()):
+        # Several workers agree on a stop in their steps, and so not between two epochs.
+        while not run.finished and not (run.worker.count == 1 and self._stopping()):
             self.callbacks.on_epoch_begin(run.epoch)
             try:
                 logs = self._run_epoch()
