@@ -322,7 +322,7 @@ def _normalize_global_batch(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalize each replica's ``(n, height, width, channels)`` by the statistics of all.
 
-    Forward and backward there is one sum over the replicas each.
+    One sum over the replicas forward and one backward, and otherwise the fused operations.
 
     Args:
         inputs: the replica's part of the batch.
@@ -349,23 +349,39 @@ def _normalize_global_batch(
         sums, squares, all_values = totals[:channels], totals[channels:-1], totals[-1]
         shift = sums / all_values
         mean, variance = about + shift, squares / all_values - tf.square(shift)
-        deviation = tf.math.rsqrt(variance + epsilon)
-        outputs = (values - shift) * (scale * deviation) + offset
+        outputs, *_, saved = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=scale,
+            offset=offset,
+            mean=mean,
+            variance=variance,
+            epsilon=epsilon,
+            is_training=False,
+        )
 
         def gradient(
             by_outputs: tf.Tensor, by_mean: tf.Tensor, by_variance: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            by_outputs = tf.cast(by_outputs, tf.float32)
-            normalized = (values - shift) * deviation
-            by_offset = tf.reduce_sum(by_outputs, [0, 1, 2])
-            by_scale = tf.reduce_sum(by_outputs * normalized, [0, 1, 2])
+            # As if mean and variance were constants, and then what they owe to the inputs.
+            by_inputs, by_scale, by_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=by_outputs,
+                x=inputs,
+                scale=scale,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=saved,
+                epsilon=epsilon,
+                is_training=False,
+            )
             sums = _sum_over_replicas(tf.concat([by_offset, by_scale], axis=0)) / all_values
             mean_by_offset, mean_by_scale = sums[:channels], sums[channels:]
-            by_inputs = by_outputs - mean_by_offset - normalized * mean_by_scale
-            by_inputs *= scale * deviation
-            return tf.cast(by_inputs, inputs.dtype), by_scale, by_offset
+            deviation = tf.math.rsqrt(variance + epsilon)
+            slope = scale * deviation * deviation * mean_by_scale
+            constant = scale * deviation * mean_by_offset - slope * mean
+            owed = tf.cast(slope, inputs.dtype) * inputs + tf.cast(constant, inputs.dtype)
+            return by_inputs - owed, by_scale, by_offset
 
-        return (tf.cast(outputs, inputs.dtype), mean, variance), gradient
+        return (outputs, mean, variance), gradient
 
     outputs, mean, variance = normalize(inputs, scale, offset)
     return outputs, mean, variance
