@@ -1004,10 +1004,9 @@ def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Ten
     """
     replicas = run.strategy.num_replicas_in_sync
     average_pairs = run.average_pairs()
+    names: list[str] = []  # of the values, known once the step has been traced
 
-    def replica_step(
-        batch: dict[str, tf.Tensor], stop: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def replica_step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         step = tf.cast(run.optimizer.iterations, tf.int64)
         with tf.GradientTape() as tape:
             computed = run.objective.compute(run.network, batch, step)
@@ -1015,16 +1014,18 @@ def _training_step(run: _Run, batch_spec: Any) -> Callable[..., dict[str, tf.Ten
         run.optimizer.apply(tape.gradient(loss, run.trainable), run.trainable)
         _move_averages(average_pairs, run.config.average_decay, run.optimizer.iterations)
         images = tf.cast(tf.shape(computed.prelogits)[0], tf.float32) * replicas
-        # Plus zero: what is reduced must have been computed on the replica's own device.
-        values = {**computed.values, "images": images, "stops": stop + 0.0}
-        return values, _prelogits_counts(computed.prelogits)
+        values = {**computed.values, "images": images, "stops": stop}
+        names[:] = values
+        # One vector, because workers take a millisecond or more to add up anything at all.
+        return tf.stack(list(values.values())), _prelogits_counts(computed.prelogits)
 
     @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)])
     def step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
         values, counts = run.strategy.run(replica_step, args=(batch, stop))
         mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
-        reduced = {name: run.strategy.reduce(mean, value, None) for name, value in values.items()}
-        return reduced | {"prelogits_counts": run.strategy.reduce(total, counts, None)}
+        reduced = tf.unstack(run.strategy.reduce(mean, values, None))
+        counts = run.strategy.reduce(total, counts, None)
+        return dict(zip(names, reduced, strict=True)) | {"prelogits_counts": counts}
 
     return step
 
