@@ -15,14 +15,14 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: book test check bench lab clean
 
 book: $(INSTALLED)
-	@echo "Running the chapters (first time: about 16 minutes on two cores) and building the book."
+	@echo "Running the chapters (first time: about 24 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(INSTALLED) check
-	@echo "Library tests, then the chapters (about 24 minutes on two cores; 13 after make book)."
+	@echo "Library tests, then the chapters (about 38 minutes on two cores; 18 after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/pytest tests $(CHAPTERS) --nbmake --nbmake-timeout=5400
 
@@ -32,7 +32,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	@echo "Measuring, about 15 minutes on two cores; FACENET_PEERS names what to compare with."
+	@echo "Measuring, about 45 minutes on two cores; FACENET_PEERS names what to compare with."
 	$(BIN)/pytest tests/benchmarks -q -s -o norecursedirs=".*"
 
 lab: $(INSTALLED)
