@@ -154,6 +154,8 @@ def _add_distances(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
     parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
+    parser.add_argument("--people", type=Path, help="people file, as the training will have it")
+    parser.add_argument("--pairs", type=Path, help="pairs file, as the training will have it")
     parser.add_argument("--out", metavar="FILE.csv", type=Path, required=True)
     parser.set_defaults(command=_distances)
 
@@ -327,7 +329,7 @@ def _distances(options: argparse.Namespace) -> None:
     from facenet_lib.index_queue import image_and_label_lists
 
     _check_folder_of(options.out)
-    faces = training_faces(open_faces(options.faces))
+    faces = training_faces(open_faces(options.faces, options.pairs, options.people))
     _load_tensorflow()
     from facenet_lib.export import load_embedder
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from facenet_lib import __version__
 from facenet_lib.errors import FacenetError, refuse
 
 TF_CONFIG = "TF_CONFIG"
@@ -112,7 +113,7 @@ def strategy_of_environment() -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy() if several_gpus else tf.distribute.get_strategy()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise FacenetError(f"{worker}: cannot join the others: {error}") from error
 
 
@@ -139,7 +140,7 @@ def check_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, Any]) 
     """
     if worker_of(strategy).count == 1:
         return
-    facts = {"facts compared": len(facts), **facts}  # TensorFlow cannot gather no numbers at all
+    facts = {"facenet_lib": __version__, **facts}  # one at least: nothing cannot be gathered
     sums = np.array([zlib.crc32(repr(fact).encode()) for fact in facts.values()], np.int64)
     everyones = _gather(strategy, sums)
     refuse(
@@ -207,10 +208,12 @@ def _cluster_problems(cluster: Any, task: Any) -> list[str]:
         for address in addresses if is_list else [addresses]:
             if not is_list or not _is_address(address):
                 problems.append(f"cluster: {job}: expected 'host:port', found {address!r}")
+    if isinstance(cluster.get("chief"), list) and len(cluster["chief"]) > 1:
+        problems.append(f"cluster: chief: expected one, found {len(cluster['chief'])}")
     kind, index = task.get("type"), task.get("index")
-    if kind not in _TRAINING_JOBS or kind not in cluster:
+    if kind not in _TRAINING_JOBS or not isinstance(cluster.get(kind), list):
         problems.append(f"task: expected a type of the cluster's, found {kind!r}")
-    elif not (str(index).isdigit() and int(str(index)) < len(cluster[kind])):
+    elif not (str(index).isdecimal() and int(str(index)) < len(cluster[kind])):
         problems.append(
             f"task: expected an index below the {len(cluster[kind])} of {kind}, found {index!r}"
         )
@@ -219,4 +222,4 @@ def _cluster_problems(cluster: Any, task: Any) -> list[str]:
 
 def _is_address(address: Any) -> bool:
     host, _, port = str(address).rpartition(":")
-    return isinstance(address, str) and bool(host) and port.isdigit()
+    return isinstance(address, str) and bool(host) and port.isdecimal()

@@ -348,7 +348,8 @@ def _normalize_global_batch(
         totals = _sum_over_replicas(tf.concat([sums, squares, [count]], axis=0))
         sums, squares, all_values = totals[:channels], totals[channels:-1], totals[-1]
         shift = sums / all_values
-        mean, variance = about + shift, squares / all_values - tf.square(shift)
+        mean = about + shift
+        variance = tf.maximum(squares / all_values - tf.square(shift), 0.0)  # less by rounding
         outputs, *_, saved = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=scale,
@@ -377,9 +378,8 @@ def _normalize_global_batch(
             mean_by_offset, mean_by_scale = sums[:channels], sums[channels:]
             deviation = tf.math.rsqrt(variance + epsilon)
             slope = scale * deviation * deviation * mean_by_scale
-            constant = scale * deviation * mean_by_offset - slope * mean
-            owed = tf.cast(slope, inputs.dtype) * inputs + tf.cast(constant, inputs.dtype)
-            return by_inputs - owed, by_scale, by_offset
+            owed = slope * (tf.cast(inputs, tf.float32) - mean) + scale * deviation * mean_by_offset
+            return by_inputs - tf.cast(owed, inputs.dtype), by_scale, by_offset
 
         return (outputs, mean, variance), gradient
 
@@ -391,8 +391,9 @@ def _normalize_global_batch(
 class GlobalBatchDropout(layers.Dropout):
     """Keras' dropout, which on several replicas drops what one process would.
 
-    Every replica draws for the global batch, from the same seed, and takes its own rows. (Keras'
-    own would drop the same of every replica's rows.)
+    Every replica draws for the global batch, from the same seed, and takes its own rows, which
+    are those of one process as long as each worker has one replica or there is one worker.
+    (Keras' own would drop the same of every replica's rows.)
 
     Derived in chapter 13, "Scaling".
     """

@@ -146,11 +146,14 @@ class SoftmaxObjective:
     def validate(
         self, network: keras.Model, batch: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return cross-entropy and correctness, float32 ``(n,)`` each, in inference mode."""
-        prelogits = network(batch["images"], training=False)
-        logits, targets, _ = self.head(prelogits, batch["labels"], self.seed(0))
-        entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-        right = tf.argmax(logits, axis=1, output_type=targets.dtype) == targets
+        """Return cross-entropy and correctness, float32 ``(n,)`` each, in inference mode.
+
+        Of all identities and without a margin, whatever training does.
+        """
+        labels = batch["labels"]
+        logits = self.head.all_logits(network(batch["images"], training=False))
+        entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
         return entropies, tf.cast(right, tf.float32)
 
     def seed(self, step: tf.Tensor | int) -> tf.Tensor:
@@ -165,7 +168,8 @@ class TripletObjective:
 
     Triplets are chosen in inference mode: with dropout and the batch's own statistics, the
     distances would be those of another network than the one that is evaluated. Every image of
-    the batch then goes forward in training mode once, however many triplets it is in.
+    the batch then goes forward in training mode once, however many triplets it is in. On several
+    replicas each chooses among its own images, and the figures are means over the replicas.
 
     Source: Schroff et al. 2015, section 3. Derived in chapter 9, "Triplet loss".
     """
@@ -217,6 +221,8 @@ class TripletObjective:
         return Computed(total, prelogits, dict(zip(self.columns, values, strict=True)))
 
     def _select(self, mined: np.ndarray, labels: np.ndarray, step: np.ndarray) -> np.ndarray:
+        if not np.isfinite(mined).all():  # the total, which is not finite either, tells of it
+            return np.empty((0, 3), np.int64)
         selection = cast(Selection, self._config.triplet_selection)
         seed = (self._config.seed, int(step))
         return select_triplets(mined, labels, self._config.triplet_margin, selection, seed)

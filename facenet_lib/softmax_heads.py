@@ -144,6 +144,22 @@ class SoftmaxHead(keras.layers.Layer):
         logits = self._logits(prelogits, kernel, bias, targets) + tf.math.log(counts)
         return SoftmaxOutput(logits, targets, [kernel * tf.sqrt(counts)[:, tf.newaxis]])
 
+    def all_logits(self, prelogits: tf.Tensor) -> tf.Tensor:
+        """Return the logits of all identities without a margin, as a classifier is asked.
+
+        Args:
+            prelogits: float ``(n, embedding_size)``.
+
+        Returns:
+            float32 ``(n, num_classes)``.
+        """
+        if self.scale:
+            cosines = tf.matmul(
+                embeddings(prelogits), embeddings(self.kernel.value), transpose_b=True
+            )
+            return self.scale * cosines
+        return tf.matmul(prelogits, self.kernel.value, transpose_b=True) + self.bias.value
+
     def _logits(
         self, prelogits: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | float, targets: tf.Tensor
     ) -> tf.Tensor:

@@ -12,10 +12,11 @@ A run is a folder::
                           (:mod:`facenet_lib.checkpoints`)
     metrics.csv           loss terms, accuracy, learning rate and images a second of every step
     evaluations.csv       accuracy and rates on the pairs, every ``evaluate_every`` epochs
-    validations.csv       the same for what was held out, if anything was
+    validations.csv       cross-entropy and accuracy of images held out, or rates of people
     prelogits.csv         a histogram of the prelogits' sizes for every epoch
     tensorboard/          all of these for TensorBoard (:mod:`facenet_lib.metrics`)
     record.json           every start: its arguments, versions and revision
+    lock                  held by the process that trains
 """
 
 from __future__ import annotations
@@ -552,7 +553,6 @@ class _Run:
         return self.config.to_dict() | {
             "people": f"{len(self.identities)}, checksum {people:08x}",
             "images": f"checksum {_checksum(self.image_list, self.label_list)}",
-            "steps made": self.step,
         }
 
     def begin_or_resume(self, opened: ExitStack) -> None:
@@ -561,15 +561,17 @@ class _Run:
         The chief makes it, and the other workers, which see the same folder, then read it. Until
         ``opened`` is closed, no other process can do the same.
         """
-        checkpoint = last_checkpoint(self.out / CHECKPOINTS_FOLDER)
-        if checkpoint is not None:
-            self.step = checkpoint.state["step"]
-        elif self.config.initial_model:
+        checkpoints = self.out / CHECKPOINTS_FOLDER
+        if self.config.initial_model and not any(checkpoints.glob("*.npz")):
             _take_weights(self.network, self.config)
         check_agreement(self.strategy, self.facts())
         if self.worker.is_chief:
             self._claim_folder(opened)
+        # From here on no other process writes there.
         check_agreement(self.strategy, {})
+        checkpoint = last_checkpoint(checkpoints)
+        made = 0 if checkpoint is None else checkpoint.state["step"]
+        check_agreement(self.strategy, {"steps made": made})
         if not (self.out / CONFIG_FILE).is_file():
             raise FacenetError(
                 f"{self.out}: {self.worker} expected the files that worker 0 has written there, "
@@ -588,13 +590,13 @@ class _Run:
             "image_names": _checksum(self.image_list, self.label_list),
         }
         config_file = self.out / CONFIG_FILE
-        if config_file.exists():
-            _check_same_run(self.out, self.config, self.identities, about)
-        else:
+        if not config_file.exists():
             _refuse_foreign_folder(self.out)
         with writing(self.out):
             (self.out / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
         opened.enter_context(_locked(self.out))
+        if config_file.exists():
+            _check_same_run(self.out, self.config, self.identities, about)
         _write_text(self.out / IDENTITIES_FILE, "".join(f"{name}\n" for name in self.identities))
         contents = {"facenet_lib": __version__, "data": about, **self.config.to_dict()}
         # Last, since a folder is a run from the moment it has this file.
@@ -654,7 +656,9 @@ def _locked(out: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    with writing(out), (out / LOCK_FILE).open("w") as lock:
+    with writing(out):
+        lock = (out / LOCK_FILE).open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -679,10 +683,10 @@ def _sharing_problems(config: TrainingConfig, strategy: tf.distribute.Strategy) 
             f"batch_size: expected equal parts{of_whom} for {replicas} replicas, "
             f"found {config.batch_size}"
         )
-    if config.damaged_images == "skip" and worker_of(strategy).count > 1:
+    if config.damaged_images == "skip":
         problems.append(
-            "damaged_images: expected raise, because workers that leave out images would no "
-            "longer make the same steps, found skip"
+            "damaged_images: expected raise, because replicas that leave out images would no "
+            "longer have equal parts of a batch, found skip"
         )
     return problems
 
@@ -718,14 +722,18 @@ class _Loop:
         self.training_step: Callable[..., dict[str, tf.Tensor]] | None = None
         self.warned_of_centers = False
         self.collapsed_steps = 0
+        self.stop_agreed = False
+        self.held_out_pairs: EvaluationPairs | None = None
+        if held_out and run.config.validation_by == "identities":
+            drawn = draw_pairs(held_out, VALIDATION_PAIRS_PER_FOLD, seed=run.config.seed)
+            self.held_out_pairs = EvaluationPairs(*drawn)
 
     def run_epochs(self) -> None:
         run = self.run
         run.network.stop_training = False
         self._measure()  # what a kill between an epoch and its evaluation left undone
         self.callbacks.on_train_begin()
-        # Several workers agree on a stop in their steps, and so not between two epochs.
-        while not run.finished and not (run.worker.count == 1 and self._stopping()):
+        while not run.finished and not self._must_stop():
             self.callbacks.on_epoch_begin(run.epoch)
             try:
                 logs = self._run_epoch()
@@ -750,6 +758,10 @@ class _Loop:
     def _stopping(self) -> bool:
         return self.stop.is_set() or bool(self.run.network.stop_training)
 
+    def _must_stop(self) -> bool:
+        """Whether to stop now: several workers only when all have agreed to in a step."""
+        return self._stopping() if self.run.worker.count == 1 else self.stop_agreed
+
     def _run_epoch(self) -> dict[str, float]:
         """Train the steps that the epoch has left; return the last step's metrics."""
         run, config = self.run, self.run.config
@@ -768,15 +780,16 @@ class _Loop:
                 self.callbacks.on_train_batch_begin(number)
                 of_batch = _indices(run.strategy, batch)
                 seen += of_batch
+                logs = self._run_step(batch, [paths[index] for index in of_batch], step_started)
                 run.position = started_at + of_batch[-1] + 1
                 if run.worker.count > 1:  # each sees a part of the batch, and leaves nothing out
                     run.position = (number + 1) * config.batch_size
-                logs = self._run_step(batch, [paths[index] for index in of_batch], step_started)
                 step_started = time.perf_counter()
                 self.callbacks.on_train_batch_end(number, logs)
                 bar.update()
                 bar.set_postfix(loss=f"{logs['total']:.3f}")
-                if self._agreed_to_stop(logs):
+                self.stop_agreed = logs["stops"] > 0
+                if self._must_stop():
                     break
                 at_end = run.position >= run.images_per_epoch  # which has a checkpoint anyway
                 if self._checkpoint_is_due(number) and not at_end:
@@ -789,11 +802,8 @@ class _Loop:
 
     def _checkpoint_is_due(self, number: int) -> bool:
         every = self.run.config.checkpoint_every
-        return every > 0 and (number + 1) % every == 0
-
-    def _agreed_to_stop(self, logs: Mapping[str, float]) -> bool:
-        """Whether to stop after this step: several workers must stop after the same one."""
-        return self._stopping() if self.run.worker.count == 1 else logs["stops"] > 0
+        # None of embeddings that are about to be found collapsed.
+        return every > 0 and (number + 1) % every == 0 and self.collapsed_steps == 0
 
     def _batches(self, paths: Sequence[str], labels: Sequence[int]) -> Any:
         """The epoch's batches, read by each worker for its own replicas."""
@@ -896,15 +906,13 @@ class _Loop:
         return {f"pairs_{name}": value for name, value in row.items()}
 
     def _validate(self, metrics: MetricsFiles) -> dict[str, float]:
-        run, config = self.run, self.run.config
+        run = self.run
         if not (self.held_out and run.validation_is_due):
             return {}
-        if config.validation_by == "images":
+        if self.held_out_pairs is None:
             row = self._validate_images()
         else:
-            drawn = draw_pairs(self.held_out, VALIDATION_PAIRS_PER_FOLD, seed=config.seed)
-            pairs = EvaluationPairs(*drawn)
-            row = _rates(evaluate_pairs(self.embed, pairs))
+            row = _rates(evaluate_pairs(self.embed, self.held_out_pairs))
         metrics.add_validation(self._position() | row)
         return {f"validation_{name}": value for name, value in row.items()}
 
@@ -921,6 +929,7 @@ class _Loop:
             labels=of_paths,
             preprocessing=self.preprocessing,
             batch_size=run.config.batch_size,
+            on_error=cast(Any, run.config.damaged_images),
         )
         with explained_errors(paths):
             # Held out by images, there is a classifier: the settings see to that.

@@ -90,7 +90,7 @@ class TrainingConfig:
     frame_size: int = _setting(0, "centre square of an image that is used; 0: all of it", 0)
     standardization: str = _setting("fixed", "fixed: (x - 127.5) / 128, or per_image")
     random_crop: bool = _setting(True, "cut the training window at random, not in the centre")
-    random_flip: bool = _setting(True, "mirror every second training image")
+    random_flip: bool = _setting(True, "mirror a training image with probability one half")
     random_rotate: bool = _setting(False, "turn training images by up to 10 degrees")
     embedding_size: int = _setting(512, "length of an embedding", 1)
     width: float = _setting(1.0, "factor on the channels of every convolution", 0.01)
@@ -152,7 +152,7 @@ class TrainingConfig:
         0, "steps between two checkpoints inside an epoch; 0: only at its end", 0
     )
     damaged_images: str = _setting("raise", "raise: stop at a damaged image; skip: leave it out")
-    seed: int = _setting(0, "seed of the queue, the augmentation and the first weights", 0, 2**32)
+    seed: int = _setting(0, "seed of all that is random in a run", 0, 2**32)
 
     def __post_init__(self) -> None:
         for name, convert in _CONVERSIONS.items():

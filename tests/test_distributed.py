@@ -89,6 +89,10 @@ def test_the_worker_is_the_one_that_tf_config_names(text: str, worker: Worker) -
         (tf_config(worker=["a"]), "expected 'host:port', found 'a'"),
         (tf_config(worker=[":1"]), "expected 'host:port', found ':1'"),
         (tf_config(worker=["a:x", 7]), "found 7"),
+        (tf_config(worker=5), "expected a type of the cluster's"),
+        (tf_config(worker=None), "expected a type of the cluster's"),
+        (tf_config(chief=["c:1", "d:1"], worker=["a:1"]), "chief: expected one, found 2"),
+        (tf_config("worker", "²"), "found '²'"),
     ],
 )
 def test_what_tf_config_cannot_mean_is_refused(text: str, found: str) -> None:

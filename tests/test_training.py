@@ -28,7 +28,6 @@ from facenet_lib import objectives, training
 from facenet_lib.center_loss import total_loss
 from facenet_lib.checkpoints import last_checkpoint
 from facenet_lib.datasets import write_distances
-from facenet_lib.distributed import Worker
 from facenet_lib.errors import FacenetError
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import Preprocessing, decode_image, input_pipeline
@@ -637,12 +636,11 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
             {"loss": "triplet", "images_per_person": 4, "batch_size": 12},
             "batch_size: expected equal parts of whole people for 2 replicas, found 12",
         ),
-        ({"damaged_images": "skip"}, "damaged_images: expected raise, because workers"),
+        ({"damaged_images": "skip"}, "damaged_images: expected raise, because replicas"),
         ({}, ""),
     ],
 )
-def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch, settings, told):
-    monkeypatch.setattr(training, "worker_of", lambda strategy: Worker(0, 2))
+def test_a_batch_that_replicas_cannot_share_is_refused(settings, told):
     strategy = SimpleNamespace(num_replicas_in_sync=2)
     problems = training._sharing_problems(changed(**settings), strategy)
     assert len(problems) == bool(told)
@@ -735,6 +733,21 @@ def test_a_triplet_run_learns_and_resumes_exactly(tmp_path, faces, pairs, triple
     table = read_metrics(tmp_path / "whole" / "metrics.csv")
     assert list(table)[3:6] == ["total", "triplet_loss", "active_fraction"]
     assert read_metrics(tmp_path / "whole" / "evaluations.csv")["accuracy"][-1] >= 0.9
+
+
+def test_a_triplet_run_that_diverges_is_told_by_step(tmp_path, faces, triplet_config):
+    config = dataclasses.replace(triplet_config, learning_rates={0: 0.003, 1: 1e38})
+    with pytest.raises(FacenetError, match=r"the loss of step 1[12] is (nan|inf): .* diverged"):
+        train(config, faces, tmp_path / "run", progress=False)
+    assert load_run(tmp_path / "run").step == 10
+
+
+def test_people_too_few_to_validate_with_are_refused_before_training(tmp_path, faces):
+    few = {name: faces[name][:2] for name in list(faces)}
+    config = changed(validation_part=0.2, validation_by="identities")
+    with pytest.raises(FacenetError, match="pair"):
+        train(config, few, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
 
 
 def test_a_collapsed_triplet_run_is_stopped_and_explained(
