@@ -153,12 +153,10 @@ class SoftmaxHead(keras.layers.Layer):
         Returns:
             float32 ``(n, num_classes)``.
         """
-        if self.scale:
-            cosines = tf.matmul(
-                embeddings(prelogits), embeddings(self.kernel.value), transpose_b=True
-            )
-            return self.scale * cosines
-        return tf.matmul(prelogits, self.kernel.value, transpose_b=True) + self.bias.value
+        kernel = self.kernel.value
+        if self.bias is not None:
+            return tf.matmul(prelogits, kernel, transpose_b=True) + self.bias.value
+        return self.scale * tf.matmul(embeddings(prelogits), embeddings(kernel), transpose_b=True)
 
     def _logits(
         self, prelogits: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | float, targets: tf.Tensor

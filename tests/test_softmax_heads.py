@@ -399,3 +399,17 @@ def test_what_does_not_fit_is_refused(
 def test_arguments_out_of_range_are_refused(arguments: dict, told: str) -> None:
     with pytest.raises(FacenetError, match=told):
         SoftmaxHead(**({"num_classes": 4, "embedding_size": 2} | arguments))
+
+
+def test_all_logits_know_no_margin_and_no_sample() -> None:
+    prelogits = tf.random.stateless_normal((3, 4), seed=(0, 1))
+    for scale, margin in ((0.0, 0.0), (16.0, 0.3)):
+        head = SoftmaxHead(10, 4, scale=scale, margin=margin, sampled_identities=2)
+        head.build()
+        rows, kernel = prelogits.numpy(), head.kernel.numpy()
+        if scale:
+            rows = scale * rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            kernel = kernel / np.linalg.norm(kernel, axis=1, keepdims=True)
+        np.testing.assert_allclose(
+            head.all_logits(prelogits), rows @ kernel.T, rtol=1e-4, atol=1e-5
+        )
