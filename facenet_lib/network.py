@@ -341,10 +341,14 @@ def _normalize_global_batch(
     def normalize(
         inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
-        values = tf.cast(inputs, tf.float32) - about
+        # The fused operation sums over the images several times faster than tf.reduce_sum does.
+        _, own_mean, own_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
+        )
         count = tf.cast(tf.size(inputs), tf.float32) / channels
-        sums = tf.reduce_sum(values, [0, 1, 2])
-        squares = tf.reduce_sum(tf.square(values), [0, 1, 2])
+        sums = count * (own_mean - about)
+        # The operation divides by one less than the number of values.
+        squares = (count - 1) * own_variance + count * tf.square(own_mean - about)
         totals = _sum_over_replicas(tf.concat([sums, squares, [count]], axis=0))
         sums, squares, all_values = totals[:channels], totals[channels:-1], totals[-1]
         shift = sums / all_values
