@@ -11,6 +11,7 @@ Derived in chapter 6, "Training"; chapter 4, "The network", shows what one opera
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,21 +88,21 @@ class _Fused(keras.optimizers.Optimizer):
             tf.raw_ops.ResourceScatterUpdate(resource=slot, updates=values, **rows)
         tf.raw_ops.ResourceScatterSub(resource=variable.handle, updates=decrease, **rows)
 
+    @abstractmethod
     def _slots(self) -> Sequence[Sequence[keras.Variable]]:
         """One sequence for each kind of slot, in the order of the variables."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _apply(
         self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
     ) -> None:
         """Update what the handles stand for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _move(
         self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The same in so many words: return the new slots and what the variable loses."""
-        raise NotImplementedError
 
     def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
         if not self.global_clipnorm:
