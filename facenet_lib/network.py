@@ -381,7 +381,7 @@ def _normalize_global_batch(
             sums = _sum_over_replicas(tf.concat([by_offset, by_scale], axis=0)) / all_values
             mean_by_offset, mean_by_scale = sums[:channels], sums[channels:]
             deviation = tf.math.rsqrt(variance + epsilon)
-            # slope * (inputs - mean) + offset in one pass, where operations for each sign take three.
+            # slope * (inputs - mean) + offset in one pass; spelled out, it would take three.
             owed, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=inputs,
                 scale=scale * deviation * deviation * mean_by_scale,
