@@ -1,0 +1,863 @@
+"""The local server's page, in headless Chromium: what a person does with it and what is then seen.
+
+A small server of the tests stands in for the model, so that every answer, the bad ones too, can
+be asked for; one test at the end uses the real server. The page is served with the same
+Content-Security-Policy as there. Scripts of the tests do what a person would do.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PAGE = Path(__file__).parents[2] / "facenet_lib" / "pages"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
+)
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/script.js": ("script.js", "text/javascript"),
+}
+MODEL = {
+    "name": "facenet",
+    "version": 3,
+    "threshold": 1.125,
+    "crop_size": 32,
+    "frame_size": None,
+    "image_size": 32,
+    "faces": 4,
+    "max_body_bytes": 400_000,
+    "card": {
+        "max_pixels": 10_000,
+        "training": {"identities": 240, "steps": 960, "precision": "float32"},
+        "accuracy": 0.9813,
+        "standard_error": 0.0043,
+        "false_accept_rate": 0.001,
+        "limits": ["Faces must be upright."],
+    },
+}
+
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+
+
+def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (32, 32), **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+FACES = [jpeg((60 * number, 90, 120)) for number in range(MODEL["faces"])]
+TIMES = "\N{MULTIPLICATION SIGN}"
+DAMAGED = b"\xff\xd8\xff\xe0 the start of a JPEG, and no more"
+
+
+# --- A server that answers as it is told ------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """What the tests' server says, and what it was asked."""
+
+    model: dict[str, Any] = field(default_factory=lambda: dict(MODEL))
+    distance: float = 0.5
+    files: dict[str, bytes] = field(default_factory=dict)
+    script: str = ""
+    loading: int = 0  # so many requests for the model are answered with 503
+    gone: bool = False  # hangs up when it is to predict
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    slow_first: bool = False
+    asked: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    upstream: str = ""  # the real server, when that is to answer
+    address: str = ""
+    report: Any = None
+    reported: threading.Event = field(default_factory=threading.Event)
+
+    def predict(self, request: dict[str, Any]) -> dict[str, Any]:
+        inputs = {
+            name: [base64.b64decode(image["b64"], validate=True) for image in images]
+            for name, images in request["inputs"].items()
+        }
+        if request["signature_name"] == "serving_default":
+            valid = [image != DAMAGED for image in inputs["images"]]
+            return {"outputs": {"embeddings": [[0.0]] * len(valid), "valid": valid}}
+        assert request["signature_name"] == "verify"
+        pairs = list(zip(inputs["images_a"], inputs["images_b"], strict=True))
+        outputs = {
+            "distances": [self.distance] * len(pairs),
+            "valid": [DAMAGED not in pair for pair in pairs],
+        }
+        if self.model["threshold"] is not None:
+            outputs["same"] = [self.distance < self.model["threshold"]] * len(pairs)
+        return {"outputs": outputs}
+
+
+def with_driver(page: bytes) -> bytes:
+    return page.replace(b"</body>", b'<script type="module" src="/test/driver.js"></script></body>')
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def send(self, content: bytes | str, kind: str, status: int = 200, policy: str = "") -> None:
+        content = content.encode() if isinstance(content, str) else content
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if policy:
+            self.send_header("Content-Security-Policy", policy)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def send_json(self, answer: dict[str, Any], status: int = 200) -> None:
+        self.send(json.dumps(answer), "application/json", status)
+
+    def forward(self, body: bytes | None = None) -> None:
+        """Let the real server answer, and put the script of the test into its page."""
+        headers = {name: self.headers[name] for name in ("Content-Type",) if self.headers[name]}
+        if self.headers["Origin"]:
+            headers["Origin"] = self.state.upstream
+        request = urllib.request.Request(self.state.upstream + self.path, body, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            content = answer.read()
+            policy = answer.headers["Content-Security-Policy"] or ""
+            content = with_driver(content) if self.path == "/" else content
+            self.send(content, answer.headers["Content-Type"], answer.status, policy)
+
+    def do_GET(self) -> None:
+        state, path = self.state, self.path.partition("?")[0]
+        if not path.startswith("/test/"):
+            state.asked.append(f"GET {path}")
+            state.hosts.add(self.headers["Host"])
+        face = re.fullmatch(r"/page/faces/(\d)\.jpg", path)
+        if state.upstream and not path.startswith("/test/"):
+            self.forward()
+        elif path == "/":
+            page = with_driver((PAGE / "index.html").read_bytes())
+            self.send(page, FILES["/"][1], policy=POLICY)
+        elif path in FILES:
+            name, kind = FILES[path]
+            self.send((PAGE / name).read_bytes(), kind)
+        elif face:
+            self.send(FACES[int(face[1])], "image/jpeg")
+        elif path == "/page/model" and state.loading:
+            state.loading -= 1
+            self.send_json({"error": "facenet is being loaded"}, 503)
+        elif path == "/page/model":
+            self.send_json(state.model)
+        elif path == "/test/back":
+            state.gone = False
+            self.send_json({})
+        elif path == "/test/driver.js":
+            self.send(DRIVER.replace("/* what the test does */", state.script), "text/javascript")
+        elif path == "/test/frame":
+            width = self.path.partition("?")[2]
+            self.send(FRAME.replace("WIDTH", width), "text/html")
+        elif path.removeprefix("/test/files/") in state.files:
+            content = state.files[path.removeprefix("/test/files/")]
+            self.send(content, "application/octet-stream")
+        else:
+            self.send_json({"error": f"Not found: {path}"}, 404)
+
+    def do_POST(self) -> None:
+        state = self.state
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/test/report":
+            self.send_json({})
+            state.report = request
+            state.reported.set()
+            return
+        state.asked.append(f"POST {self.path}")
+        if state.upstream:
+            self.forward(json.dumps(request).encode())
+        elif state.gone:
+            self.close_connection = True
+        elif state.failures:
+            status, error = state.failures.pop(0)
+            self.send_json({"error": error}, status)
+        else:
+            answer = state.predict(request)
+            state.predictions.append(request)
+            if state.slow_first and len(state.predictions) == 1:
+                time.sleep(1.5)
+            self.send_json(answer)
+
+
+@contextmanager
+def serving(state: Server) -> Iterator[Server]:
+    handler = type("Handler", (Handler,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        state.address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield state
+        finally:
+            server.shutdown()
+
+
+# --- A person at the page ---------------------------------------------------------------------
+
+# Hands and eyes for the scripts of the tests. What report() is given becomes the test's.
+DRIVER = """
+const $ = (selector) => document.querySelector(selector);
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const until = async (isSo) => { while (!isSo()) await wait(20); };
+const state = () => $(".answer").dataset.state;
+const settled = async () => {
+  await wait(30);
+  await until(() => !["idle", "working"].includes(state()));
+};
+const ready = () => until(() => document.querySelectorAll(".faces img").length > 0);
+const pick = (number) => document.querySelectorAll(".faces button")[number].click();
+const shown = (id) => until(() => !$(`#${id} .about`).hidden);
+const file = async (name) => new File([await (await fetch(`/test/files/${name}`)).blob()], name);
+const transfer = (...files) => {
+  const data = new DataTransfer();
+  files.forEach((one) => data.items.add(one));
+  return data;
+};
+const choose = async (id, name) => {
+  const input = $(`#${id} input`);
+  input.files = transfer(await file(name)).files;
+  input.dispatchEvent(new Event("change"));
+};
+const pickTwo = async () => {
+  await ready(); pick(0); await shown("first"); pick(1); await settled();
+};
+const text = (selector) => $(selector).textContent;
+const answer = () => ({
+  state: state(), decision: text(".decision"), reason: text(".reason"), again: !$(".again").hidden,
+  pin: $(".pin").hidden ? null : text(".pin"), caveat: $(".caveat").hidden ? "" : text(".caveat"),
+  threshold: $(".threshold").hidden ? null : text(".threshold"), scale: $(".scale").ariaLabel,
+});
+const pixels = (id) => {
+  const canvas = $(`#${id} .crop`);
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  return { width, height, rgba: [...data] };
+};
+const report = (found) => fetch("/test/report", { method: "POST", body: JSON.stringify(found) });
+addEventListener("unhandledrejection", (event) => report({ failed: String(event.reason) }));
+addEventListener("error", (event) => report({ failed: event.message }));
+/* what the test does */
+"""
+
+# A frame as wide as a phone, because a headless window has a least width of its own.
+FRAME = """<!doctype html><link rel="icon" href="data:,"><body>
+<iframe src="/" width="WIDTH" height="844" style="border: 0"></iframe></body>"""
+
+
+def browse(
+    state: Server, profile: Path, script: str, address: str = "/", dark: bool = False
+) -> Any:
+    """Open the page, let the script act on it, and return what it reports."""
+    state.script = script
+    state.reported.clear()
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--hide-scrollbars",
+        "--window-size=1280,900",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "--remote-debugging-port=0",  # stays open, and so in real time, until it has reported
+        f"--user-data-dir={profile}",
+        state.address + address,
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as browser:
+        try:
+            assert state.reported.wait(60), f"the page reported nothing; asked: {state.asked}"
+        finally:
+            os.killpg(browser.pid, signal.SIGTERM)
+    assert not (isinstance(state.report, dict) and "failed" in state.report), state.report
+    return state.report
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(Server()) as state:
+        yield state
+
+
+@dataclass
+class Source(HTMLParser):
+    """What the page's own HTML refers to and what it holds inline."""
+
+    addresses: list[str] = field(default_factory=list)
+    inline: list[str] = field(default_factory=list)
+    _script: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed((PAGE / "index.html").read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._script = tag in ("script", "style")
+        for name, value in attrs:
+            if name in ("src", "href", "action", "srcset", "poster"):
+                self.addresses.append(value or "")
+            if name == "style" or name.startswith("on"):
+                self.inline.append(f"{tag} {name}")
+
+    def handle_data(self, data: str) -> None:
+        if self._script and data.strip():
+            self.inline.append(data)
+
+
+def test_page_refers_to_its_own_files_only_and_has_nothing_inline():
+    source = Source()
+    assert sorted(source.addresses) == ["data:,", "page/script.js", "page/style.css"]
+    assert source.inline == []
+    for name in ("style.css", "script.js"):
+        assert not re.search(r"https?://|@import|url\(", (PAGE / name).read_text("utf-8"))
+
+
+@in_browser
+def test_two_faces_of_one_person(server, tmp_path):
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await pickTwo();
+        const bar = $(".bar").getBoundingClientRect();
+        const place = (part) => (part.getBoundingClientRect().right - bar.left) / bar.width;
+        report({
+          ...answer(), names: [text("#first .name"), text("#second .name")],
+          within: place($(".within")), facts: text(".facts"), further: text(".further ul"),
+          live: $(".decision").parentElement.ariaLive, host: text(".host"), title: document.title,
+          cookie: document.cookie, stored: localStorage.length + sessionStorage.length,
+        });
+        """,
+    )
+    assert (found["state"], found["decision"]) == ("same", "Same person")
+    assert found["reason"] == "The distance, 0.500, is below the threshold, 1.125."
+    assert found["pin"] == "0.500"
+    assert found["threshold"] == "threshold 1.125"
+    assert "distance 0.500" in found["scale"] and "threshold 1.125" in found["scale"]
+    assert found["within"] == pytest.approx(1.125 / 4, abs=0.005)
+    assert "98.1% ± 0.4% of the pairs" in found["caveat"]
+    assert found["names"] == ["Drawn face 1", "Drawn face 2"]
+    assert "240 people, 960 steps" in found["facts"]
+    assert "1.125, chosen for a false accept rate of 0.1%" in found["facts"]
+    assert found["further"] == "Faces must be upright."
+    assert found["live"] == "polite"
+    assert found["host"] == server.address.removeprefix("http://")
+    assert (found["cookie"], found["stored"]) == ("", 0)
+
+    [request] = server.predictions
+    assert request["signature_name"] == "verify"
+    sent = [request["inputs"][name] for name in ("images_a", "images_b")]
+    assert sent == [[{"b64": base64.b64encode(face).decode()}] for face in FACES[:2]]
+    # Nothing else was asked, and nobody else.
+    assert server.hosts == {found["host"]}
+    paths = {*FILES, "/page/model", *(f"/page/faces/{number}.jpg" for number in range(4))}
+    posts = "POST /v1/models/facenet:predict"
+    assert set(server.asked) == {*(f"GET {path}" for path in paths), posts}
+
+
+@in_browser
+def test_distance_stands_at_its_place_on_the_scale(server, tmp_path):
+    server.distance = 3.0
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await pickTwo();
+        const bar = $(".bar").getBoundingClientRect();
+        const pin = $(".pin").getBoundingClientRect();
+        const line = getComputedStyle(document.querySelector(".place"), "::after");
+        const length = (name) => parseFloat(line[name]);
+        report({
+          ...answer(), label: (pin.left + pin.width / 2 - bar.left) / bar.width,
+          line: (length("left") + length("marginLeft") + length("width") / 2) / bar.width,
+        });
+        """,
+    )
+    assert (found["state"], found["decision"]) == ("different", "Different people")
+    assert found["reason"] == "The distance, 3.000, is above the threshold, 1.125."
+    assert found["label"] == pytest.approx(3 / 4, abs=0.005)
+    assert found["line"] == pytest.approx(3 / 4, abs=0.005)
+
+
+@in_browser
+def test_model_without_threshold_and_figures_decides_nothing(server, tmp_path):
+    server.model |= {"threshold": None, "card": {}}
+    found = browse(server, tmp_path, "await pickTwo(); report(answer());")
+    assert (found["state"], found["decision"]) == ("undecided", "No decision")
+    assert "0.500" in found["reason"] and "no threshold" in found["reason"]
+    assert found["pin"] == "0.500"
+    assert found["threshold"] is None
+    assert "was not measured" in found["caveat"]
+
+
+@in_browser
+def test_image_that_the_server_cannot_read_is_named(server, tmp_path):
+    server.files["broken.jpg"] = DAMAGED
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready(); pick(0); await shown("first");
+        await choose("second", "broken.jpg"); await settled();
+        const damaged = answer();
+        pick(1); await until(() => text("#first .name") === "Drawn face 2");
+        pick(2); await until(() => text("#second .name") === "Drawn face 3");
+        await settled();
+        report({ damaged, mended: answer() });
+        """,
+    )
+    assert found["damaged"]["decision"] == "Image cannot be read"
+    assert found["damaged"]["reason"] == "broken.jpg cannot be decoded: the file is damaged."
+    assert found["damaged"]["pin"] is None
+    assert found["mended"]["state"] == "same"
+
+
+@in_browser
+def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
+    server.files["wide.jpg"] = jpeg((9, 9, 9), (400, 300))
+    monkeypatch.setitem(globals(), "DAMAGED", server.files["wide.jpg"])
+    script = """
+        await ready(); pick(0); await shown("first");
+        await choose("second", "wide.jpg"); await settled();
+        report({ ...answer(), limits: text("#limits"), seen: text("#second .seen") });
+    """
+    found = browse(server, tmp_path, script)
+    assert found["reason"] == f"wide.jpg has 400 {TIMES} 300 pixels, more than 0.01 megapixels."
+    assert "up to 0.1 MB and 0.01 megapixels each" in found["limits"]
+    assert f"Seen: 32 {TIMES} 32 of 400 {TIMES} 300 pixels." in found["seen"]
+    assert "Cut the photograph to the face first." in found["seen"]
+
+
+@in_browser
+def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
+    server.files |= {
+        "huge.jpg": FACES[0] + bytes(200_000),
+        "notes.txt": b"Dear diary",
+        "no.png": b"",
+    }
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready(); pick(0); await shown("first");
+        const complaints = [];
+        for (const name of ["huge.jpg", "notes.txt", "no.png"]) {
+          await choose("second", name);
+          await until(() => text("#second .complaint").startsWith(name));
+          complaints.push(text("#second .complaint"));
+        }
+        report({ complaints, ...answer() });
+        """,
+    )
+    assert found["complaints"] == [
+        "huge.jpg has 0.2 MB; at most 0.1 MB can be sent.",
+        "notes.txt is not a JPEG or PNG file.",
+        "no.png is not a JPEG or PNG file.",
+    ]
+    assert found["state"] == "idle"
+    assert server.predictions == []
+
+
+@in_browser
+def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path):
+    # The limit as the page tells it: (400,000 - 1,024) / 2 in base64.
+    largest = 149_616
+    server.files["a.jpg"] = FACES[0] + bytes(largest - len(FACES[0]))
+    server.files["b.jpg"] = server.files["a.jpg"] + b"x"
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready(); await choose("first", "a.jpg"); await shown("first");
+        await choose("second", "a.jpg"); await settled();
+        await choose("second", "b.jpg"); await until(() => text("#second .complaint"));
+        report(text("#second .complaint"));
+        """,
+    )
+    assert found.startswith("b.jpg has 0.1 MB")
+    [request] = server.predictions
+    assert len(json.dumps(request)) <= MODEL["max_body_bytes"]
+
+
+@in_browser
+def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path):
+    server.gone = True
+    server.failures = [(400, "no such signature"), (413, "body too large"), (503, "too busy")]
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await pickTwo();
+        const answers = [answer()];
+        await fetch("/test/back");
+        while (answers.length < 5) {
+          $(".again").click(); await wait(50); await settled();
+          answers.push(answer());
+        }
+        report(answers);
+        """,
+    )
+    gone, refused, large, busy, fine = found
+    assert (gone["state"], gone["decision"], gone["again"]) == ("problem", "No answer", True)
+    assert "cannot be reached" in gone["reason"]
+    assert refused["reason"] == "The server refused the request: no such signature"
+    assert (large["decision"], busy["decision"]) == ("Too large", "Not ready")
+    assert "body too large" in large["reason"] and "too busy" in busy["reason"]
+    assert (fine["state"], fine["again"]) == ("same", False)
+
+
+@in_browser
+def test_page_waits_while_the_model_is_being_loaded(server, tmp_path):
+    server.loading = 2
+    script = """
+        await until(() => text(".decision") === "Not ready yet");
+        const waiting = answer();
+        await pickTwo();
+        report([waiting, answer()]);
+    """
+    waiting, then = browse(server, tmp_path, script)
+    assert "facenet is being loaded" in waiting["reason"]
+    assert then["state"] == "same"
+
+
+@in_browser
+def test_late_answer_does_not_replace_a_newer_one(server, tmp_path):
+    server.slow_first = True
+    server.files["broken.jpg"] = DAMAGED
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready(); pick(0); await shown("first"); pick(1);
+        await until(() => state() === "working"); await wait(300);
+        await choose("second", "broken.jpg");
+        await settled(); await wait(2000);
+        report(answer());
+        """,
+    )
+    assert len(server.predictions) == 3  # the slow pair, then the damaged one and which of it
+    assert found["state"] == "unreadable"
+
+
+@in_browser
+def test_drop_paste_and_drag_of_a_drawn_face(server, tmp_path):
+    server.files |= {"a.jpg": FACES[2], "b.jpg": FACES[3]}
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready();
+        const names = () => [text("#first .name"), text("#second .name")];
+        const drop = (id, dataTransfer) => $(`${id}`).dispatchEvent(
+          new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        const [a, b] = [await file("a.jpg"), await file("b.jpg")];
+        drop("#second .frame", transfer(a)); await shown("second");
+        const one = names();
+        drop("body", transfer(a, b)); await until(() => names().join() === "a.jpg,b.jpg");
+        await settled();
+        $("input[name=next][value=first]").checked = true;
+        dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer(b) }));
+        await until(() => names().join() === "b.jpg,b.jpg");
+        const data = new DataTransfer();
+        document.querySelectorAll(".faces button")[1].dispatchEvent(
+          new DragEvent("dragstart", { dataTransfer: data }));
+        drop("#second .crop", data); await until(() => names()[1] === "Drawn face 2");
+        await settled();
+        report({ one, names: names(), next: $("input[name=next]:checked").value });
+        """,
+    )
+    assert found["one"] == ["", "a.jpg"]
+    assert found["names"] == ["b.jpg", "Drawn face 2"]
+    assert found["next"] == "first"
+    last = server.predictions[-1]["inputs"]
+    assert base64.b64decode(last["images_a"][0]["b64"]) == FACES[3]
+    assert base64.b64decode(last["images_b"][0]["b64"]) == FACES[1]
+
+
+# --- The crop ---------------------------------------------------------------------------------
+
+
+def numbered_pixels(height: int, width: int) -> np.ndarray:
+    """An image whose every pixel says where it is."""
+    down, right = np.mgrid[:height, :width]
+    return np.stack([1 + down, 1 + right, np.full_like(down, 200)], axis=-1).astype(np.uint8)
+
+
+def encoded(image: np.ndarray, kind: str, orientation: int | None = None) -> bytes:
+    picture, file = Image.fromarray(image), io.BytesIO()
+    exif = picture.getexif()
+    if orientation:
+        exif[0x0112] = orientation
+    picture.save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+@in_browser
+@pytest.mark.parametrize("frame_size", [None, 51])
+def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
+    pytest.importorskip("tensorflow")
+    from facenet_lib.input_pipeline import Preprocessing, preprocess
+
+    server.model |= {"crop_size": 32, "frame_size": frame_size}
+    sizes = [(32, 32), (33, 50), (64, 71), (120, 31), (9, 20), (1, 1), (52, 200)]
+    images = [numbered_pixels(*size) for size in sizes]
+    server.files = {
+        f"{number}.png": encoded(image, "PNG", orientation=6 if number % 2 else None)
+        for number, image in enumerate(images)
+    }
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready();
+        const crops = [];
+        for (let number = 0; number < COUNT; number++) {
+          await choose("first", `${number}.png`);
+          await until(() => text("#first .name") === `${number}.png`);
+          crops.push(pixels("first"));
+        }
+        report(crops);
+        """.replace("COUNT", str(len(images))),
+    )
+    preprocessing = Preprocessing(image_size=32, frame_size=frame_size)
+    for image, crop in zip(images, found, strict=True):
+        seen = np.asarray(preprocess(image[np.newaxis], preprocessing))[0] * 128 + 127.5
+        shown = np.reshape(crop["rgba"], (crop["height"], crop["width"], 4))[..., :3]
+        np.testing.assert_array_equal(shown, np.rint(seen), err_msg=str(image.shape))
+
+
+@in_browser
+def test_camera_that_was_held_upright_changes_nothing(server, tmp_path):
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    server.files = {f"{turn}.jpg": encoded(image, "JPEG", turn) for turn in (1, 6)}
+    script = """
+        await ready(); await choose("first", "1.jpg"); await shown("first");
+        await choose("second", "6.jpg"); await shown("second");
+        report([pixels("first"), pixels("second"), text("#second .seen")]);
+    """
+    plain, turned, seen = browse(server, tmp_path, script)
+    assert turned == plain
+    assert plain["rgba"][0] < 20 and plain["rgba"][4 * 31] > 235
+    assert f"of 64 {TIMES} 32 pixels" in seen
+
+
+# --- How it looks -----------------------------------------------------------------------------
+
+# Measured with everything on the page that may be there: both names long, a complaint, details.
+CROWDED = """
+await ready();
+await choose("first", `${"a_photograph_with_a_long_name".repeat(3)}.jpg`); await shown("first");
+pick(1); await settled();
+await choose("second", "notes.txt"); await until(() => text("#second .complaint"));
+$(".further").open = true;
+$(".again").hidden = false;
+"""
+MEASURE = (
+    CROWDED
+    + """
+const wide = [...document.querySelectorAll("body *")]
+  .filter((part) => !part.closest(".faces") && part.getBoundingClientRect().right > innerWidth + 1)
+  .map((part) => `${part.tagName}.${part.className}`);
+report({ width: innerWidth, page: document.documentElement.scrollWidth, wide });
+"""
+)
+CONTRAST = (
+    CROWDED
+    + """
+const light = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (part) => {
+  for (; part; part = part.parentElement) {
+    const colour = getComputedStyle(part).backgroundColor;
+    if (!/, 0\\)$/.test(colour)) return colour;
+  }
+};
+const low = [], seen = [];
+for (const looks of ["idle", "same", "different", "unreadable", "problem"]) {
+  $(".answer").dataset.state = looks;
+  for (const part of document.querySelectorAll("body *")) {
+    const own = [...part.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !part.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(part).color), light(ground(part))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    seen.push(contrast);
+    const name = part.className || part.tagName;
+    if (contrast < 4.5) low.push(`${looks}: ${name} ${contrast.toFixed(2)}`);
+  }
+}
+report({ low, count: seen.length, ground: light(ground(document.body)) });
+"""
+)
+
+
+@pytest.fixture
+def crowded(server: Server) -> Server:
+    name = "a_photograph_with_a_long_name" * 3
+    server.files |= {f"{name}.jpg": jpeg((9, 9, 9), (90, 70)), "notes.txt": b"Dear diary"}
+    return server
+
+
+@in_browser
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_page_is_no_wider_than_a_phone_or_tablet(crowded, tmp_path, width):
+    found = browse(crowded, tmp_path, MEASURE, address=f"/test/frame?{width}")
+    assert found == {"width": width, "page": width, "wide": []}
+
+
+@in_browser
+def test_page_is_no_wider_than_a_window(crowded, tmp_path):
+    found = browse(crowded, tmp_path, MEASURE)
+    assert found["page"] == found["width"] >= 1000
+    assert found["wide"] == []
+
+
+@in_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
+    found = browse(crowded, tmp_path, CONTRAST, dark=dark)
+    assert found["count"] > 100
+    assert found["low"] == []
+    assert (found["ground"] < 0.05) == dark
+
+
+@in_browser
+def test_everything_can_be_done_from_the_keyboard(server, tmp_path):
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready();
+        const reached = [...document.querySelectorAll("a, button, input, summary, [tabindex]")]
+          .filter((part) => part.checkVisibility() && part.tabIndex >= 0);
+        const unnamed = reached.filter((part) => !(part.ariaLabel || part.labels?.length
+          || part.textContent.trim() || part.querySelector("img[alt]")));
+        const unfocused = reached.filter((part) => {
+          part.focus();
+          return document.activeElement !== part;
+        });
+        let opened = 0;
+        $("#second input").click = () => { opened += 1; };
+        $("#second .frame").focus();
+        document.activeElement.click(); // what Enter and Space do to a button
+        report({
+          count: reached.length, unnamed: unnamed.length, unfocused: unfocused.length, opened,
+        });
+        """,
+    )
+    # Two photographs, two radio buttons, four faces, the card's details.
+    assert found == {"count": 9, "unnamed": 0, "unfocused": 0, "opened": 1}
+
+
+# --- The real server --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("grpc")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    import serving_models
+
+    from facenet_lib.local_server import LocalServer
+    from facenet_lib.model_card import CARD, ModelCard
+
+    version = serving_models.save_model(tmp_path / "tiny", 1)
+    card = ModelCard(
+        facenet_lib="0",
+        embedding_size=serving_models.EMBEDDING_SIZE,
+        dtype="float32",
+        preprocessing=dataclasses.asdict(serving_models.PREPROCESSING),
+        threshold=serving_models.THRESHOLD,
+        accuracy=0.875,
+        standard_error=0.01,
+    )
+    (version / CARD).parent.mkdir(exist_ok=True)
+    (version / CARD).write_text(card.to_json(), encoding="utf-8")
+    with LocalServer({"tiny": tmp_path / "tiny"}) as local, serving(Server()) as state:
+        state.upstream = local.rest_url
+        yield state
+
+
+@in_browser
+def test_real_server_answers_the_page(real, tmp_path):
+    import serving_models as tiny
+
+    images = [tiny.pixels(seed) for seed in range(6)]
+    real.files = {f"{number}.png": tiny.png(image) for number, image in enumerate(images)}
+    real.files["broken.jpg"] = DAMAGED
+    found = browse(
+        real,
+        tmp_path / "profile",
+        """
+        await ready();
+        await choose("first", "0.png"); await shown("first");
+        const answers = [];
+        for (const name of ["1.png", "2.png", "3.png", "4.png", "5.png", "0.png", "broken.jpg"]) {
+          await choose("second", name); await until(() => text("#second .name") === name);
+          await settled();
+          answers.push(answer());
+        }
+        pick(0); await until(() => text("#first .name") === "Drawn face 1");
+        pick(1); await until(() => text("#second .name") === "Drawn face 2");
+        await settled();
+        report({ answers, drawn: answer(), facts: text(".facts"), limits: text("#limits") });
+        """,
+    )
+    *pairs, broken = found["answers"]
+    others = np.stack([*images[1:], images[0]])
+    distances = tiny.expected_distances(np.stack([images[0]] * 6), others, version=1)
+    shown = [float(answer["pin"]) for answer in pairs]
+    np.testing.assert_allclose(shown, distances, atol=6e-4)
+    decided = ["same" if distance < tiny.THRESHOLD else "different" for distance in distances]
+    assert [answer["state"] for answer in pairs] == decided
+    assert set(decided) == {"same", "different"}
+    assert broken["reason"] == "broken.jpg cannot be decoded: the file is damaged."
+    assert found["drawn"]["state"] in ("same", "different")
+    assert "tiny, version 1" in found["facts"]
+    assert "87.5% ± 1% of the pairs" in found["facts"]
+    assert "MB" in found["limits"]
