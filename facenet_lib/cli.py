@@ -1,4 +1,4 @@
-"""The command ``facenet``: draw faces, import weights, train, report, evaluate, embed, export.
+"""The command ``facenet``: draw faces, import weights, train, evaluate, embed, export, serve.
 
 Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
 loaded only by the commands that compute with it, so that help comes at once.
@@ -7,6 +7,7 @@ loaded only by the commands that compute with it, so that help comes at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facenet_lib import __version__
 from facenet_lib.errors import FacenetError
@@ -24,6 +25,11 @@ from facenet_lib.training_config import (
     read_settings,
     recipe_names,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facenet_lib.serving_client import RemoteEmbedder
 
 _FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
 _MODEL_HELP = "the folder of a run, of imported weights, or of an exported SavedModel"
@@ -56,10 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="facenet", description="Draw faces; train, import, evaluate, use and export FaceNet."
+        prog="facenet",
+        description="Draw faces; train, import, evaluate, use, export and serve FaceNet.",
     )
     parser.add_argument("--version", action="version", version=f"facenet {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=_ParserOfOneCommand
+    )
     _add_draw_faces(commands)
     _add_import_weights(commands)
     _add_train(commands)
@@ -68,7 +77,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_distances(commands)
     _add_embed(commands)
     _add_export(commands)
+    _add_serve(commands)
     return parser
+
+
+class _ParserOfOneCommand(argparse.ArgumentParser):
+    """Takes a command's options before, between and after its other words.
+
+    Without this, argparse decides at the first option which of those other words there are,
+    and a MODEL that may be left out would be taken for the word behind it.
+    """
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._mixing:  # argparse's own two passes, one for the options and one for the rest
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
 
 
 def _add_draw_faces(commands: Any) -> None:
@@ -164,8 +193,11 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate", help="verify pairs as LFW does", description=_evaluate.__doc__
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", type=Path, help=f"{_MODEL_HELP}; none with --server"
+    )
     parser.add_argument("faces", metavar="FACES", help=_FACES_HELP)
+    _add_server(parser)
     parser.add_argument("--pairs", type=Path, help="pairs file; FACES' own where not named")
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here")
     parser.add_argument(
@@ -191,17 +223,29 @@ def _add_evaluate(commands: Any) -> None:
         type=int,
         help="side of the centre of an image that is used, in place of the model's",
     )
-    parser.set_defaults(command=_evaluate)
+    parser.set_defaults(command=_evaluate, parser=parser)
 
 
 def _add_embed(commands: Any) -> None:
     parser = commands.add_parser(
         "embed", help="compute embeddings of images", description=_embed.__doc__
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help=_MODEL_HELP)
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}; none with --server"
+    )
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG or PNG files")
     parser.add_argument("--out", metavar="FILE.npz", type=Path, required=True)
-    parser.set_defaults(command=_embed)
+    _add_server(parser)
+    parser.set_defaults(command=_embed, parser=parser)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        help="ask a server in place of a MODEL: http://HOST:PORT for REST, HOST:PORT for gRPC",
+    )
+    parser.add_argument("--name", help="the model's name on the --server; facenet if not named")
 
 
 def _add_export(commands: Any) -> None:
@@ -211,14 +255,102 @@ def _add_export(commands: Any) -> None:
     parser.add_argument(
         "model", metavar="MODEL", type=Path, help="the folder of a run or of imported weights"
     )
-    parser.add_argument("out", metavar="OUT", type=Path, help="the SavedModel's folder")
     parser.add_argument(
+        "out", metavar="OUT", type=Path, help="the model's folder, in which a version is made"
+    )
+    stored = parser.add_mutually_exclusive_group()
+    stored.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
         default="float32",
         help="bfloat16: half the size, faster where the processor has instructions for it",
     )
-    parser.set_defaults(command=_export)
+    stored.add_argument(
+        "--litert",
+        choices=("float16", "int8"),
+        help="write OUT as one LiteRT file, for phones, with weights of this type",
+    )
+    parser.add_argument(
+        "--evaluation",
+        metavar="FILE.json",
+        type=Path,
+        help="figures of facenet evaluate --json, for the card and the threshold; if not named, "
+        "the run's last",
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="squared distance below which two images are one person"
+    )
+    parser.add_argument(
+        "--false-accept-rate",
+        metavar="RATE",
+        type=float,
+        help="what --threshold was chosen for: the share of different pairs that it accepts",
+    )
+    parser.set_defaults(command=_export, parser=parser)
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve", help="serve an exported model over REST and gRPC", description=_serve.__doc__
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the folder that facenet export wrote"
+    )
+    parser.add_argument("--name", default="facenet", help="what requests call it; facenet")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 127.0.0.1")
+    parser.add_argument("--rest-port", metavar="PORT", type=int, default=8501, help="REST; 8501")
+    parser.add_argument("--grpc-port", metavar="PORT", type=int, default=8500, help="gRPC; 8500")
+    parser.add_argument(
+        "--versions",
+        type=_versions,
+        default="latest",
+        help="'latest', 'all', or numbers such as 1,2; the latest if not named",
+    )
+    parser.add_argument(
+        "--label",
+        metavar="LABEL=VERSION",
+        dest="labels",
+        type=_label,
+        action="append",
+        default=[],
+        help="a name for a version that stays, such as stable=1; may be repeated",
+    )
+    by = parser.add_mutually_exclusive_group()
+    by.add_argument("--docker", action="store_true", help="by TF Serving in a Docker container")
+    by.add_argument(
+        "--tensorflow-serving", action="store_true", help="by tensorflow_model_server on the PATH"
+    )
+    by.add_argument(
+        "--configure",
+        metavar="FOLDER",
+        type=Path,
+        help="serve nothing; write TF Serving's configuration and a compose.yaml into FOLDER",
+    )
+    parser.add_argument("--image", help="TF Serving's Docker image, in place of ours")
+    parser.set_defaults(command=_serve, parser=parser)
+
+
+def _versions(words: str) -> str | tuple[int, ...]:
+    """How argparse reads --versions."""
+    if words in ("latest", "all"):
+        return words
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected latest, all, or numbers such as 1,2, found {words!r}"
+        ) from None
+
+
+def _label(words: str) -> tuple[str, int]:
+    """How argparse reads --label."""
+    label, _, version = words.partition("=")
+    try:
+        return label, int(version)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected LABEL=VERSION, such as stable=1, found {words!r}"
+        ) from None
 
 
 def _argument_type(field: dataclasses.Field[Any]) -> dict[str, Any]:
@@ -367,10 +499,18 @@ def _settings_of(initial_model: str, out: Path) -> dict[str, Any]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    """Verify the pairs of a pairs file with MODEL's embeddings, ten-fold."""
+    """Verify the pairs of a pairs file with MODEL's embeddings, ten-fold.
+
+    With --server, with those of the model that is served there, whose preprocessing takes the
+    images as they are: --flip, --standardization and --crop need the MODEL itself.
+    """
     from facenet_lib.checkpoints import whole_file
     from facenet_lib.datasets import open_faces
 
+    _check_server_or_model(options)
+    for option in ("flip", "standardization", "crop"):
+        if options.server and getattr(options, option):
+            options.parser.error(f"--{option}: not with --server, which takes images as they are")
     _check_folder_of(options.json)
     folder = open_faces(options.faces, options.pairs)
     if folder.pairs is None:
@@ -381,20 +521,23 @@ def _evaluate(options: argparse.Namespace) -> None:
     from facenet_lib.training import EvaluationPairs, evaluate_pairs
 
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
-    model = load_embedder(
-        options.model, standardization=options.standardization, crop_size=options.crop
-    )
-    _warn_of_known_people(model.identities, pairs.paths)
-    embed = functools.partial(model.embed, flip=options.flip)
-    result = evaluate_pairs(embed, pairs, options.metric, options.subtract_mean)
+    how = {"flip": options.flip, "subtract_mean": options.subtract_mean, "metric": options.metric}
+    embed: Callable[[Sequence[str]], np.ndarray]
+    with contextlib.ExitStack() as stack:
+        if options.server:
+            remote = stack.enter_context(_remote_embedder(options))
+            embed = remote.embed
+            how |= {"server": options.server, "version": remote.version}
+        else:
+            model = load_embedder(
+                options.model, standardization=options.standardization, crop_size=options.crop
+            )
+            _warn_of_known_people(model.identities, pairs.paths)
+            embed = functools.partial(model.embed, flip=options.flip)
+            how["preprocessing"] = dataclasses.asdict(model.preprocessing)
+        result = evaluate_pairs(embed, pairs, options.metric, options.subtract_mean)
     print(result)
     if options.json:
-        how = {
-            "flip": options.flip,
-            "subtract_mean": options.subtract_mean,
-            "metric": options.metric,
-            "preprocessing": dataclasses.asdict(model.preprocessing),
-        }
         with whole_file(options.json) as file:
             file.write((json.dumps(result.to_dict() | how, indent=2) + "\n").encode())
 
@@ -417,22 +560,106 @@ def _embed(options: argparse.Namespace) -> None:
 
     from facenet_lib.checkpoints import whole_file
 
+    if options.server and options.model:  # the first word, which is an image here
+        options.images.insert(0, options.model)
+        options.model = None
+    _check_server_or_model(options)
     _check_folder_of(options.out)
-    _load_tensorflow()
-    from facenet_lib.export import load_embedder
+    if options.server:
+        with _remote_embedder(options) as remote:
+            embeddings = remote.embed(options.images)
+    else:
+        _load_tensorflow()
+        from facenet_lib.export import load_embedder
 
-    embeddings = load_embedder(options.model).embed(options.images)
+        embeddings = load_embedder(options.model).embed(options.images)
     with whole_file(options.out) as file:
         np.savez(file, embeddings=embeddings, paths=np.array(options.images))
     print(f"{options.out}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} numbers")
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write the network of MODEL as a SavedModel that takes images and gives embeddings."""
+    """Write the network of MODEL as a SavedModel that takes images and gives embeddings.
+
+    It becomes a version of the model in OUT: OUT/1, or the next number.
+    """
+    stored = (options.evaluation, options.threshold, options.false_accept_rate)
+    if options.litert and stored != (None, None, None):
+        options.parser.error("--litert: such a file holds neither evaluation nor threshold")
     _load_tensorflow()
+    if options.litert:
+        from facenet_lib.litert import export_litert
+
+        print(export_litert(options.model, options.out, options.litert))
+        return
     from facenet_lib.export import export_model
 
-    print(export_model(options.model, options.out, options.dtype))
+    folder = export_model(
+        options.model,
+        options.out,
+        options.dtype,
+        evaluation=options.evaluation,
+        threshold=options.threshold,
+        false_accept_rate=options.false_accept_rate,
+    )
+    print(folder)
+
+
+def _check_server_or_model(options: argparse.Namespace) -> None:
+    if options.server and options.model:
+        options.parser.error("expected a MODEL or a --server, found both")
+    if not options.server and not options.model:
+        options.parser.error("the following arguments are required: MODEL, or --server URL")
+    if options.name and not options.server:
+        options.parser.error("--name: only with --server")
+
+
+def _remote_embedder(options: argparse.Namespace) -> RemoteEmbedder:
+    if "://" not in options.server:
+        _load_tensorflow()  # which gRPC's protos do, and less quietly
+    from facenet_lib.serving_client import RemoteEmbedder
+
+    return RemoteEmbedder(options.server, options.name or "facenet")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Serve the exported MODEL over REST and gRPC, TF Serving's protocols, until Ctrl-C.
+
+    The server is our own and listens at 127.0.0.1; with --docker or --tensorflow-serving it is
+    TF Serving itself.
+    """
+    where = {"host": options.host, "rest_port": options.rest_port, "grpc_port": options.grpc_port}
+    labels = dict(options.labels)
+    if options.image and not (options.docker or options.configure):
+        options.parser.error("--image: only with --docker or --configure")
+    if not (options.docker or options.tensorflow_serving or options.configure):
+        _load_tensorflow()
+        from facenet_lib.local_server import serve
+
+        models = {options.name: options.model}
+        serve(models, versions=options.versions, labels={options.name: labels}, **where)
+        return
+
+    from facenet_lib.serving import (
+        TENSORFLOW_SERVING_IMAGE,
+        ServedModel,
+        run_tensorflow_serving,
+        write_configuration,
+    )
+
+    model = ServedModel(options.model, options.name, options.versions, labels)
+    where["image"] = options.image or TENSORFLOW_SERVING_IMAGE
+    if options.configure:
+        for path in write_configuration(options.configure, [model], **where):
+            print(path)
+        return
+    if options.tensorflow_serving:
+        print(
+            "facenet: warning: TF Serving listens at every address of this machine, "
+            "whatever --host says",
+            file=sys.stderr,
+        )
+    run_tensorflow_serving([model], kind="docker" if options.docker else "binary", **where)
 
 
 def _check_folder_of(path: Path | None) -> None:

@@ -24,6 +24,9 @@ import tensorflow as tf
 
 from facenet_lib.errors import FacenetError, refuse
 
+MAX_PIXELS = 25_000_000
+"""Height times width beyond which an image is refused where strangers send it: 75 MB decoded."""
+
 
 class Control(enum.IntFlag):
     """What to do with one image: the bits of the reference implementation, which may be added.
@@ -105,7 +108,8 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
     Grey and palette images become RGB; an alpha channel is dropped without blending, as the
     colours under it are what the camera saw; of 16-bit samples the high byte is kept; CMYK
     JPEGs are converted without a colour profile. An EXIF orientation is not applied, as in the
-    reference. Truncated files are refused.
+    reference. Truncated files are refused, and so are images of more than :data:`MAX_PIXELS`,
+    by their header, before memory is taken for them.
 
     Args:
         encoded: scalar string tensor or Python bytes, the bytes of the file.
@@ -114,9 +118,9 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
         uint8 (height, width, 3).
 
     Raises:
-        FacenetError: if ``encoded`` is no scalar string, or the bytes are no whole JPEG or PNG;
-            the message names the format that was found. (Inside a ``tf.function`` such bytes
-            raise ``tf.errors.InvalidArgumentError``.)
+        FacenetError: if ``encoded`` is no scalar string, or the bytes are no whole JPEG or PNG
+            of a size that is taken; the message names the format or the size that was found.
+            (Inside a ``tf.function`` such bytes raise ``tf.errors.InvalidArgumentError``.)
 
     Derived in chapter 3, "Input pipeline".
     """
@@ -132,11 +136,12 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
             f"found {encoded.dtype.name} of shape {encoded.shape}"
         )
     if not tf.executing_eagerly():
-        return _decode(encoded)
+        return _decode(encoded, bounded=True)
     try:
-        return _decode(encoded)
+        return _decode(encoded, bounded=True)
     except tf.errors.OpError:
-        raise FacenetError(f"image: {_why_undecodable(bytes(encoded.numpy()))}") from None
+        file = bytes(encoded.numpy())
+        raise FacenetError(f"image: {_why_too_large(file) or _why_undecodable(file)}") from None
 
 
 def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
@@ -168,8 +173,10 @@ def decode_and_preprocess(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode and preprocess a batch of image files of any sizes, inside a graph if need be.
 
-    One damaged file does not fail its batch: its row is zero and marked. The files are decoded
-    in parallel, by operations that a SavedModel can hold.
+    One damaged file does not fail its batch: its row is zero and marked, and so is that of an
+    image of more than :data:`MAX_PIXELS`. The files are decoded in parallel, by operations that
+    a SavedModel can hold, and of each only the window is kept: there are never more whole images
+    in memory than the machine has processors.
 
     Args:
         encoded: string (n,), the bytes of n JPEG or PNG files; n may be 0.
@@ -177,7 +184,7 @@ def decode_and_preprocess(
 
     Returns:
         ``images``, float32 (n, image_size, image_size, 3), and ``valid``, bool (n,), False where
-        the file could not be decoded.
+        the file could not be decoded or has too many pixels.
 
     Raises:
         FacenetError: if ``encoded`` has another rank.
@@ -191,7 +198,7 @@ def decode_and_preprocess(
     side = preprocessing.window_size
 
     def cut(row: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return row, _window(_decode(file), _CENTRE, preprocessing)
+        return row, _window(_decode(file, bounded=True), _CENTRE, preprocessing)
 
     decoded = (
         tf.data.Dataset.from_tensor_slices(encoded)
@@ -419,6 +426,7 @@ def _why_unreadable(path: str) -> str:
 
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = (13, int.from_bytes(b"IHDR"))  # the length and the name of the chunk
 _OTHER_FORMATS = {
     "GIF": (b"GIF8",),
     "BMP": (b"BM",),
@@ -427,6 +435,18 @@ _OTHER_FORMATS = {
     "JPEG 2000": (b"\0\0\0\x0cjP  ",),
     "PDF": (b"%PDF",),
 }
+
+
+def _why_too_large(encoded: bytes) -> str | None:
+    """What to say of these bytes if they are an image of more pixels than are taken."""
+    size_of = _jpeg_size if encoded.startswith(_JPEG_START) else _png_size
+    try:
+        height, width = size_of(tf.constant(encoded)).numpy().tolist()
+    except (tf.errors.OpError, ValueError):  # no header that could be read
+        return None
+    if height * width <= MAX_PIXELS:
+        return None
+    return f"expected at most {MAX_PIXELS:,} pixels, found {height:,} x {width:,}"
 
 
 def _why_undecodable(encoded: bytes) -> str:
@@ -445,15 +465,53 @@ def _why_undecodable(encoded: bytes) -> str:
     return f"found {what}, expected JPEG or PNG"
 
 
-def _decode(encoded: tf.Tensor) -> tf.Tensor:
+def _decode(encoded: tf.Tensor, bounded: bool = False) -> tf.Tensor:
+    """Decode to uint8 (height, width, 3); ``bounded``: unless it has more than ``MAX_PIXELS``.
+
+    Training does without the bound: its files are the reader's own, and looking into every
+    header costs some percent of the decoding.
+    """
     # decode_jpeg reads whatever TensorFlow knows: PNG, but also GIF and WebP, the latter in
     # another rank. So the format is decided here, by the first bytes.
-    start = tf.strings.substr(encoded, 0, 3)
-    known = (start == _JPEG_START) | (start == _PNG_START[:3])
-    # The raw operation, as tf.debugging.Assert would wrap it in a conditional for each image.
-    check = tf.raw_ops.Assert(condition=known, data=["expected JPEG or PNG, found", start])
-    with tf.control_dependencies([] if check is None else [check]):  # None when run eagerly
+    start = tf.strings.substr(encoded, 0, len(_JPEG_START))
+    is_jpeg = start == _JPEG_START
+    is_png = start == _PNG_START[: len(_JPEG_START)]
+    with _checked(is_jpeg | is_png, "expected JPEG or PNG, found", start):
+        if not bounded:
+            return tf.io.decode_jpeg(encoded, channels=3)
+        size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _png_size(encoded))
+    # In int64, as a header may promise more pixels than int32 can count.
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    with _checked(pixels <= MAX_PIXELS, "expected fewer pixels, found height and width", size):
         return tf.io.decode_jpeg(encoded, channels=3)
+
+
+@contextmanager
+def _checked(condition: tf.Tensor, *found: str | tf.Tensor) -> Iterator[None]:
+    """Compute what is inside only once ``condition`` has held."""
+    # The raw operation, as tf.debugging.Assert would wrap it in a conditional for each image.
+    check = tf.raw_ops.Assert(condition=condition, data=found)
+    with tf.control_dependencies([] if check is None else [check]):  # None when run eagerly
+        yield
+
+
+def _jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
+    """Height and width that the header promises, int32 (2,)."""
+    return tf.io.extract_jpeg_shape(encoded)[:2]
+
+
+def _png_size(encoded: tf.Tensor) -> tf.Tensor:
+    """Height and width that the header promises, int32 (2,).
+
+    After 8 bytes for the start comes the header: 4 for its length, 4 for its name, then the
+    width and the height. Decoders pass over a chunk of unknown name before it, so the name is
+    looked at too: the size of such a chunk's making would be no limit.
+    """
+    header = tf.strings.substr(encoded, len(_PNG_START), 16)
+    numbers = tf.io.decode_raw(header, tf.int32, little_endian=False)
+    comes_first = tf.reduce_all(numbers[:2] == _PNG_HEADER)
+    with _checked(comes_first, "expected the header first in the PNG"):
+        return numbers[:1:-1]
 
 
 # The place of a window in its frame is a fraction in [0, 1) of the places it could take.

@@ -23,8 +23,13 @@ from facenet_lib.datasets import read_faces
 from facenet_lib.export import load_embedder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.lfw_pairs import write_people
+from facenet_lib.litert import embed_litert
+from facenet_lib.local_server import LocalServer
+from facenet_lib.model_card import read_card
 from facenet_lib.network import inception_resnet_v1
 from facenet_lib.pretrained import assign_tf1_variables, tf1_variable_names
+from facenet_lib.serving import TENSORFLOW_SERVING_IMAGE, ServedModel
+from facenet_lib.serving_client import RestClient
 from facenet_lib.training import (
     EvaluationPairs,
     TrainingConfig,
@@ -42,6 +47,7 @@ COMMANDS = (
     "distances",
     "embed",
     "export",
+    "serve",
 )
 TRAIN_WORDS = [
     word
@@ -135,8 +141,22 @@ def test_the_module_is_the_command():
         (["train", "faces", "--out", "x", "--blocks", "1", "2"], "expected 3 arguments"),
         (["train", "faces", "--out", "x", "--width", "nan"], "width: expected a number"),
         (["train", "faces", "--out", "x", "--learning-rates", "none.txt"], "none.txt"),
-        (["embed", "model"], "required: IMAGE, --out"),
+        (["embed", "model"], "required: --out"),
+        (["embed", "--out", "x"], "required: IMAGE"),
+        (["embed", "model", "--out", "x"], "required: MODEL, or --server"),
+        (["embed", "model", "image", "--out", "x", "--name", "y"], "only with --server"),
+        (["evaluate", "faces"], "required: MODEL, or --server"),
+        (["evaluate", "model", "faces", "--server", "http://x"], "found both"),
+        (["evaluate", "faces", "--server", "http://x", "--flip"], "--flip: not with --server"),
+        (["evaluate", "faces", "--server", "http://x", "--crop", "60"], "--crop: not with"),
+        (["serve"], "required: MODEL"),
+        (["serve", "model", "--docker", "--tensorflow-serving"], "not allowed with"),
+        (["serve", "model", "--versions", "newest"], "latest, all, or numbers such as 1,2"),
+        (["serve", "model", "--label", "stable"], "expected LABEL=VERSION"),
+        (["serve", "model", "--image", "x"], "only with --docker"),
         (["export", "run"], "required: OUT"),
+        (["export", "run", "x", "--litert", "int8", "--threshold", "1"], "neither evaluation nor"),
+        (["export", "run", "x", "--litert", "int8", "--dtype", "bfloat16"], "not allowed with"),
         (["evaluate", "model", "faces", "--metric", "manhattan"], "invalid choice"),
         (["evaluate", "model", "faces", "--standardization", "none"], "invalid choice"),
         (["evaluate", "model", "faces", "--crop", "all"], "invalid int value"),
@@ -452,6 +472,155 @@ def test_embeddings_are_written_with_their_paths(run, exported, folder, tmp_path
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
+def test_an_evaluation_and_a_threshold_are_stored_in_the_next_version(
+    run, exported, folder, tmp_path, capsys
+):
+    figures, out = tmp_path / "figures.json", tmp_path / "model"
+    assert main(["evaluate", str(run), str(folder), "--json", str(figures)]) == 0
+    other = json.loads(figures.read_text()) | {"threshold": 1.5}
+    figures.write_text(json.dumps(other))
+    chosen = ["--threshold", "0.5", "--false-accept-rate", "0.01"]
+    for options in ([], ["--evaluation", str(figures)], chosen):
+        capsys.readouterr()
+        assert main(["export", str(run), str(out), *options]) == 0
+    assert capsys.readouterr().out == f"{out / '3'}\n"
+    plain, evaluated, strict = (read_card(out / str(version)) for version in (1, 2, 3))
+    assert plain.threshold == load_run(run).evaluation["threshold"]
+    assert (evaluated.threshold, evaluated.evaluation) == (1.5, other)
+    assert (strict.threshold, strict.false_accept_rate) == (0.5, 0.01)
+
+
+# ------------------------------------------------------------------------------ the service
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    with LocalServer({"facenet": exported, "other": exported}) as running:
+        yield running
+
+
+def test_a_server_embeds_as_the_model_does(server, exported, folder, tmp_path, capsys):
+    images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (3, 1, 3)]
+    expected = load_embedder(exported).embed(images)
+    for words in (
+        ["--server", server.rest_url, *images],
+        [images[0], "--server", server.grpc_address, *images[1:]],
+        ["--server", server.rest_url, "--name", "other", *images],
+    ):
+        out = tmp_path / "x.npz"
+        assert main(["embed", *words, "--out", str(out)]) == 0
+        assert capsys.readouterr().out == f"{out}: 3 embeddings of 16 numbers\n"
+        with np.load(out, allow_pickle=False) as archive:
+            assert archive["paths"].tolist() == images
+            np.testing.assert_allclose(archive["embeddings"], expected, atol=1e-5)
+
+
+def test_asking_a_server_over_rest_loads_no_tensorflow(server, folder, tmp_path):
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'matplotlib']));"
+        "from facenet_lib.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    image, out = folder / "Known_1" / "Known_1_0001.jpg", tmp_path / "x.npz"
+    words = ["embed", "--server", server.rest_url, image, "--out", out]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{out}: 1 embeddings of 16 numbers\n"
+
+
+def test_a_server_is_evaluated_as_the_model_is(server, exported, folder, tmp_path):
+    expected = evaluated(tmp_path, exported, folder)
+    for where in (server.rest_url, server.grpc_address):
+        found = evaluated(tmp_path, folder, "--server", where)
+        assert (found.pop("server"), found.pop("version")) == (where, 1)
+        assert found["accuracy"] == expected["accuracy"]
+        assert found["fold_accuracies"] == expected["fold_accuracies"]
+        assert found.keys() == expected.keys() - {"preprocessing"}
+
+
+def test_what_goes_wrong_with_a_server_is_explained_in_one_line(server, folder, tmp_path, capsys):
+    image = str(folder / "Known_1" / "Known_1_0001.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"GIF89a")
+    out = ["--out", str(tmp_path / "x.npz")]
+    for words, told in (
+        (["--server", server.rest_url, image, str(tmp_path / "bad.jpg")], "bad.jpg: the model"),
+        (["--server", server.rest_url, str(tmp_path / "none.jpg")], "none.jpg: cannot be read"),
+        (["--server", server.rest_url, "--name", "nobody", image], "nobody"),
+        (["--server", f"{server.rest_url}/elsewhere", image], "404"),
+        (["--server", "localhost", image], "expected host:port"),
+        (["--server", "ftp://localhost", image], "http://localhost:8501 for REST"),
+    ):
+        assert main(["embed", *words, *out]) == 1, words
+        assert told in one_line(capsys.readouterr())
+
+
+def test_options_may_stand_anywhere(run, folder, tmp_path):
+    images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (1, 2)]
+    out = str(tmp_path / "x.npz")
+    assert main(["embed", str(run), images[0], "--out", out, images[1]]) == 0
+    with np.load(out) as archive:
+        assert archive["paths"].tolist() == images
+    figures = tmp_path / "x.json"
+    assert main(["evaluate", str(run), "--json", str(figures), str(folder)]) == 0
+    assert figures.is_file()
+
+
+def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder, tmp_path):
+    words = ["serve", exported, "--rest-port", "0", "--grpc-port", "0", "--versions", "all"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facenet_lib", *words, "--label", "stable=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = process.stdout.readline().removesuffix("/v1/models/facenet:predict\n")
+        with RestClient(url, label="stable") as client:
+            image = (folder / "Known_1" / "Known_1_0001.jpg").read_bytes()
+            assert client.embed([image]).valid.all()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert all("facenet version 1" in line for line in errors.splitlines()), errors
+
+
+def test_tf_serving_is_configured_and_run(exported, tmp_path, monkeypatch, capsys):
+    words = ["serve", str(exported), "--name", "mine", "--versions", "1", "--label", "stable=1"]
+    words += ["--host", "0.0.0.0", "--rest-port", "81", "--grpc-port", "80"]
+    out = tmp_path / "configuration"
+    assert main([*words, "--image", "serving:test", "--configure", str(out)]) == 0
+    files = sorted(out.iterdir())
+    assert sorted(capsys.readouterr().out.splitlines()) == list(map(str, files))
+    compose = (out / "compose.yaml").read_text()
+    assert all(word in compose for word in ("serving:test", "0.0.0.0:81:8501", "0.0.0.0:80:8500"))
+    assert 'key: "stable"' in (out / "models.config").read_text()
+
+    runs = []
+    monkeypatch.setattr(
+        "facenet_lib.serving.run_tensorflow_serving",
+        lambda models, **options: runs.append((models, options)),
+    )
+    model = ServedModel(exported, "mine", (1,), {"stable": 1})
+    options = {"host": "0.0.0.0", "rest_port": 81, "grpc_port": 80}
+    options["image"] = TENSORFLOW_SERVING_IMAGE
+    assert main([*words, "--docker"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*words, "--tensorflow-serving"]) == 0
+    assert "listens at every address" in one_line(capsys.readouterr())
+    assert runs == [([model], options | {"kind": kind}) for kind in ("docker", "binary")]
+
+
+def test_a_litert_file_is_written(run, folder, tmp_path, capsys):
+    out = tmp_path / "model.tflite"
+    assert main(["export", str(run), str(out), "--litert", "float16"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    images = sorted(map(str, folder.glob("Known_*/*.jpg")))[::7]
+    model = load_embedder(run)
+    found = embed_litert(out, images, model.preprocessing)
+    np.testing.assert_allclose(found, model.embed(images), atol=0.01)
+
+
 def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, capsys):
     image = str(folder / "Known_1" / "Known_1_0001.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"GIF89a")
@@ -463,7 +632,9 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         (["embed", str(run), str(tmp_path / "bad.jpg"), "--out", str(tmp_path / "x")], "GIF"),
         (["embed", str(run), image, "--out", str(tmp_path / "none" / "x")], "expected a file in"),
         (["embed", str(run), image, "--out", str(tmp_path)], "expected a file in"),
-        (["export", str(run), str(exported)], "already there"),
+        (["export", str(run), str(run)], "already there"),
+        (["export", str(run), str(tmp_path / "m"), "--threshold", "1"], "no false_accept_rate"),
+        (["export", str(run), str(tmp_path / "m"), "--evaluation", image], "facenet evaluate --j"),
         (["export", str(tmp_path), str(tmp_path / "model")], "expected the folder of a run"),
         (["evaluate", str(exported), str(folder), "--crop", "60"], "has its standardization and"),
         (["evaluate", str(run), str(folder), "--crop", "0"], "crop_size"),

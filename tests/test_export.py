@@ -11,15 +11,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from toy_training import SETTINGS, draw_people, full_disk, toy_network
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+from toy_training import SETTINGS, draw_people, full_disk, toy_network, write_ten_folds
 
 from facenet_lib import training
 from facenet_lib.errors import FacenetError
-from facenet_lib.export import CARD, export_model, load_embedder
-from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.export import WARMUP_REQUESTS, export_model, load_embedder
+from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing
+from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, read_card
 from facenet_lib.network import fold_batch_norm
 from facenet_lib.pretrained import ModelCard, PretrainedNetwork
-from facenet_lib.training import TrainingConfig, embed_images, load_run, network_settings, train
+from facenet_lib.training import (
+    EvaluationPairs,
+    TrainingConfig,
+    embed_images,
+    load_run,
+    network_settings,
+    train,
+)
 
 REAL_NETWORK_OF = training.network_of
 
@@ -48,6 +58,16 @@ def run(tmp_path_factory, faces):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, run):
     return export_model(run, tmp_path_factory.mktemp("models") / "new" / "facenet")
+
+
+THRESHOLD = 0.3
+
+
+@pytest.fixture(scope="module")
+def deciding(tmp_path_factory, run):
+    """The same model with a threshold."""
+    out = tmp_path_factory.mktemp("models") / "deciding"
+    return export_model(run, out, threshold=THRESHOLD, false_accept_rate=0.001)
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +120,83 @@ def test_tensorflow_alone_gets_the_same_embeddings(exported, images, expected, t
         assert found["valid"].all()
 
 
-def test_the_signatures_have_names(exported):
-    signatures = tf.saved_model.load(str(exported)).signatures
-    assert set(signatures) == {"serving_default", "embed_tensors"}
-    for name, inputs, answers in (
-        ("serving_default", tf.TensorSpec([None], tf.string), {"embeddings", "valid"}),
-        ("embed_tensors", tf.TensorSpec([None, None, None, 3], tf.float32), {"embeddings"}),
-    ):
-        (spec,) = signatures[name].structured_input_signature[1].values()
-        assert spec.name == "images"
-        assert spec.shape.as_list() == inputs.shape.as_list()
-        assert spec.dtype == inputs.dtype
-        outputs = signatures[name].structured_outputs
-        assert set(outputs) == answers
-        assert outputs["embeddings"].shape.as_list() == [None, 16]
+def test_the_signatures_have_names(exported, deciding):
+    strings, vectors = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 16], tf.float32)
+    tensors = tf.TensorSpec([None, None, None, 3], tf.float32)
+    numbers, marks = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.bool)
+    verified = {"distances": numbers, "valid": marks}
+    for model, verify in ((exported, verified), (deciding, verified | {"same": marks})):
+        expected = {
+            "serving_default": ({"images": strings}, {"embeddings": vectors, "valid": marks}),
+            "embed_tensors": ({"images": tensors}, {"embeddings": vectors}),
+            "verify": ({"images_a": strings, "images_b": strings}, verify),
+        }
+        signatures = tf.saved_model.load(str(model)).signatures
+        assert set(signatures) == set(expected)
+        for name, (inputs, answers) in expected.items():
+            for specs, found in (
+                (inputs, signatures[name].structured_input_signature[1]),
+                (answers, signatures[name].structured_outputs),
+            ):
+                assert set(found) == set(specs)
+                for key, spec in specs.items():
+                    assert found[key].dtype == spec.dtype
+                    assert found[key].shape.as_list() == spec.shape.as_list()
+
+
+def test_pairs_are_verified_in_the_graph(deciding, images, expected):
+    verify = tf.saved_model.load(str(deciding)).signatures["verify"]
+    files = [Path(path).read_bytes() for path in images]
+    first = [*range(len(images)), 0, 0]
+    second = [*range(1, len(images)), 0, 1, 0]
+    answer = verify(
+        images_a=tf.constant([files[row] for row in first]),
+        images_b=tf.constant([files[row] for row in second]),
+    )
+    distances = np.sum((expected[first] - expected[second]) ** 2, axis=1)
+    assert distances.min() < THRESHOLD < distances.max()
+    assert np.abs(distances - THRESHOLD).min() > 1e-4  # so that rounding decides nothing
+    np.testing.assert_allclose(answer["distances"], distances, atol=1e-5)
+    np.testing.assert_array_equal(answer["same"], distances < THRESHOLD)
+    assert answer["valid"].numpy().all()
+    assert float(answer["distances"][-1]) == 0
+
+
+def test_a_pair_with_a_damaged_image_is_marked_and_no_match(deciding):
+    model = tf.saved_model.load(str(deciding))
+    good, other = image_file((80, 80))[1], image_file((90, 80), seed=1)[1]
+    a = [good, b"", good, b"GIF89a", other, good[:300]]
+    b = [good, good, b"", b"BM", good, good]
+    answer = model.signatures["verify"](images_a=tf.constant(a), images_b=tf.constant(b))
+    assert answer["valid"].numpy().tolist() == [True, False, False, False, True, False]
+    assert not answer["same"].numpy()[[1, 2, 3, 5]].any()
+    assert answer["distances"].numpy()[[1, 2, 3, 5]].tolist() == [4, 4, 4, 4]
+    assert answer["same"].numpy()[0] and answer["distances"].numpy()[0] == 0
+    vectors = model.signatures["serving_default"](images=tf.constant([good, other]))["embeddings"]
+    distance = np.sum((vectors[0] - vectors[1]).numpy() ** 2)
+    np.testing.assert_allclose(answer["distances"][4], distance, atol=1e-5)
+
+
+def test_lists_of_unequal_length_are_refused_with_both_numbers(deciding):
+    verify = tf.saved_model.load(str(deciding)).signatures["verify"]
+    file = image_file((80, 80))[1]
+    for a, b in ((2, 3), (3, 1), (0, 1)):
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            verify(images_a=tf.constant([file] * a, tf.string), images_b=tf.constant([file] * b))
+        told = f"[expected as many images_b as images_a,] [{a}] [found] [{b}]"
+        assert told in " ".join(str(caught.value).split())
+
+
+def test_every_operation_is_tensorflows_own(exported):
+    """Nothing that needs Python, and nothing that a server would have to be built with."""
+    saved = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    functions = {function.signature.name for function in graph.library.function}
+    operations = {node.op for node in nodes} - functions
+    assert "Conv2D" in operations and "DecodeJpeg" in operations
+    assert not [name for name in operations if "PyFunc" in name]
+    assert all(op_def_registry.get(name) is not None for name in operations)
 
 
 def test_the_weights_are_written_once(exported, run):
@@ -149,6 +232,9 @@ def test_an_empty_batch_is_answered(exported):
     assert answer["valid"].shape == (0,)
     tensors = signatures["embed_tensors"](images=tf.zeros([0, 90, 80, 3]))
     assert tensors["embeddings"].shape == (0, 16)
+    none = tf.constant([], tf.string)
+    verified = signatures["verify"](images_a=none, images_b=none)
+    assert [verified[name].shape for name in ("distances", "valid")] == [(0,), (0,)]
 
 
 def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, monkeypatch):
@@ -214,7 +300,7 @@ def test_both_name_the_files_that_cannot_be_embedded(exported, run, images, tmp_
                 embedder.embed([images[0], missing])
 
 
-def test_the_card_says_what_the_model_is(exported, run):
+def test_the_card_says_what_the_model_is(exported, deciding):
     card = json.loads((exported / CARD).read_text())
     assert card["preprocessing"] == {
         "image_size": 75,
@@ -223,8 +309,165 @@ def test_the_card_says_what_the_model_is(exported, run):
         "standardization": "fixed",
     }
     assert card["embedding_size"] == 16
+    assert card["max_pixels"] == MAX_PIXELS
     assert card["training"] == {"identities": 4, "steps": 6, "precision": "float32"}
-    assert card["evaluation"] is None
+    for name in ("weights", "evaluation", "accuracy", "threshold", "false_accept_rate"):
+        assert card[name] is None
+    chosen = read_card(deciding)
+    assert chosen.threshold == THRESHOLD
+    assert chosen.threshold_chosen_for == "false_accept_rate"
+    assert chosen.false_accept_rate == 0.001
+    assert (deciding / CARD_FOR_PEOPLE).read_text() == chosen.to_markdown()
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, faces):
+    """A run with pairs, and the figures of its last evaluation."""
+    root = tmp_path_factory.mktemp("pairs")
+    unseen = draw_people(root, "Unseen", seed=3)
+    write_ten_folds(root / "pairs.txt", unseen)
+    pairs = EvaluationPairs.from_file(root / "pairs.txt", root)
+    train(TrainingConfig(**SETTINGS | {"epochs": 1}), faces, root / "run", pairs, progress=False)
+    return root / "run"
+
+
+def test_a_run_s_evaluation_gives_accuracy_and_threshold(evaluated, tmp_path, monkeypatch):
+    figures = load_run(evaluated).evaluation
+    card = read_card(export_model(evaluated, tmp_path / "model"))
+    assert card.accuracy == figures["accuracy"]
+    assert card.standard_error == figures["standard_error"]
+    assert card.threshold == figures["threshold"]
+    assert (card.threshold_chosen_for, card.false_accept_rate) == ("accuracy", None)
+    assert card.evaluation == figures
+    chosen = export_model(evaluated, tmp_path / "model", threshold=1, false_accept_rate=0)
+    assert (read_card(chosen).threshold, read_card(chosen).accuracy) == (1, card.accuracy)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"evaluate_flip": True}, {"evaluate_metric": "cosine"}, {"evaluate_subtract_mean": True}],
+)
+def test_a_threshold_for_other_distances_is_not_stored(evaluated, tmp_path, settings):
+    """The run was evaluated otherwise than ``verify`` compares."""
+    other = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | settings))
+    card = read_card(export_model(other, tmp_path / "model"))
+    assert (card.accuracy, card.threshold, card.evaluation) == (None, None, None)
+
+
+FIGURES = {
+    "accuracy": 0.9,
+    "standard_error": 0.01,
+    "threshold": 1.25,
+    "same_pairs": 300,
+    "metric": "euclidean",
+    "flip": False,
+    "subtract_mean": False,
+    "preprocessing": {
+        "image_size": 75,
+        "crop_size": 60,
+        "frame_size": 71,
+        "standardization": "fixed",
+    },
+}
+
+
+def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
+    (tmp_path / "figures.json").write_text(json.dumps(FIGURES))
+    exported = export_model(run, tmp_path / "model", evaluation=tmp_path / "figures.json")
+    card = read_card(exported)
+    assert (card.accuracy, card.standard_error, card.threshold) == (0.9, 0.01, 1.25)
+    assert card.threshold_chosen_for == "accuracy"
+    assert card.evaluation == FIGURES
+    file = tf.constant([Path(images[0]).read_bytes()])
+    verify = tf.saved_model.load(str(exported)).signatures["verify"]
+    assert verify(images_a=file, images_b=file)["same"].numpy().tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "'facenet evaluate --json' writes"),
+        ("[]", "'facenet evaluate --json' writes"),
+        (json.dumps(FIGURES | {"threshold": None}), "'facenet evaluate --json' writes"),
+        (json.dumps({"accuracy": 1}), "'facenet evaluate --json' writes, found: KeyError"),
+        (json.dumps(FIGURES | {"flip": True}), "evaluated with flip True"),
+        (json.dumps(FIGURES | {"metric": "cosine"}), "evaluated with metric 'cosine'"),
+        (json.dumps(FIGURES | {"subtract_mean": True}), "evaluated with subtract_mean True"),
+        (json.dumps(FIGURES | {"preprocessing": {"image_size": 75}}), "with preprocessing "),
+        (json.dumps(FIGURES | {"threshold": float("nan")}), "threshold: found nan"),
+        (json.dumps(FIGURES | {"flip": True, "metric": "cosine"}), "2 problems"),
+    ],
+)
+def test_an_evaluation_of_another_model_is_refused(run, tmp_path, text, told):
+    (tmp_path / "figures.json").write_text(text)
+    with pytest.raises(FacenetError, match=told) as caught:
+        export_model(run, tmp_path / "model", evaluation=tmp_path / "figures.json")
+    assert "figures.json: " in str(caught.value)
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(FacenetError, match=r"none\.json: expected what"):
+        export_model(run, tmp_path / "model", evaluation=tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"threshold": 1.0}, "expected both, found no false_accept_rate"),
+        ({"false_accept_rate": 0.1}, "expected both, found no threshold"),
+        ({"threshold": -0.1, "false_accept_rate": 0.1}, "threshold to be from 0 to 4, found -0.1"),
+        ({"threshold": float("nan"), "false_accept_rate": 2}, "2 problems"),
+    ],
+)
+def test_a_threshold_needs_what_it_was_chosen_for(run, tmp_path, chosen, told):
+    with pytest.raises(FacenetError, match=told):
+        export_model(run, tmp_path / "model", **chosen)
+    assert not (tmp_path / "model").exists()
+
+
+def read_warmup_requests(model):
+    records = tf.data.TFRecordDataset(str(model / WARMUP_REQUESTS))
+    return [record.numpy() for record in records]
+
+
+def test_warm_up_requests_are_what_tensorflow_serving_reads(exported):
+    prediction_log_pb2 = pytest.importorskip(
+        "tensorflow_serving.apis.prediction_log_pb2", reason="needs tensorflow-serving-api"
+    )
+    model = tf.saved_model.load(str(exported))
+    asked = []
+    for record in read_warmup_requests(exported):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        answer = model.signatures[request.model_spec.signature_name](
+            **{name: tf.constant(values) for name, values in inputs.items()}
+        )
+        if "valid" in answer:
+            assert answer["valid"].numpy().all()
+        counts = {len(values) for values in (*inputs.values(), *answer.values())}
+        assert len(counts) == 1
+        asked.append((request.model_spec.signature_name, *counts))
+        # Written as the class itself writes it: no field is lost or unknown.
+        again = prediction_log_pb2.PredictionLog.FromString(log.SerializeToString())
+        assert again == log and log.ByteSize() == len(record)
+        assert not log.HasField("log_metadata") and not request.output_filter
+    signatures = ("serving_default", "verify", "embed_tensors")
+    assert asked == [(name, count) for count in (1, 2) for name in signatures]
+
+
+def test_warm_up_faces_differ(exported):
+    prediction_log_pb2 = pytest.importorskip(
+        "tensorflow_serving.apis.prediction_log_pb2", reason="needs tensorflow-serving-api"
+    )
+    files = set()
+    for record in read_warmup_requests(exported):
+        inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
+        for proto in inputs.values():
+            files.update(proto.string_val)
+    pixels = [np.asarray(Image.open(BytesIO(file))) for file in files]
+    assert {image.shape for image in pixels} == {(160, 160, 3)}
+    assert len(pixels) == 4
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +497,7 @@ def test_imported_weights_are_exported_with_what_is_known_of_them(
         "training_set": "VGGFace2",
     }
     assert card["embedding_size"] == 16
-    assert "training" not in card
+    assert card["training"] is None
     expected = embed_images(load_run(run).network, images, Preprocessing(75))
     for model in (model_folder, exported):
         embedder = load_embedder(model)
@@ -340,10 +583,36 @@ def test_what_is_no_sequence_of_files_or_no_batch_is_refused(exported, run, imag
                 embedder.embed(images, batch_size=batch_size)
 
 
+def test_each_export_is_the_next_version(run, exported, images, tmp_path):
+    assert exported.name == "1"
+    out = tmp_path / "facenet"
+    assert export_model(run, out) == out / "1"
+    assert export_model(run, out, version=7) == out / "7"
+    (out / "notes").mkdir()  # no version, and nobody's business
+    (out / "010").mkdir()
+    assert export_model(run, str(out)) == out / "11"
+    assert sorted(path.name for path in out.iterdir()) == ["010", "1", "11", "7", "notes"]
+
+
+def test_the_highest_version_that_is_there_is_loaded(run, tmp_path):
+    out = tmp_path / "facenet"
+    for version, threshold in ((9, 0.1), (10, 0.2)):
+        folder = export_model(run, out, version=version, threshold=threshold, false_accept_rate=0.1)
+    shutil.rmtree(folder / "variables")
+    with pytest.raises(FacenetError, match="10: not a whole SavedModel"):
+        load_embedder(out)
+    shutil.rmtree(folder)
+    folder.mkdir()  # what a server that removes a version may leave for a moment
+    assert load_embedder(out).embedding_size == 16
+    assert load_embedder(out / "9").embedding_size == 16
+
+
 def test_nothing_is_written_over(run, exported, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in exported.rglob("*")}
-    with pytest.raises(FacenetError, match="already there"):
-        export_model(run, exported)
+    with pytest.raises(FacenetError, match="1: already there; name another version"):
+        export_model(run, exported.parent, version=1)
+    with pytest.raises(FacenetError, match="already there; name a folder that is new, empty or"):
+        export_model(run, run)
     assert {path: path.stat().st_mtime_ns for path in exported.rglob("*")} == before
     (tmp_path / "file").touch()
     with pytest.raises(FacenetError, match="already there"):
@@ -352,16 +621,32 @@ def test_nothing_is_written_over(run, exported, tmp_path):
         export_model(run, tmp_path / "file" / "model")
 
 
+@pytest.mark.parametrize("version", [0, -1, 1.0, "2"])
+def test_a_version_is_a_number_from_1(run, tmp_path, version):
+    with pytest.raises(FacenetError, match="version to be an integer of at least 1, found"):
+        export_model(run, tmp_path / "model", version=version)
+
+
+def test_a_version_s_folder_is_not_taken_for_the_model_s(run, tmp_path):
+    with pytest.raises(FacenetError, match=r"facenet/1: expected the model's folder"):
+        export_model(run, tmp_path / "facenet" / "1")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_folder_is_filled(run, tmp_path):
     (tmp_path / "model").mkdir()
     assert load_embedder(export_model(run, tmp_path / "model")).embedding_size == 16
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["1"]
 
 
-def test_a_full_disk_leaves_nothing_behind(run, tmp_path):
+def test_a_full_disk_leaves_nothing_behind(run, exported, tmp_path):
     with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
         export_model(run, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+    with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
+        export_model(run, exported.parent)
+    assert list(exported.parent.iterdir()) == [exported]
 
 
 def test_what_is_no_network_is_not_exported(tmp_path, exported):

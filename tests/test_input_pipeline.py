@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image
 from facenet_lib import input_pipeline as module
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import (
+    MAX_PIXELS,
     Control,
     Preprocessing,
     decode_and_preprocess,
@@ -154,6 +157,88 @@ def test_what_is_no_whole_jpeg_or_png_is_refused_by_name(file: bytes, reason: st
     assert reason in str(caught.value)
     with pytest.raises(tf.errors.InvalidArgumentError):
         tf.function(decode_image)(tf.constant(file))
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def grey_png(height: int, width: int) -> bytes:
+    """A whole PNG, written row by row so that the test never holds the image."""
+    compress = zlib.compressobj(1)
+    rows = b"".join(compress.compress(bytes(1 + width)) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows + compress.flush())
+    return b"\x89PNG\r\n\x1a\n" + chunks + png_chunk(b"IEND", b"")
+
+
+def promising_png(height: int, width: int) -> bytes:
+    """A small PNG whose header promises another size."""
+    header = struct.pack(">II", width, height) + PNG[24:29]
+    return PNG[:8] + png_chunk(b"IHDR", header) + PNG[33:]
+
+
+def promising_jpeg(height: int, width: int) -> bytes:
+    """A small JPEG whose frame header promises another size."""
+    frame = JPEG.index(b"\xff\xc0")  # marker, length, precision, then height and width
+    return JPEG[: frame + 5] + struct.pack(">HH", height, width) + JPEG[frame + 9 :]
+
+
+TOO_LARGE = {
+    "PNG of 10,000 x 10,000": (grey_png(10_000, 10_000), "found 10,000 x 10,000"),
+    "PNG that promises 100,000": (promising_png(100_000, 100_000), "found 100,000 x 100,000"),
+    "PNG that promises 4 GB": (promising_png(65_537, 65_537), "found 65,537 x 65,537"),
+    "JPEG that promises 65,000": (promising_jpeg(65_000, 64_000), "found 65,000 x 64,000"),
+    "CMYK JPEG": (encoded(Image.new("CMYK", (5001, 5000)), "JPEG"), "found 5,000 x 5,001"),
+    "PNG of one row": (promising_png(1, MAX_PIXELS + 1), "found 1 x 25,000,001"),
+}
+
+
+@pytest.mark.parametrize(("file", "found"), TOO_LARGE.values(), ids=TOO_LARGE)
+def test_more_pixels_than_are_taken_are_refused_by_the_header(file: bytes, found: str) -> None:
+    with pytest.raises(FacenetError) as caught:
+        decode_image(file)
+    assert str(caught.value) == f"image: expected at most 25,000,000 pixels, {found}"
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected fewer pixels"):
+        tf.function(decode_image)(tf.constant(file))
+
+
+def test_the_most_pixels_that_are_taken_are_decoded() -> None:
+    assert decode_image(grey_png(5000, 5000)).shape == (5000, 5000, 3)
+    one_less = encoded(Image.new("L", (4999, 5001)), "JPEG")
+    assert decode_image(one_less).shape == (5001, 4999, 3)
+
+
+def test_a_size_that_is_no_header_s_is_not_believed() -> None:
+    """Decoders pass over an unknown chunk, whose first bytes lie where a header's size would."""
+    decoy = png_chunk(b"abCd", struct.pack(">II", 1, 1) + bytes(5))
+    large = grey_png(10_000, 10_000)
+    for file in (PNG, large):
+        hidden = file[:8] + decoy + file[8:]
+        if file is PNG:
+            assert tf.io.decode_png(hidden).shape == (48, 64, 3)  # nothing else refuses it
+        _, valid = decode_and_preprocess(tf.constant([hidden]), Preprocessing(16))
+        assert not valid.numpy().any()
+
+
+def test_large_images_do_not_pile_up_in_memory() -> None:
+    """Of forty, which would be 3 GB, no more are whole at once than there are processors."""
+    large = encoded(Image.new("L", (5000, 5000)), "JPEG")
+    peak = "/proc/self/status"
+    if not Path(peak).exists():
+        pytest.skip("only Linux tells a process its peak")
+
+    def megabytes(name: str) -> int:
+        lines = Path(peak).read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) // 1024
+
+    before = megabytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    _, valid = decode_and_preprocess(tf.constant([large] * 40), Preprocessing(16))
+    assert valid.numpy().all()
+    # A processor's own image, and as much again for what decoding and the allocator add.
+    assert megabytes("VmHWM") - before < 150 * len(os.sched_getaffinity(0)) + 100
 
 
 def test_the_bytes_of_a_file_need_not_be_a_tensor() -> None:
@@ -600,6 +685,31 @@ def test_a_damaged_file_does_not_fail_its_batch(faces: list[str]) -> None:
     np.testing.assert_array_equal(valid, [file in good for file in files])
     np.testing.assert_array_equal(images[valid], expected)
     assert not images[~valid].numpy().any()
+
+
+def animated_gif() -> bytes:
+    frames = [smooth_image(seed) for seed in range(3)]
+    return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+
+def test_unusual_files_are_answered_or_marked() -> None:
+    samples = np.random.default_rng(0).integers(0, 2**16, (40, 30)).astype(np.uint16)
+    taken = [
+        encoded(smooth_image(0).convert("CMYK"), "JPEG"),
+        encoded(Image.fromarray(samples), "PNG"),
+        encoded(Image.new("RGB", (1, 1), (9, 99, 199)), "PNG"),
+        encoded(Image.new("RGB", (1, 1), (9, 99, 199)), "JPEG"),
+    ]
+    marked = [animated_gif(), *(file for file, _ in TOO_LARGE.values())]
+    preprocessing = Preprocessing(image_size=17)
+    images, valid = decode_and_preprocess(tf.constant(taken + marked), preprocessing)
+    np.testing.assert_array_equal(valid, [True] * len(taken) + [False] * len(marked))
+    for row, file in enumerate(taken):
+        expected = preprocess(decode_image(file)[tf.newaxis], preprocessing)[0]
+        np.testing.assert_array_equal(images[row], expected)
+    assert not images[len(taken) :].numpy().any()
+    np.testing.assert_array_equal(pixels_of(images[2].numpy())[8, 8], [9, 99, 199])  # the centre
+    assert pixels_of(images[2].numpy()).sum() == 9 + 99 + 199
 
 
 @pytest.mark.parametrize("files", [[], [b""], [b"", b"GIF89a"]])
