@@ -601,6 +601,22 @@ def test_pair_distances_counts_every_pair_in_its_class():
         assert axis.lines[0].get_xdata()[0] == threshold
 
 
+def test_threshold_trade_says_which_share_of_the_pairs_is_on_the_wrong_side():
+    issame = np.arange(20) < 10
+    measured = np.concatenate([np.linspace(0.05, 0.95, 10), np.linspace(0.55, 1.45, 10)])
+    figure = plots.threshold_trade(measured, issame, {"even": 0.75, "careful": 0.6})
+    counts, errors = figure.axes
+    assert [sum(bar.get_height() for bar in bars) for bars in counts.containers] == [10, 10]
+    refused, taken = (line.get_xydata() for line in errors.lines[:2])
+    for cut, share in refused:
+        assert share == pytest.approx(np.mean(measured[:10] >= cut))
+    for cut, share in taken:
+        assert share == pytest.approx(np.mean(measured[10:] < cut))
+    assert [text.get_text() for text in errors.texts] == ["30.0%", "20.0%", "40.0%", "10.0%"]
+    dashed = [line.get_xdata()[0] for line in counts.lines]
+    assert dashed == [0.75, 0.6]
+
+
 def test_throughput_starts_at_zero_and_names_the_batch_sizes():
     figure = plots.throughput([1, 4, 16], {"one": [10, 20, 25], "other": [5, 6, 7]})
     (axis,) = figure.axes
