@@ -23,7 +23,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.verification import VerificationResult
@@ -1096,7 +1096,7 @@ def threshold_trade(
     Returns:
         Above, the distances of same and of different pairs as histograms. Below, over the same
         distances, the share of same pairs that a threshold refuses and of different pairs that
-        it accepts, on a logarithmic axis, with both in figures at the thresholds.
+        it accepts, on a logarithmic axis, with a dot for each at every threshold.
     """
     figure, (counts, errors) = plt.subplots(
         2, 1, figsize=(WIDTH, 0.75 * WIDTH), sharex=True, height_ratios=(2, 3)
@@ -1109,23 +1109,17 @@ def threshold_trade(
         errors.plot(
             cuts, 1 - accepted if same else accepted, color=color, label=f"{of_whom}, {mistake}"
         )
-    for (label, threshold), dashes in zip(thresholds.items(), ("--", ":", "-."), strict=False):
+    for position, (label, threshold) in enumerate(thresholds.items()):
+        dashes = ("--", ":", "-.")[position % 3]
         for axis in (counts, errors):
             axis.axvline(threshold, color=GREY, linestyle=dashes, label=f"{threshold:.3f}: {label}")
-        refused = np.mean(measured[issame] >= threshold)
-        taken = np.mean(measured[~issame] < threshold)
-        for share, color, other in ((refused, COLORS[0], taken), (taken, COLORS[1], refused)):
-            errors.plot(threshold, share, "o", color=color)
-            above = share > other or (share == other and color == COLORS[0])
-            errors.annotate(
-                f"{share:.1%}", (threshold, share), xytext=(7, 3 if above else -11),
-                textcoords="offset points", color=color, size=9,
-            )  # fmt: skip
+        errors.plot(threshold, np.mean(measured[issame] >= threshold), "o", color=COLORS[0])
+        errors.plot(threshold, np.mean(measured[~issame] < threshold), "o", color=COLORS[1])
     counts.set(ylabel="pairs")
     counts.legend()
     errors.set(xlabel="distance of the two images", ylabel="share of the pairs", yscale="log")
     errors.set_ylim(0.7 / len(issame), 1.4)
-    errors.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    errors.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     errors.legend(handles=errors.lines[:2], loc="lower right")
     return _finish(figure)
 
