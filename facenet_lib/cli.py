@@ -12,13 +12,14 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facenet_lib import __version__
-from facenet_lib.errors import FacenetError
+from facenet_lib.errors import FacenetError, serving_extra
 from facenet_lib.training_config import (
     TrainingConfig,
     config_from_dict,
@@ -201,6 +202,13 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--pairs", type=Path, help="pairs file; FACES' own where not named")
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here")
     parser.add_argument(
+        "--false-accept-rate",
+        metavar="RATE",
+        type=_share,
+        help="choose a threshold that accepts at most this share of the different pairs, too; "
+        "facenet export --evaluation takes it from the --json file",
+    )
+    parser.add_argument(
         "--flip", action="store_true", help="add the embedding of the mirror image to each"
     )
     parser.add_argument(
@@ -298,8 +306,8 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument("--name", default="facenet", help="what requests call it; facenet")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 127.0.0.1")
-    parser.add_argument("--rest-port", metavar="PORT", type=int, default=8501, help="REST; 8501")
-    parser.add_argument("--grpc-port", metavar="PORT", type=int, default=8500, help="gRPC; 8500")
+    parser.add_argument("--rest-port", metavar="PORT", type=_port, default=8501, help="REST; 8501")
+    parser.add_argument("--grpc-port", metavar="PORT", type=_port, default=8500, help="gRPC; 8500")
     parser.add_argument(
         "--versions",
         type=_versions,
@@ -328,6 +336,21 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument("--image", help="TF Serving's Docker image, in place of ours")
     parser.set_defaults(command=_serve, parser=parser)
+
+
+def _share(words: str) -> float:
+    """How argparse reads a rate."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(words) <= 1:
+            return float(words)
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {words!r}")
+
+
+def _port(words: str) -> int:
+    """How argparse reads a port; 0 is a free one."""
+    if not re.fullmatch("[0-9]{1,5}", words) or int(words) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, found {words!r}")
+    return int(words)
 
 
 def _versions(words: str) -> str | tuple[int, ...]:
@@ -509,7 +532,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     _check_server_or_model(options)
     for option in ("flip", "standardization", "crop"):
-        if options.server and getattr(options, option):
+        given = getattr(options, option) != options.parser.get_default(option)
+        if options.server and given:
             options.parser.error(f"--{option}: not with --server, which takes images as they are")
     _check_folder_of(options.json)
     folder = open_faces(options.faces, options.pairs)
@@ -521,7 +545,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from facenet_lib.training import EvaluationPairs, evaluate_pairs
 
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
-    how = {"flip": options.flip, "subtract_mean": options.subtract_mean, "metric": options.metric}
+    how: dict[str, Any] = {
+        "flip": options.flip,
+        "subtract_mean": options.subtract_mean,
+        "metric": options.metric,
+    }
     embed: Callable[[Sequence[str]], np.ndarray]
     with contextlib.ExitStack() as stack:
         if options.server:
@@ -537,6 +565,10 @@ def _evaluate(options: argparse.Namespace) -> None:
             how["preprocessing"] = dataclasses.asdict(model.preprocessing)
         result = evaluate_pairs(embed, pairs, options.metric, options.subtract_mean)
     print(result)
+    rate = options.false_accept_rate
+    if rate is not None:
+        how["chosen"] = {"threshold": result.threshold_at(rate), "false_accept_rate": rate}
+        print(f"threshold {how['chosen']['threshold']:.4f} for a false accept rate of {rate:g}")
     if options.json:
         with whole_file(options.json) as file:
             file.write((json.dumps(result.to_dict() | how, indent=2) + "\n").encode())
@@ -586,6 +618,8 @@ def _export(options: argparse.Namespace) -> None:
     stored = (options.evaluation, options.threshold, options.false_accept_rate)
     if options.litert and stored != (None, None, None):
         options.parser.error("--litert: such a file holds neither evaluation nor threshold")
+    if options.litert:
+        _check_folder_of(options.out)
     _load_tensorflow()
     if options.litert:
         from facenet_lib.litert import export_litert
@@ -617,7 +651,8 @@ def _check_server_or_model(options: argparse.Namespace) -> None:
 def _remote_embedder(options: argparse.Namespace) -> RemoteEmbedder:
     if "://" not in options.server:
         _load_tensorflow()  # which gRPC's protos do, and less quietly
-    from facenet_lib.serving_client import RemoteEmbedder
+    with serving_extra("--server"):
+        from facenet_lib.serving_client import RemoteEmbedder
 
     return RemoteEmbedder(options.server, options.name or "facenet")
 
@@ -630,22 +665,26 @@ def _serve(options: argparse.Namespace) -> None:
     """
     where = {"host": options.host, "rest_port": options.rest_port, "grpc_port": options.grpc_port}
     labels = dict(options.labels)
+    if len(labels) < len(options.labels):
+        options.parser.error("--label: expected different labels, found one twice")
     if options.image and not (options.docker or options.configure):
         options.parser.error("--image: only with --docker or --configure")
     if not (options.docker or options.tensorflow_serving or options.configure):
         _load_tensorflow()
-        from facenet_lib.local_server import serve
+        with serving_extra("facenet serve"):
+            from facenet_lib.local_server import serve
 
         models = {options.name: options.model}
         serve(models, versions=options.versions, labels={options.name: labels}, **where)
         return
 
-    from facenet_lib.serving import (
-        TENSORFLOW_SERVING_IMAGE,
-        ServedModel,
-        run_tensorflow_serving,
-        write_configuration,
-    )
+    with serving_extra("facenet serve"):
+        from facenet_lib.serving import (
+            TENSORFLOW_SERVING_IMAGE,
+            ServedModel,
+            run_tensorflow_serving,
+            write_configuration,
+        )
 
     model = ServedModel(options.model, options.name, options.versions, labels)
     where["image"] = options.image or TENSORFLOW_SERVING_IMAGE

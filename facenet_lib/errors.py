@@ -7,7 +7,8 @@ while a mistake of our own keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 _MOST_SHOWN = 20
 
@@ -36,3 +37,19 @@ def refuse(heading: str, problems: Sequence[str]) -> None:
     if len(problems) > _MOST_SHOWN:
         lines.append(f"  ... and {len(problems) - _MOST_SHOWN} more")
     raise FacenetError("\n".join(lines))
+
+
+@contextlib.contextmanager
+def serving_extra(what: str) -> Iterator[None]:
+    """Explain a package that is missing by the extra that brings it.
+
+    Raises:
+        FacenetError: in place of a ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise FacenetError(
+            f"{what} needs the package {error.name}, which is not installed: "
+            "pip install 'facenet-lib[serving]'"
+        ) from error

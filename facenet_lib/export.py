@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import io
 import json
+import numbers
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,7 +194,9 @@ def export_model(
         evaluation: file of figures that ``facenet evaluate --json`` wrote, for the card and for
             the threshold; None: the run's last evaluation, if it was one of embeddings as the
             signatures compare them (squared Euclidean distance, no mirror images, no mean).
-        threshold: in place of the evaluation's, which is the best for the accuracy.
+        threshold: in place of the evaluation's, which is the one that was chosen there for a
+            false accept rate (``facenet evaluate --false-accept-rate``), or else the best for
+            the accuracy.
         false_accept_rate: what ``threshold`` was chosen for: the share of pairs of different
             people that it accepts.
 
@@ -201,8 +204,9 @@ def export_model(
         The version's folder.
 
     Raises:
-        FacenetError: when ``model`` is neither, an argument is another, ``evaluation`` is not
-            one of this model, or ``out`` is not free or cannot be written.
+        FacenetError: when ``model`` is neither, an argument is another, ``evaluation`` is one
+            with other preprocessing or other distances, or ``out`` is not free or cannot be
+            written.
 
     Derived in chapter 7, "Export".
     """
@@ -254,7 +258,7 @@ def _new_version(out: Path, version: int | None) -> int:
         )
     if version is None:
         return max(versions, default=0) + 1
-    if not isinstance(version, int) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise FacenetError(f"expected version to be an integer of at least 1, found {version!r}")
     if version in versions:
         raise FacenetError(f"{versions[version]}: already there; name another version")
@@ -271,8 +275,8 @@ def _check_threshold(threshold: float | None, false_accept_rate: float | None) -
     ):
         if value is None:
             problems.append(f"expected both, found no {name}")
-        elif not 0 <= value <= highest:
-            problems.append(f"expected {name} to be from 0 to {highest}, found {value}")
+        elif not (isinstance(value, numbers.Real) and 0 <= value <= highest):
+            problems.append(f"expected {name} to be from 0 to {highest}, found {value!r}")
     refuse("threshold and false accept rate", problems)
 
 
@@ -343,10 +347,13 @@ def _card(
     if evaluation is not None:
         figures = _read_evaluation(Path(evaluation), loaded.preprocessing)
     if figures is not None:
-        about = {name: figures[name] for name in _FIGURES} | {"evaluation": figures}
+        about = {name: figures[name] for name in _HIGHEST} | {"evaluation": figures}
         about["threshold_chosen_for"] = "accuracy"
-    if threshold is not None:
-        about |= {"threshold": threshold, "false_accept_rate": false_accept_rate}
+        if threshold is None and "chosen" in figures:
+            threshold = figures["chosen"]["threshold"]
+            false_accept_rate = figures["chosen"]["false_accept_rate"]
+    if threshold is not None and false_accept_rate is not None:
+        about |= {"threshold": float(threshold), "false_accept_rate": float(false_accept_rate)}
         about["threshold_chosen_for"] = "false_accept_rate"
     if isinstance(loaded, PretrainedNetwork):
         about["weights"] = dataclasses.asdict(loaded.card)
@@ -362,7 +369,8 @@ def _card(
     )
 
 
-_FIGURES = ("accuracy", "standard_error", "threshold")
+_HIGHEST = {"accuracy": 1, "standard_error": 1, "threshold": 4}
+"""The figures that stand in the card by themselves, and how large each can be."""
 
 
 def _training(loaded: TrainedNetwork) -> dict[str, Any]:
@@ -391,9 +399,14 @@ def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]
     """The figures in a file that ``facenet evaluate --json`` wrote for this model."""
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
-        numbers = {name: float(figures[name]) for name in _FIGURES}
-        found = {name: figures[name] for name in (*_AS_SERVED, "preprocessing")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        values = {name: float(figures[name]) for name in _HIGHEST}
+        if "chosen" in figures:
+            chosen = figures["chosen"]
+            _check_threshold(chosen["threshold"], chosen["false_accept_rate"])
+        found = {name: figures[name] for name in _AS_SERVED}
+        of_server = "that of a server, which does not tell it"
+        found["preprocessing"] = of_server if "server" in figures else figures["preprocessing"]
+    except (OSError, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
         raise FacenetError(
             f"{path}: expected what 'facenet evaluate --json' writes, found: {error!r}"
         ) from error
@@ -403,9 +416,13 @@ def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]
         for name in as_served
         if found[name] != as_served[name]
     ]
-    problems += [f"{name}: found {value}" for name, value in numbers.items() if not value <= 4]
+    problems += [
+        f"{name}: expected a number from 0 to {_HIGHEST[name]}, found {value}"
+        for name, value in values.items()
+        if not 0 <= value <= _HIGHEST[name]
+    ]
     refuse(str(path), problems)
-    return figures | numbers
+    return figures | values
 
 
 # --------------------------------------------------------------------------------------------

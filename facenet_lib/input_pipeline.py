@@ -476,7 +476,8 @@ def _decode(encoded: tf.Tensor, bounded: bool = False) -> tf.Tensor:
     start = tf.strings.substr(encoded, 0, len(_JPEG_START))
     is_jpeg = start == _JPEG_START
     is_png = start == _PNG_START[: len(_JPEG_START)]
-    with _checked(is_jpeg | is_png, "expected JPEG or PNG, found", start):
+    # The message has none of the file's bytes: Python could not read one that is no text.
+    with _checked(is_jpeg | is_png, "expected JPEG or PNG"):
         if not bounded:
             return tf.io.decode_jpeg(encoded, channels=3)
         size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _png_size(encoded))
@@ -507,11 +508,12 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
     width and the height. Decoders pass over a chunk of unknown name before it, so the name is
     looked at too: the size of such a chunk's making would be no limit.
     """
-    header = tf.strings.substr(encoded, len(_PNG_START), 16)
+    # From the first byte on: a later one that is not there would be told with bytes of the file.
+    header = tf.strings.substr(encoded, 0, len(_PNG_START) + 16)
     numbers = tf.io.decode_raw(header, tf.int32, little_endian=False)
-    comes_first = tf.reduce_all(numbers[:2] == _PNG_HEADER)
+    comes_first = tf.reduce_all(numbers[2:4] == _PNG_HEADER)
     with _checked(comes_first, "expected the header first in the PNG"):
-        return numbers[:1:-1]
+        return numbers[:3:-1]
 
 
 # The place of a window in its frame is a fraction in [0, 1) of the places it could take.

@@ -75,7 +75,7 @@ def export_litert(
     if dtype == "float16":
         converter.target_spec.supported_types = [tf.float16]
     else:
-        windows = list(read_windows(calibration, preprocessing))
+        windows = list(read_windows(unique_files(calibration)[0], preprocessing))
         if not windows:
             faces = tf.constant(drawn_faces(_CALIBRATION_FACES))
             windows = list(decode_windows(faces, preprocessing)[0].numpy())

@@ -12,6 +12,7 @@ import asyncio
 import faulthandler
 import functools
 import logging
+import math
 import os
 import signal
 import socket
@@ -227,8 +228,8 @@ class _RestServer:
             log_level="error",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=max(1, round(limits.seconds_idle)),
-            timeout_graceful_shutdown=max(1, round(limits.seconds_to_answer)),
+            timeout_keep_alive=math.ceil(limits.seconds_idle),
+            timeout_graceful_shutdown=math.ceil(limits.seconds_to_send + limits.seconds_to_answer),
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -339,10 +340,3 @@ class _Connection(H11Protocol):
 
     def timeout_keep_alive_handler(self) -> None:
         self.transport.abort()  # without waiting for what the client does not read
-
-    def shutdown(self) -> None:
-        """The server stops: finish a request that has come, drop one that has not."""
-        if self.conn.their_state is h11.SEND_BODY:
-            self.transport.abort()
-        else:
-            super().shutdown()

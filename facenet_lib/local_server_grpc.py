@@ -48,6 +48,8 @@ class GrpcFront:
 
     Attributes:
         port: the port.
+
+    Derived in chapter 8, "Serving".
     """
 
     def __init__(
@@ -178,6 +180,8 @@ def metadata_response(models: ServedModels, name: str, choice: dict[str, Any]) -
 
     Raises:
         ServingError: ``NOT_FOUND`` or ``INVALID_ARGUMENT``.
+
+    Derived in chapter 8, "Serving".
     """
     version, signatures = models.signatures(name, **choice)
     response = get_model_metadata_pb2.GetModelMetadataResponse()
@@ -188,7 +192,10 @@ def metadata_response(models: ServedModels, name: str, choice: dict[str, Any]) -
 
 
 def status_response(statuses: list[ModelStatus]) -> Any:
-    """Return the ``GetModelStatusResponse`` of some versions, which REST writes as JSON."""
+    """Return the ``GetModelStatusResponse`` of some versions, which REST writes as JSON.
+
+    Derived in chapter 8, "Serving".
+    """
     response = get_model_status_pb2.GetModelStatusResponse()
     states = get_model_status_pb2.ModelVersionStatus.State
     for status in statuses:

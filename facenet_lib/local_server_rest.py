@@ -116,6 +116,8 @@ class RestFront:
         hosts: names by which a request may call this server; None: any. A server for this
             machine alone answers to its own names only, so that no page of another site
             reaches it under a name that leads here.
+
+    Derived in chapter 8, "Serving".
     """
 
     def __init__(
@@ -366,7 +368,10 @@ def _told(error: Exception) -> tuple[str, _Answer]:
 
 
 def error_response(status: int, message: str) -> bytes:
-    """Return the whole of a response that ends its connection, for what is no request yet."""
+    """Return the whole of a response that ends its connection, for what is no request yet.
+
+    Derived in chapter 8, "Serving".
+    """
     body = json.dumps({"error": message}).encode()
     head = (
         f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"

@@ -144,7 +144,10 @@ class ModelCard:
         if self.accuracy is None:
             return "Not measured. `facenet evaluate` measures it."
         error = "" if self.standard_error is None else f" +- {self.standard_error:.4f}"
-        return f"{self.accuracy:.4f}{error} (standard error over folds) of pairs answered rightly."
+        return (
+            f"{self.accuracy:.4f}{error} (standard error over folds) of pairs answered rightly, "
+            "those of a fold at the threshold that was best on the others."
+        )
 
     def _threshold(self) -> str:
         if self.threshold is None:

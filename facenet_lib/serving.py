@@ -25,8 +25,9 @@ from typing import Any, Literal
 import yaml
 
 from facenet_lib.checkpoints import whole_file
-from facenet_lib.errors import FacenetError
-from facenet_lib.serving_client import RestClient, Retries, check_model_name, serving_extra
+from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.model_card import version_folders
+from facenet_lib.serving_client import RestClient, Retries, check_model_name
 
 TENSORFLOW_SERVING_IMAGE = "tensorflow/serving:2.21.0"
 """Docker image of the minor version of TensorFlow that the models are exported with. Never
@@ -108,14 +109,11 @@ class ServedModel:
 
 
 def _versions_in(folder: Path) -> list[int]:
-    try:
-        found = sorted(
-            int(version.name)
-            for version in folder.iterdir()
-            if version.name.isdecimal() and (version / "saved_model.pb").is_file()
-        )
-    except OSError as error:
-        raise FacenetError(f"{folder}: cannot be read: {error.strerror}") from error
+    found = [
+        number
+        for number, version in version_folders(folder).items()
+        if (version / "saved_model.pb").is_file()
+    ]
     if not found:
         raise FacenetError(
             f"{folder}: expected a model's folder with a version in it, such as "
@@ -391,7 +389,10 @@ def _compose(
         "platform": "linux/amd64",  # the only one that the image is built for
         "entrypoint": [MODEL_SERVER],
         "command": _flags(GRPC_PORT, REST_PORT, _CONTAINER_CONFIGURATION),
-        "ports": [f"{host}:{grpc_port}:{GRPC_PORT}", f"{host}:{rest_port}:{REST_PORT}"],
+        "ports": [
+            f"{_before_port(host)}:{grpc_port}:{GRPC_PORT}",
+            f"{_before_port(host)}:{rest_port}:{REST_PORT}",
+        ],
         "volumes": [
             {"type": "bind", "source": str(source), "target": str(target), "read_only": True}
             for source, target in _mounts(folder, models)
@@ -537,8 +538,9 @@ def start_tensorflow_serving(
         kind = find_tensorflow_serving()
     elif kind == "docker" and (problem := _why_not_docker()):
         raise FacenetError(f"no TF Serving here: {problem}")
-    rest_port, grpc_port = rest_port or _free_port(), grpc_port or _free_port()
-    reached = "127.0.0.1" if kind == "binary" or host == "0.0.0.0" else host
+    free = _two_free_ports()
+    rest_port, grpc_port = rest_port or free[0], grpc_port or free[1]
+    reached = "127.0.0.1" if kind == "binary" or host == "0.0.0.0" else _before_port(host)
     with tempfile.TemporaryDirectory(prefix="tensorflow-serving-") as name:
         folder = Path(name)
         log = folder / "log.txt"
@@ -567,6 +569,9 @@ def start_tensorflow_serving(
 def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> None:
     """Run TF Serving until this process is told to end (SIGTERM, or Ctrl-C), then stop it.
 
+    So it does, where there is one, when the terminal is closed (SIGHUP), unless ``nohup`` said
+    not to mind: the server would else stay behind.
+
     Args:
         models: what is served.
         options: those of :func:`start_tensorflow_serving`.
@@ -577,7 +582,10 @@ def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> Non
 
     Derived in chapter 8, "Serving".
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    told = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        told.append(signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in told}
     try:
         with (
             contextlib.suppress(KeyboardInterrupt),
@@ -588,7 +596,8 @@ def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> Non
             print(f"gRPC: {server.grpc_address}", flush=True)
             server.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _binary_command(
@@ -618,8 +627,8 @@ def _docker_command(
 ) -> list[str]:
     command = ["docker", "run", "--rm", "--init", "--name", container]
     command += ["--platform", "linux/amd64", "--entrypoint", MODEL_SERVER]
-    command += ["--publish", f"{host}:{rest_port}:{REST_PORT}"]
-    command += ["--publish", f"{host}:{grpc_port}:{GRPC_PORT}"]
+    command += ["--publish", f"{_before_port(host)}:{rest_port}:{REST_PORT}"]
+    command += ["--publish", f"{_before_port(host)}:{grpc_port}:{GRPC_PORT}"]
     for source, target in _mounts(folder, models):
         if "," in str(source):
             raise FacenetError(f"{source}: docker mounts no folder with a comma in its name")
@@ -718,8 +727,13 @@ def _end_of(log: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-_LINES_OF_LOG:])
 
 
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+def _before_port(host: str) -> str:
+    """An address as it stands before a port: of IPv6, in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _two_free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for listening in (one, other):  # both at once, so that they differ
+            listening.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import abc
 import base64
-import contextlib
 import email.utils
 import itertools
 import json
+import math
 import random
 import re
 import time
@@ -21,13 +21,13 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import urllib3
 from urllib3.util import parse_url
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, serving_extra
 
 MAX_BATCH_SIZE = 32
 """Images in one request: TF Serving refuses more than its batching configuration allows."""
@@ -37,7 +37,9 @@ MAX_MESSAGE_BYTES = 4_000_000
 
 _HEADER_BYTES = 4_096  # of a request, for all that is not images
 _EMBED, _EMBED_TENSORS, _VERIFY = "serving_default", "embed_tensors", "verify"
-_MOST_TOLD = 500  # characters of an answer that is not understood
+_MOST_ANSWER_BYTES = 64 * 2**20  # hundreds of times what a batch is answered with
+_MOST_SECONDS = 1_000_000  # more milliseconds than these, gRPC cannot count
+_MOST_TOLD = 500  # characters of a server's words
 
 _Answer = TypeVar("_Answer")
 
@@ -170,6 +172,7 @@ class Retries:
 
     - the connection is refused, reset, or closed without an answer: a server starts or restarts;
     - 503 and gRPC's UNAVAILABLE: it has no room in its queue, or is loading or stopping;
+    - gRPC's CANCELLED, which is not our doing: it stopped in that very moment;
     - 429 and RESOURCE_EXHAUSTED: it asks for fewer requests (but not for a message too large);
     - 502: a proxy before it did not reach it.
 
@@ -195,6 +198,8 @@ class Retries:
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise FacenetError(f"attempts: expected at least 1, found {self.attempts}")
+        for name in ("first_wait", "longest_wait", "total"):
+            _check_seconds(name, getattr(self, name), least=0.0)
 
     def wait_after(self, attempt: int) -> float:
         """Seconds to wait after attempt 1, 2 and so on.
@@ -211,6 +216,13 @@ class _TemporaryError(FacenetError):
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+def _check_seconds(name: str, seconds: float, least: float) -> None:
+    if not (isinstance(seconds, int | float) and least <= seconds <= _MOST_SECONDS):
+        raise FacenetError(
+            f"{name}: expected from {least:g} to {_MOST_SECONDS:,} seconds, found {seconds!r}"
+        )
 
 
 def _with_retries(attempt: Callable[[], _Answer], retries: Retries) -> _Answer:
@@ -253,11 +265,13 @@ class Client(abc.ABC):
         retries: Retries,
         max_batch_size: int,
         max_message_bytes: int,
+        timeout: float,
+        connect_timeout: float,
     ) -> None:
         check_model_name(model)
         if version is not None and label is not None:
             raise FacenetError(f"expected a version or a label, found {version} and {label!r}")
-        if version is not None and (isinstance(version, bool) or version < 0):
+        if version is not None and not (type(version) is int and 0 <= version < 2**63):
             raise FacenetError(f"version: expected a number of at least 0, found {version!r}")
         if label is not None:
             check_model_name(label, what="label")
@@ -266,6 +280,8 @@ class Client(abc.ABC):
                 f"expected max_batch_size of at least 1 and max_message_bytes over "
                 f"{_HEADER_BYTES}, found {max_batch_size} and {max_message_bytes}"
             )
+        for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
+            _check_seconds(name, seconds, least=0.001)
         self.model = model
         self.version = version
         self.label = label
@@ -274,7 +290,7 @@ class Client(abc.ABC):
         self._max_batch_size = max_batch_size
         self._max_message_bytes = max_message_bytes
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -303,7 +319,7 @@ class Client(abc.ABC):
 
         Raises:
             FacenetError: as :meth:`embed` does, and for an array of another shape or with a
-                value that is not finite.
+                value that is not from 0 to 255, as of images that are standardized already.
         """
         images = _checked_tensors(images)
         if not len(images):
@@ -371,7 +387,8 @@ class Client(abc.ABC):
                 }
             )
         try:
-            return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+            names = set().union(*pieces)
+            return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
         except (KeyError, ValueError) as error:
             raise FacenetError(
                 f"{self._where}: the answers to one batch do not fit together: were they from "
@@ -384,7 +401,7 @@ class Client(abc.ABC):
         if name not in answer:
             raise FacenetError(
                 f"{self._where}: {signature}: expected the output {name!r}, "
-                f"found {', '.join(sorted(answer)) or 'none'}"
+                f"found {_beginning(', '.join(sorted(answer))) or 'none'}"
             )
         try:
             found = np.asarray(answer[name])
@@ -403,9 +420,13 @@ class Client(abc.ABC):
                 f"{'flags' if flags else 'numbers'} of {rank} dimensions with {rows} rows, "
                 f"found {found.dtype} of shape {found.shape}"
             )
-        if not flags and not np.isfinite(found).all():
+        if flags:
+            return found
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            values = found.astype(np.float32)
+        if not np.isfinite(values).all():
             raise FacenetError(f"{self._where}: {signature}: {name}: found numbers not finite")
-        return found.astype(np.bool_ if flags else np.float32)
+        return values
 
 
 class RestClient(Client):
@@ -444,7 +465,8 @@ class RestClient(Client):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         url = _checked_url(url)
-        super().__init__(url, model, version, label, retries, max_batch_size, max_message_bytes)
+        limits = max_batch_size, max_message_bytes, timeout, connect_timeout
+        super().__init__(url, model, version, label, retries, *limits)
         quoted = urllib.parse.quote(model, safe="")
         self._url = f"{url}/v1/models/{quoted}"
         if version is not None:
@@ -475,7 +497,7 @@ class RestClient(Client):
         answer = self._request("GET", "/metadata")
         try:
             return _metadata_from(answer["model_spec"], answer["metadata"]["signature_def"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _OF_ANOTHER_FORM as error:
             raise _not_understood(self._where, "metadata", answer) from error
 
     def close(self) -> None:
@@ -486,7 +508,8 @@ class RestClient(Client):
         if isinstance(item, bytes):
             return 4 * (len(item) // 3 + 1) + len('{"b64":""},')
         # Each number has a comma behind it, each row of them brackets and a comma.
-        return 26 * item.size + 3 * (item.size // max(item.shape[-1], 1)) + 3 * len(item) + 3
+        digits = 3 if item.dtype == np.uint8 else 25
+        return (digits + 1) * item.size + 3 * (item.size // 3) + 3 * len(item) + 3
 
     def _predict(self, signature: str, inputs: Mapping[str, Any], answers: str) -> dict[str, Any]:
         columns = {
@@ -515,7 +538,10 @@ class RestClient(Client):
                 body=body,
                 headers={"Content-Type": "application/json", "Accept": "application/json"},
                 redirect=False,
+                preload_content=False,
+                decode_content=False,  # nothing packed is asked for
             )
+            data = response.read(_MOST_ANSWER_BYTES + 1)
         except urllib3.exceptions.ReadTimeoutError as error:
             raise FacenetError(f"{url}: no answer in time: {_reason(error)}") from error
         except (urllib3.exceptions.NameResolutionError, urllib3.exceptions.SSLError) as error:
@@ -528,15 +554,19 @@ class RestClient(Client):
             raise _TemporaryError(f"{url}: the connection broke: {_reason(error)}") from error
         except urllib3.exceptions.HTTPError as error:
             raise FacenetError(f"{url}: {_reason(error)}") from error
+        if len(data) > _MOST_ANSWER_BYTES:
+            response.close()
+            raise _not_understood(url, f"at most {_MOST_ANSWER_BYTES:,} bytes", data[:_MOST_TOLD])
         if response.status != 200:
-            told = f"{url}: {response.status} {response.reason}: {_error_text(response.data)}"
+            reason = _beginning(response.reason)
+            told = f"{url}: {response.status} {reason}: {_error_text(data)}"
             if response.status in (429, 502, 503):
                 raise _TemporaryError(told, _retry_after(response.headers.get("Retry-After")))
             raise FacenetError(told)
         try:
-            return json.loads(response.data)
+            return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise _not_understood(url, "JSON", response.data) from error
+            raise _not_understood(url, "JSON", data) from error
 
 
 class GrpcClient(Client):
@@ -577,7 +607,8 @@ class GrpcClient(Client):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         _check_address(address)
-        super().__init__(address, model, version, label, retries, max_batch_size, max_message_bytes)
+        limits = max_batch_size, max_message_bytes, timeout, connect_timeout
+        super().__init__(address, model, version, label, retries, *limits)
         self._timeout = timeout
         with serving_extra("the gRPC client"):
             import grpc
@@ -591,7 +622,7 @@ class GrpcClient(Client):
             options=[
                 # The pieces of a batch keep messages small; what is larger, the server judges.
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_receive_message_length", _MOST_ANSWER_BYTES),
                 # A channel that was refused waits before it connects again, and refuses calls
                 # meanwhile: no longer than our own attempts are apart.
                 ("grpc.initial_reconnect_backoff_ms", int(1000 * retries.first_wait)),
@@ -626,14 +657,19 @@ class GrpcClient(Client):
             FacenetError: when the server does not answer, or knows no such model.
         """
         from google.protobuf import json_format
+        from google.protobuf.message import DecodeError
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._name_model(request.model_spec)
         answer = self._call(self._prediction.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        if not answer.metadata["signature_def"].Unpack(signatures):
-            raise _not_understood(self._where, "signatures", str(answer))
+        try:
+            unpacked = answer.metadata["signature_def"].Unpack(signatures)
+        except DecodeError:
+            unpacked = False
+        if not unpacked:
+            raise _not_understood(self._where, "signatures", answer)
         return _metadata_from(
             {"name": answer.model_spec.name, "version": answer.model_spec.version.value},
             json_format.MessageToDict(signatures, preserving_proto_field_name=True),
@@ -670,10 +706,14 @@ class GrpcClient(Client):
                 tensor.tensor_shape.dim.add().size = len(images)
                 tensor.string_val.extend(images)
         answer = self._call(self._prediction.Predict, request)
+        for name, tensor in answer.outputs.items():
+            # One number that is repeated can stand for an array of any size.
+            if math.prod(dim.size for dim in tensor.tensor_shape.dim) > _MOST_ANSWER_BYTES // 8:
+                raise _not_understood(self._where, f"a smaller array {name}", tensor.tensor_shape)
         try:
             return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
         except (TypeError, ValueError) as error:
-            raise _not_understood(self._where, f"arrays of {signature}", str(error)) from error
+            raise _not_understood(self._where, f"arrays of {signature}", error) from error
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         def attempt() -> Any:
@@ -686,10 +726,10 @@ class GrpcClient(Client):
 
     def _explained(self, error: Any) -> FacenetError:
         code, details = error.code(), error.details() or ""
-        told = f"{self._where}: {code.name}: {details}"
+        told = f"{self._where}: {code.name}: {_beginning(details)}"
         too_large = "larger than max" in details
-        busy = (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.RESOURCE_EXHAUSTED)
-        return _TemporaryError(told) if code in busy and not too_large else FacenetError(told)
+        temporary = code.name in ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
+        return _TemporaryError(told) if temporary and not too_large else FacenetError(told)
 
 
 def connect(server: str, model: str = "facenet", *, version: int | None = None) -> Client:
@@ -764,12 +804,20 @@ class RemoteEmbedder:
         computed = np.empty((len(files), self.embedding_size), np.float32)
         for first in range(0, len(files), batch_size):
             batch = files[first : first + batch_size].tolist()
-            answer = self._client.embed([_read_image(path) for path in batch])
-            damaged = [path for path, valid in zip(batch, answer.valid, strict=True) if not valid]
-            refuse(
-                "image files that cannot be used",
-                [f"{path}: the model cannot decode it" for path in damaged],
-            )
+            images = [_read_image(path) for path in batch]
+            answer = self._client.embed(images)
+            problems = [
+                f"{path}: the model cannot decode it: expected a whole JPEG or PNG, not too large, "
+                f"found {len(image)} bytes that begin with {image[:4]!r}"
+                for path, image, valid in zip(batch, images, answer.valid, strict=True)
+                if not valid
+            ]
+            refuse("image files that cannot be used", problems)
+            if answer.embeddings.shape[1] != self.embedding_size:
+                raise FacenetError(
+                    f"{self._client.model}: expected embeddings of {self.embedding_size} numbers, "
+                    f"as its metadata has it, found {answer.embeddings.shape[1]}"
+                )
             computed[first : first + batch_size] = answer.embeddings
         return computed[rows]
 
@@ -784,24 +832,6 @@ def _read_image(path: str) -> bytes:
 # --------------------------------------------------------------------------------------------
 # What is checked before anything is sent
 # --------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def serving_extra(what: str) -> Iterator[None]:
-    """Explain a package that is missing by the extra that brings it.
-
-    Raises:
-        FacenetError: in place of a ModuleNotFoundError.
-
-    Derived in chapter 8, "Serving".
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise FacenetError(
-            f"{what} needs the package {error.name}, which is not installed: "
-            "pip install 'facenet-lib[serving]'"
-        ) from error
 
 
 def check_model_name(name: str, what: str = "model name") -> None:
@@ -852,14 +882,24 @@ def _check_encoded(images: Sequence[bytes], name: str) -> None:
 
 def _checked_tensors(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype.kind not in "iuf":
+    if (
+        images.ndim != 4
+        or images.shape[-1] != 3
+        or 0 in images.shape[1:3]
+        or images.dtype.kind not in "iuf"
+    ):
         raise FacenetError(
             "expected images to be numbers of shape (n, height, width, 3), "
             f"found {images.dtype} of shape {images.shape}"
         )
-    if not np.isfinite(images).all():
-        raise FacenetError("expected values of images from 0 to 255, found some not finite")
-    return images if images.dtype == np.uint8 else images.astype(np.float32)
+    if images.dtype == np.uint8:
+        return images
+    if not ((images >= 0) & (images <= 255)).all():  # NaN is neither
+        raise FacenetError(
+            "expected values of images from 0 to 255, "
+            f"found some from {images.min()} to {images.max()}"
+        )
+    return images.astype(np.float32)
 
 
 def _pieces(sizes: Sequence[int], most_images: int, most_bytes: int) -> Iterator[slice]:
@@ -878,17 +918,21 @@ def _pieces(sizes: Sequence[int], most_images: int, most_bytes: int) -> Iterator
 # --------------------------------------------------------------------------------------------
 
 
+_OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of looking for something in JSON where something else is."""
+
+
 def _status_from(answer: Any, where: str) -> list[VersionStatus]:
     try:
         return [
             VersionStatus(
                 int(found["version"]),
-                found.get("state", "UNKNOWN"),
-                found.get("status", {}).get("error_message", ""),
+                str(found.get("state", "UNKNOWN")),
+                _beginning(found.get("status", {}).get("error_message", "")),
             )
             for found in answer["model_version_status"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _OF_ANOTHER_FORM as error:
         raise _not_understood(where, "model_version_status", answer) from error
 
 
@@ -922,7 +966,7 @@ def _reason(error: Exception) -> str:
 def _error_text(body: bytes) -> str:
     """What the server says is wrong: ``error`` of its JSON, or else the beginning of its words."""
     try:
-        return str(json.loads(body)["error"])
+        return _beginning(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return _beginning(body)
 
@@ -932,8 +976,12 @@ def _not_understood(where: str, expected: str, found: Any) -> FacenetError:
 
 
 def _beginning(found: Any) -> str:
+    """A server's words on one line, without what would steer a terminal."""
     text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-    return " ".join(text[:_MOST_TOLD].split())
+    line = " ".join(text[:_MOST_TOLD].split())
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
+    )
 
 
 def _retry_after(header: str | None) -> float:

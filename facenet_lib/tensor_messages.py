@@ -40,7 +40,10 @@ class ServingError(FacenetError):
 
 
 def one_line(text: str) -> str:
-    """Return a message as one line of bounded length, whatever it carries along."""
+    """Return a message as one line of bounded length, whatever it carries along.
+
+    Derived in chapter 8, "Serving".
+    """
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."
 

@@ -94,6 +94,23 @@ class VerificationResult:
         """95% interval of FAR; on LFW a FAR of 0.001 rests on 3 of 3000 different pairs."""
         return rate_interval(self.false_accepts, self.different_pairs)
 
+    def threshold_at(self, false_accept_rate: float) -> float:
+        """Return a threshold that accepts at most this share of the different pairs.
+
+        The largest of the ROC's thresholds that does, and from there half way to the next
+        smaller one, so that rounding flips no pair.
+
+        Raises:
+            FacenetError: for a rate that is not from 0 to 1, or which the smallest threshold
+                of a grid exceeds.
+        """
+        rates = self.false_positive_rates
+        if not rates[0] <= false_accept_rate <= 1:
+            raise FacenetError(
+                f"false accept rate: expected from {rates[0]:g} to 1, found {false_accept_rate}"
+            )
+        return _between(self.thresholds, int(np.flatnonzero(rates <= false_accept_rate)[-1]))
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the ROC's arrays, in plain numbers and lists that JSON can hold."""
         arrays = ("true_positive_rates", "false_positive_rates", "thresholds")
@@ -387,9 +404,14 @@ def _grid_far_threshold(
 def _final_threshold(pairs: _SortedPairs, grid: NDArray[np.float64] | None) -> float:
     thresholds = pairs.candidates() if grid is None else grid
     best = int(np.argmax(pairs.accuracy(thresholds)))
-    if grid is not None or best == 0:
-        return float(thresholds[best])
-    accepted, rejected = thresholds[best - 1 : best + 1]
+    return float(thresholds[best]) if grid is not None else _between(thresholds, best)
+
+
+def _between(thresholds: NDArray[np.float64], index: int) -> float:
+    """Half way from this threshold to the next smaller one, if there is one."""
+    if index == 0:
+        return float(thresholds[0])
+    accepted, rejected = thresholds[index - 1 : index + 1]
     middle = accepted + (rejected - accepted) / 2
     return float(middle if accepted < middle else rejected)
 

@@ -149,11 +149,15 @@ def test_the_module_is_the_command():
         (["evaluate", "model", "faces", "--server", "http://x"], "found both"),
         (["evaluate", "faces", "--server", "http://x", "--flip"], "--flip: not with --server"),
         (["evaluate", "faces", "--server", "http://x", "--crop", "60"], "--crop: not with"),
+        (["evaluate", "faces", "--server", "http://x", "--crop", "0"], "--crop: not with"),
         (["serve"], "required: MODEL"),
         (["serve", "model", "--docker", "--tensorflow-serving"], "not allowed with"),
         (["serve", "model", "--versions", "newest"], "latest, all, or numbers such as 1,2"),
         (["serve", "model", "--label", "stable"], "expected LABEL=VERSION"),
+        (["serve", "model", "--label", "a=1", "--label", "a=2"], "found one twice"),
         (["serve", "model", "--image", "x"], "only with --docker"),
+        (["serve", "model", "--rest-port", "65536"], "expected a number from 0 to 65535"),
+        (["serve", "model", "--grpc-port", "-1"], "expected a number from 0 to 65535"),
         (["export", "run"], "required: OUT"),
         (["export", "run", "x", "--litert", "int8", "--threshold", "1"], "neither evaluation nor"),
         (["export", "run", "x", "--litert", "int8", "--dtype", "bfloat16"], "not allowed with"),
@@ -479,12 +483,19 @@ def test_an_evaluation_and_a_threshold_are_stored_in_the_next_version(
     assert main(["evaluate", str(run), str(folder), "--json", str(figures)]) == 0
     other = json.loads(figures.read_text()) | {"threshold": 1.5}
     figures.write_text(json.dumps(other))
+    by_rate = tmp_path / "by_rate.json"
+    words = ["evaluate", str(run), str(folder), "--json", str(by_rate)]
+    assert main([*words, "--false-accept-rate", "0.1"]) == 0
+    told = capsys.readouterr().out
     chosen = ["--threshold", "0.5", "--false-accept-rate", "0.01"]
-    for options in ([], ["--evaluation", str(figures)], chosen):
+    for options in ([], ["--evaluation", str(figures)], chosen, ["--evaluation", str(by_rate)]):
         capsys.readouterr()
         assert main(["export", str(run), str(out), *options]) == 0
-    assert capsys.readouterr().out == f"{out / '3'}\n"
-    plain, evaluated, strict = (read_card(out / str(version)) for version in (1, 2, 3))
+    assert capsys.readouterr().out == f"{out / '4'}\n"
+    plain, evaluated, strict, by_rate = (read_card(out / str(n)) for n in (1, 2, 3, 4))
+    assert by_rate.threshold_chosen_for == "false_accept_rate"
+    assert by_rate.false_accept_rate == 0.1
+    assert f"threshold {by_rate.threshold:.4f} for a false accept rate of 0.1" in told
     assert plain.threshold == load_run(run).evaluation["threshold"]
     assert (evaluated.threshold, evaluated.evaluation) == (1.5, other)
     assert (strict.threshold, strict.false_accept_rate) == (0.5, 0.01)
@@ -551,6 +562,29 @@ def test_what_goes_wrong_with_a_server_is_explained_in_one_line(server, folder, 
     ):
         assert main(["embed", *words, *out]) == 1, words
         assert told in one_line(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["embed", "--server", "http://x", "image", "--out", "x"], "urllib3"),
+        (["serve", "model", "--docker"], "urllib3"),
+        (["serve", "model"], "uvicorn"),
+    ],
+)
+def test_the_extra_that_is_missing_is_named(words, package):
+    program = (
+        "import sys; sys.modules[sys.argv.pop(1)] = None;"  # importing it raises
+        "from facenet_lib.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, package, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        f"needs the package {package}, which is not installed: pip install 'facenet-lib[serving]'"
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_options_may_stand_anywhere(run, folder, tmp_path):
@@ -636,6 +670,7 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         (["export", str(run), str(tmp_path / "m"), "--threshold", "1"], "no false_accept_rate"),
         (["export", str(run), str(tmp_path / "m"), "--evaluation", image], "facenet evaluate --j"),
         (["export", str(tmp_path), str(tmp_path / "model")], "expected the folder of a run"),
+        (["export", "run", str(tmp_path / "n" / "x"), "--litert", "int8"], "expected a file in a"),
         (["evaluate", str(exported), str(folder), "--crop", "60"], "has its standardization and"),
         (["evaluate", str(run), str(folder), "--crop", "0"], "crop_size"),
         (["import-weights", image, str(tmp_path / "model")], "Known_1_0001.jpg"),

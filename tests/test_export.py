@@ -373,6 +373,16 @@ FIGURES = {
 }
 
 
+SERVED_FIGURES = {name: value for name, value in FIGURES.items() if name != "preprocessing"}
+SERVED_FIGURES |= {"server": "http://localhost:8501", "version": 1}
+
+
+def test_numbers_of_numpy_are_thresholds_too(run, tmp_path):
+    chosen = {"threshold": np.float32(0.25), "false_accept_rate": np.float32(0.5)}
+    card = read_card(export_model(run, tmp_path / "model", **chosen))
+    assert (card.threshold, card.false_accept_rate) == (0.25, 0.5)
+
+
 def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
     (tmp_path / "figures.json").write_text(json.dumps(FIGURES))
     exported = export_model(run, tmp_path / "model", evaluation=tmp_path / "figures.json")
@@ -396,7 +406,11 @@ def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
         (json.dumps(FIGURES | {"metric": "cosine"}), "evaluated with metric 'cosine'"),
         (json.dumps(FIGURES | {"subtract_mean": True}), "evaluated with subtract_mean True"),
         (json.dumps(FIGURES | {"preprocessing": {"image_size": 75}}), "with preprocessing "),
-        (json.dumps(FIGURES | {"threshold": float("nan")}), "threshold: found nan"),
+        (json.dumps(FIGURES | {"threshold": float("nan")}), "from 0 to 4, found nan"),
+        (json.dumps(FIGURES | {"threshold": -0.1}), "threshold: expected a number from 0 to 4"),
+        (json.dumps(FIGURES | {"accuracy": 1.5}), "accuracy: expected a number from 0 to 1"),
+        (json.dumps(FIGURES | {"accuracy": 10**400}), "'facenet evaluate --json' writes"),
+        (json.dumps(SERVED_FIGURES), "that of a server, which does not tell it"),
         (json.dumps(FIGURES | {"flip": True, "metric": "cosine"}), "2 problems"),
     ],
 )
@@ -417,6 +431,7 @@ def test_an_evaluation_of_another_model_is_refused(run, tmp_path, text, told):
         ({"false_accept_rate": 0.1}, "expected both, found no threshold"),
         ({"threshold": -0.1, "false_accept_rate": 0.1}, "threshold to be from 0 to 4, found -0.1"),
         ({"threshold": float("nan"), "false_accept_rate": 2}, "2 problems"),
+        ({"threshold": "1", "false_accept_rate": 0.1}, "from 0 to 4, found '1'"),
     ],
 )
 def test_a_threshold_needs_what_it_was_chosen_for(run, tmp_path, chosen, told):
@@ -621,7 +636,7 @@ def test_nothing_is_written_over(run, exported, tmp_path):
         export_model(run, tmp_path / "file" / "model")
 
 
-@pytest.mark.parametrize("version", [0, -1, 1.0, "2"])
+@pytest.mark.parametrize("version", [0, -1, 1.0, "2", True])
 def test_a_version_is_a_number_from_1(run, tmp_path, version):
     with pytest.raises(FacenetError, match="version to be an integer of at least 1, found"):
         export_model(run, tmp_path / "model", version=version)

@@ -141,11 +141,16 @@ UNDECODABLE = {
     "WebP": (encoded(smooth_image(0), "WEBP"), "found WebP, expected JPEG or PNG"),
     "TIFF": (encoded(smooth_image(0), "TIFF"), "found TIFF, expected JPEG or PNG"),
     "text": (b"not an image", "found something that begins with b'not an image'"),
+    "no text": (b"\x84\xb6\xd1\xff", "found something that begins with b'\\x84\\xb6\\xd1\\xff'"),
+    "nearly a PNG": (b"\x89PN\xff\xfe", "found something that begins with b'\\x89PN"),
     "empty": (b"", "the file is empty"),
     "half a JPEG": (JPEG[: len(JPEG) // 2], "the JPEG is damaged or cut short"),
     "JPEG without its end": (JPEG[:-2], "the JPEG is damaged or cut short"),
     "start of a JPEG": (JPEG[:3], "the JPEG is damaged or cut short"),
-    "half a PNG": (PNG[: len(PNG) // 2], "the PNG is damaged or cut short"),
+    **{
+        f"{length} bytes of a PNG": (PNG[:length], "the PNG is damaged or cut short")
+        for length in (8, 11, 16, 20, 24, len(PNG) // 2)
+    },
     "PNG with a wrong byte": (BIT_ERROR, "the PNG is damaged or cut short"),
 }
 

@@ -117,6 +117,7 @@ def test_what_cannot_be_exported_is_told(run, halves, tmp_path):
         ((tmp_path, tmp_path / "x"), "expected the folder of a run"),
         ((run, tmp_path / "x", "float32"), "'float16' or 'int8', found 'float32'"),
         ((run, tmp_path / "x", "int8", [tmp_path / "none.jpg"]), "none.jpg: cannot be read"),
+        ((run, tmp_path / "x", "int8", "none.jpg"), "expected paths to be a sequence"),
         ((run, tmp_path / "none" / "x"), "cannot be written"),
     ):
         with pytest.raises(FacenetError, match=told):

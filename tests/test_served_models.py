@@ -416,6 +416,20 @@ def test_no_request_fails_while_versions_come_and_go(folder, saved):
     assert answered == set(range(1, 6))
 
 
+def test_a_request_that_finds_its_version_just_unloaded_goes_to_the_next(
+    folder, saved, monkeypatch
+):
+    with ready(folder) as served:
+        gone = served._models[NAME].available[1]
+        add_version(saved[2], folder, 2)
+        wait_until(lambda: ModelStatus(1, "END") in served.status(NAME))
+        found = [gone, gone, served._models[NAME].available[2]]
+        monkeypatch.setattr(served, "_version", lambda *choice: found.pop(0))
+        assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 2
+        assert not found
+        del gone
+
+
 def test_what_was_unloaded_is_freed(folder, saved):
     with ready(folder) as served:
         served.predict(NAME, files(IMAGES[:1])).result(SECONDS)

@@ -19,6 +19,7 @@ import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 import serving_models
@@ -130,9 +131,13 @@ def test_every_field_is_explained(folder, text):
     }
     lines = text(*arguments.get(text, [])).splitlines()
     comments = " ".join(line for line in lines if line.startswith("#"))
-    fields = {line.split()[0].rstrip(":") for line in lines if not line.startswith(("#", " "))}
+    fields = {line.split()[0].rstrip(":") for line in lines if not line.startswith("#")}
+    # What only holds others, or needs no words.
+    fields -= {"}", "model_config_list", "config", "specific", "versions", "model_platform"}
+    fields -= {"key", "value", "prometheus_config", "enable", "path"}
     assert "config_file" in comments or "parameters_file" in comments
-    assert text is not batching_config or all(f"{name}:" in comments for name in fields - {"}"})
+    assert fields or text is monitoring_config
+    assert [name for name in fields if f"{name}:" not in comments] == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_models_that_tf_serving_would_refuse_are_refused_first(folder, options, 
 def test_a_folder_without_versions_is_told(tmp_path, folder):
     with pytest.raises(FacenetError, match="with a version in it"):
         ServedModel(folder / "1")  # a version's folder is none of a model
-    with pytest.raises(FacenetError, match="cannot be read"):
+    with pytest.raises(FacenetError, match="none: expected a model's folder"):
         ServedModel(tmp_path / "none")
 
 
@@ -227,6 +232,12 @@ def test_ports_are_bound_to_this_machine_and_the_image_has_a_version_unless_told
     (service,) = yaml.safe_load((tmp_path / "x" / "compose.yaml").read_text())["services"].values()
     assert service["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
     assert service["image"] == TENSORFLOW_SERVING_IMAGE == "tensorflow/serving:2.21.0"
+
+
+def test_an_address_of_ipv6_stands_in_brackets(folder, tmp_path):
+    write_configuration(tmp_path / "x", [ServedModel(folder)], host="::1")
+    (service,) = yaml.safe_load((tmp_path / "x" / "compose.yaml").read_text())["services"].values()
+    assert service["ports"] == ["[::1]:8500:8500", "[::1]:8501:8501"]
 
 
 def test_a_dollar_in_a_path_is_no_variable_of_compose(folder, tmp_path):
@@ -359,6 +370,7 @@ STAND_IN = """
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
+            (state / "asked").touch()
             told = "AVAILABLE" if len(asked) > 2 and mode != "slow" else "LOADING"
             known = self.path.rsplit("/", 1)[1] in names
             self.send_response(200 if known else 404)
@@ -468,11 +480,17 @@ def test_a_server_that_fails_is_told_with_its_own_words(binary, folder):
     assert time.monotonic() - begun < 60
 
 
-def test_a_server_that_is_never_ready_is_told_and_stopped(binary, folder):
+def test_a_server_that_is_never_ready_is_told_and_stopped(binary, folder, monkeypatch):
     binary.mode("slow")
+
+    def clock() -> float:  # the time is over as soon as the server has been asked
+        return 400.0 if (binary.folder / "asked").exists() else 0.0
+
+    clocks = SimpleNamespace(monotonic=clock, sleep=time.sleep)
+    monkeypatch.setattr(serving, "time", clocks)
     with (
         pytest.raises(FacenetError) as refused,
-        start_tensorflow_serving([ServedModel(folder)], timeout=1.0),
+        start_tensorflow_serving([ServedModel(folder)], timeout=300),
     ):
         pytest.fail("it was never ready")
     assert "1 LOADING" in str(refused.value)
@@ -542,7 +560,7 @@ RUN = """
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("kind", ["binary", "docker"])
 def test_running_ends_in_order_when_the_process_is_told_to(kind, number, request, folder):
     stand_in = request.getfixturevalue(kind)

@@ -130,7 +130,7 @@ class Service:
         assert self.peak_memory() - before < most
 
 
-def predict_request(images: Sequence[bytes], **spec: Any) -> predict_pb2.PredictRequest:
+def predict_request(images: Sequence[bytes]) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = NAME
     request.inputs["images"].CopyFrom(tf.make_tensor_proto(np.array(images, object)))
@@ -426,9 +426,9 @@ def test_a_version_that_cannot_be_loaded_replaces_none(service):
 # Requests that are too large, too slow or too many
 
 
-def raw(service: Service, request: bytes, port: int | None = None) -> tuple[int, bytes]:
+def raw(service: Service, request: bytes) -> tuple[int, bytes]:
     """Send bytes as they are; return status and body, or 0 when the connection was closed."""
-    with service.connect(port) as connection:
+    with service.connect() as connection:
         try:
             connection.sendall(request)
             return read_answer(connection)
@@ -822,15 +822,16 @@ def test_it_stops_gracefully_under_load(service):
 
     The last test: it ends the server.
     """
-    with service.connect() as half_sent, under_load(service) as load:
+    with under_load(service) as load:
         wait_until(lambda: len(load.versions) > 10 * CLIENTS)
-        half_sent.sendall(ONE_REQUEST[:-1])
-        assert_right(service)  # by now it has read that
         assert load.failures == []
-        service.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not listens(service))
-        half_sent.sendall(ONE_REQUEST[-1:])
-        assert read_answer(half_sent)[0] == 200
+        with service.connect() as half_sent:
+            half_sent.sendall(ONE_REQUEST[:-1])
+            assert_right(service)  # by now it has read that
+            service.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not listens(service))
+            half_sent.sendall(ONE_REQUEST[-1:])
+            assert read_answer(half_sent)[0] == 200
         assert service.process.wait(SECONDS) == 0
     assert set(load.versions) == {1}
     closed_doors = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import math
@@ -369,7 +370,7 @@ def test_an_image_over_the_limit_goes_alone_for_the_server_to_judge(server):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int64])
 def test_tensors_are_embedded_and_split(server, dtype):
-    images = np.random.default_rng(0).integers(0, 256, (7, 9, 5, 3)).astype(dtype)
+    images = np.random.default_rng(0).integers(0, 255, (7, 9, 5, 3)).astype(dtype)
     if images.dtype.kind == "f":
         images += 1 / 3
     with client_of(server, max_message_bytes=6_000) as client:
@@ -382,13 +383,24 @@ def test_tensors_are_embedded_and_split(server, dtype):
     assert all(size <= 6_000 for _, size in batches)
 
 
+def test_bytes_are_sent_many_at_a_time(rest):
+    """Three digits a number, and not the twenty of a float."""
+    images = np.full((8, 9, 5, 3), 255, np.uint8)
+    with client_of(rest, max_message_bytes=4096 + 8 * 800) as client:
+        client.embed_tensors(images)
+    assert [count for count, _ in rest.batches()] == [8]
+
+
 @pytest.mark.parametrize(
     ("images", "told"),
     [
         (np.zeros((2, 9, 9), np.uint8), "(n, height, width, 3)"),
         (np.zeros((2, 9, 9, 4), np.uint8), "(n, height, width, 3)"),
         (np.full((2, 9, 9, 3), "x"), "(n, height, width, 3)"),
-        (np.full((2, 9, 9, 3), np.nan), "not finite"),
+        (np.zeros((2, 0, 9, 3), np.uint8), "(n, height, width, 3)"),
+        (np.full((2, 9, 9, 3), np.nan), "from 0 to 255, found some from nan"),
+        (np.full((2, 9, 9, 3), -0.5), "found some from -0.5"),
+        (np.full((2, 9, 9, 3), 256), "to 256"),
     ],
 )
 def test_tensors_of_another_kind_are_refused_before_they_are_sent(rest, images, told):
@@ -539,6 +551,7 @@ def test_rest_does_not_try_again_what_would_fail_again(rest, status):
     [
         (grpc.StatusCode.UNAVAILABLE, "the batch scheduling queue is full"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests"),
+        (grpc.StatusCode.CANCELLED, ""),
     ],
 )
 def test_grpc_tries_again_what_may_pass(grpc_server, fault):
@@ -704,6 +717,7 @@ def test_a_server_that_never_answers_is_given_up_once(kind, waits):
         ({"outputs": {"embeddings": [[1.0], [1.0, 2.0]], "valid": [True] * 2}}, "an array"),
         ({"outputs": {"embeddings": [["x"], ["y"]], "valid": [True] * 2}}, "expected numbers"),
         ({"outputs": {"embeddings": [[math.nan]] * 2, "valid": [True] * 2}}, "not finite"),
+        ({"outputs": {"embeddings": [[1e39]] * 2, "valid": [True] * 2}}, "not finite"),
         ({"outputs": {"embeddings": [[1.0]] * 2, "valid": [1, 1]}}, "expected flags"),
         ({"outputs": {"embeddings": [[1.0]] * 2, "valid": [True]}}, "with 2 rows"),
         ({"outputs": {"embeddings": None, "valid": [True] * 2}}, "embeddings"),
@@ -718,7 +732,18 @@ def test_an_answer_of_another_kind_is_an_error_and_no_number(rest, answer, told)
     assert len(rest.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [[], {}, {"model_version_status": [{}]}, {"metadata": 3}, "x"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        {},
+        {"model_version_status": [{}]},
+        {"model_version_status": [{"version": math.inf}]},
+        {"metadata": 3},
+        {"model_spec": {"version": math.inf, "name": ""}, "metadata": {"signature_def": {}}},
+        "x",
+    ],
+)
 def test_a_status_or_metadata_of_another_kind_is_an_error(rest, answer):
     rest.answer = answer
     with client_of(rest) as client:
@@ -736,6 +761,67 @@ def test_pieces_that_do_not_fit_together_are_an_error(rest):
     with client_of(rest, max_batch_size=1) as client, pytest.raises(FacenetError) as refused:
         client.embed([b"x", b"y"])
     assert "do not fit together" in str(refused.value)
+
+
+def test_pieces_of_which_only_the_second_decides_are_an_error(rest):
+    outputs = {"distances": [0.5], "valid": [True]}
+    rest.faults = [refusing(200, {"outputs": outputs | more}) for more in ({}, {"same": [True]})]
+    with client_of(rest, max_batch_size=1) as client, pytest.raises(FacenetError) as refused:
+        client.verify([b"a", b"b"], [b"c", b"d"])
+    assert "do not fit together" in str(refused.value)
+
+
+@pytest.fixture
+def small_answers(monkeypatch):
+    monkeypatch.setattr("facenet_lib.serving_client._MOST_ANSWER_BYTES", 4000)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(rest, small_answers):
+    rest.answer = b"[" * 4_001
+    with client_of(rest) as client, pytest.raises(FacenetError, match="at most 4,000 bytes"):
+        client.status()
+    rest.answer = json.dumps({"model_version_status": [], "x": "y" * 3_000}).encode()
+    with client_of(rest) as client:
+        assert client.status() == []
+
+
+def test_grpc_reads_no_answer_without_end(grpc_server, small_answers):
+    grpc_server.answer = {"embeddings": np.zeros((1, 2000), np.float32), "valid": np.ones(1, bool)}
+    with client_of(grpc_server) as client, pytest.raises(FacenetError, match="larger than max"):
+        client.embed([b"x"])
+    assert len(grpc_server.requests) == 1
+
+
+def test_one_number_does_not_fill_the_memory(grpc_server, monkeypatch):
+    """A tensor may say that its one number is repeated, as often as it likes."""
+    tensor = tf.make_tensor_proto(1.0, shape=[1, 10**12])
+    monkeypatch.setattr(tf, "make_tensor_proto", lambda value: tensor)
+    with client_of(grpc_server) as client, pytest.raises(FacenetError, match="a smaller array"):
+        client.embed([b"x"])
+
+
+def test_a_packed_answer_is_not_unpacked(rest):
+    """A few bytes can be packed that are many when they are unpacked."""
+    packed = gzip.compress(b'{"model_version_status": []}')
+    rest.faults = [refusing(200, packed, Content_Encoding="gzip")]
+    with client_of(rest) as client, pytest.raises(FacenetError, match="expected an answer of JSON"):
+        client.status()
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("words", [b"\x1b[2J\x07 gone", b'{"error": "\\u001b[2J\\u0007 gone"}'])
+def test_a_server_s_words_do_not_steer_the_terminal(rest, status, words):
+    rest.faults = [refusing(status, words)]
+    with client_of(rest) as client, pytest.raises(FacenetError, match="gone") as refused:
+        client.status()
+    assert str(refused.value).isprintable()
+
+
+def test_a_server_s_words_have_an_end(rest):
+    rest.faults = [refusing(400, {"error": "x" * 100_000})]
+    with client_of(rest) as client, pytest.raises(FacenetError) as refused:
+        client.status()
+    assert len(str(refused.value)) < 1000
 
 
 def test_grpc_checks_what_it_is_answered(grpc_server):
@@ -819,7 +905,13 @@ def test_an_address_decides_the_protocol():
         {"model": ".."},
         {"label": "a/b"},
         {"version": -1},
+        {"version": "1"},
+        {"version": 2**63},
         {"version": 1, "label": "stable"},
+        {"timeout": 0},
+        {"timeout": math.inf},
+        {"connect_timeout": math.nan},
+        {"connect_timeout": "5"},
         {"max_batch_size": 0},
         {"max_message_bytes": 10},
     ],
@@ -832,6 +924,13 @@ def test_what_cannot_be_asked_for_is_refused(options):
 def test_retries_need_an_attempt():
     with pytest.raises(FacenetError, match="at least 1"):
         Retries(attempts=0)
+
+
+@pytest.mark.parametrize("name", ["first_wait", "longest_wait", "total"])
+def test_waits_are_seconds(name):
+    for seconds in (-1, math.nan, math.inf, None):
+        with pytest.raises(FacenetError, match=f"{name}: expected from 0 to 1,000,000 seconds"):
+            Retries(**{name: seconds})
 
 
 # ------------------------------------------------------------------------------ what is imported
@@ -900,14 +999,24 @@ def test_the_version_that_was_found_answers_to_the_end(rest, grpc_server, files)
     assert [one.model_spec.version.value for one in grpc_server.requests] == [0, 7, 7, 7]
 
 
+def test_embeddings_of_another_length_than_the_model_has_are_an_error(rest, files):
+    """One number would else be taken for each of the four."""
+    answer = {"outputs": {"embeddings": [[1.0]], "valid": [True]}}
+    with RemoteEmbedder(rest.where) as embedder:
+        rest.faults = [refusing(200, answer)]
+        with pytest.raises(FacenetError, match=r"embeddings of 4 numbers, .* found 1"):
+            embedder.embed(files[:1])
+
+
 def test_files_that_cannot_be_used_are_named(rest, files, tmp_path):
     for damaged in (files[3], files[4]):
         damaged.write_bytes(b"bad")
     with RemoteEmbedder(rest.where) as embedder:
         with pytest.raises(FacenetError) as refused:
             embedder.embed(files)
-        assert f"{files[3]}: the model cannot decode it" in str(refused.value)
-        assert f"{files[4]}: the model cannot decode it" in str(refused.value)
+        for damaged in (files[3], files[4]):
+            assert f"{damaged}: the model cannot decode it: expected" in str(refused.value)
+        assert "found 3 bytes that begin with b'bad'" in str(refused.value)
         with pytest.raises(FacenetError, match=r"none\.jpg: cannot be read: No such file"):
             embedder.embed([tmp_path / "none.jpg"])
         with pytest.raises(FacenetError, match="expected paths to be a sequence"):

@@ -674,3 +674,24 @@ def test_a_result_survives_json() -> None:
         assert again == plain
         assert len(again["fold_accuracies"]) == 3
         assert {"accuracy", "threshold", "area_under_curve", "false_accepts"} <= again.keys()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), rate=st.floats(0, 1), decimals=st.sampled_from([1, 8]))
+def test_a_threshold_for_a_false_accept_rate_is_the_largest(seed, rate, decimals):
+    rng = np.random.default_rng(seed)
+    embeddings, issame = np.round(rng.normal(size=(80, 2)), decimals), np.tile([True, False], 20)
+    result = evaluate(embeddings, issame, folds=2)
+    measured = np.sum((embeddings[0::2] - embeddings[1::2]) ** 2, axis=1)
+    accepted = measured < result.threshold_at(rate)
+    assert np.mean(accepted[~issame]) <= rate
+    if not accepted.all():
+        further = measured <= measured[~accepted].min()
+        assert np.mean(further[~issame]) > rate
+
+
+def test_a_false_accept_rate_is_a_share():
+    result = evaluate(np.random.default_rng(0).normal(size=(80, 2)), np.tile([True, False], 20), 2)
+    for rate in (-0.1, 1.5, math.nan):
+        with pytest.raises(FacenetError, match="false accept rate: expected from 0 to 1, found"):
+            result.threshold_at(rate)
