@@ -44,11 +44,11 @@ class LocalServer:
         host: the address to listen at.
         rest_port: REST's port; 0 takes a free one.
         grpc_port: gRPC's port; 0 takes a free one.
-        versions: see :class:`ServedModels`.
+        versions: see :class:`~facenet_lib.served_models.ServedModels`.
         labels: likewise.
         batching: likewise.
         poll_seconds: likewise.
-        limits: see :class:`Limits`.
+        limits: see :class:`~facenet_lib.local_server_common.Limits`.
 
     Entering waits until each model has a version that answers.
 
@@ -56,7 +56,7 @@ class LocalServer:
         FacenetError: when a model cannot be served, or a port is taken.
 
     Attributes:
-        models: the :class:`ServedModels`.
+        models: the :class:`~facenet_lib.served_models.ServedModels`.
         rest_url: ``http://host:port``.
         grpc_address: ``host:port``.
 
@@ -144,7 +144,7 @@ def serve(
 ) -> None:
     """Serve until the process is told to end (SIGTERM, or Ctrl-C), then finish what is under way.
 
-    Args: as of :class:`LocalServer`.
+    It takes what :class:`LocalServer` takes.
 
     Raises:
         FacenetError: when a model cannot be served, or a port is taken.

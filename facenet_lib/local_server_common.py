@@ -24,7 +24,7 @@ _log = logging.getLogger("facenet_lib.local_server")
 class Limits:
     """What one client may ask of the local server, so that something is left for the others.
 
-    How many rows a request may have is :attr:`Batching.max_batch_size`.
+    How many rows a request may have is ``Batching.max_batch_size``.
 
     Attributes:
         body_bytes: most bytes of one request.

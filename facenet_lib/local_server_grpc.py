@@ -32,7 +32,7 @@ _UNKNOWN = 2  # the error code of a version that ended in one
 
 
 class GrpcFront:
-    """A gRPC server over :class:`ServedModels`.
+    """A gRPC server over :class:`~facenet_lib.served_models.ServedModels`.
 
     It answers in threads: beside TensorFlow, which keeps all cores busy, they cost less
     and wait less long than ``grpc.aio`` does.
@@ -40,7 +40,7 @@ class GrpcFront:
     Args:
         models: what answers.
         address: host and port; port 0 takes a free one.
-        limits: see :class:`Limits`.
+        limits: see :class:`~facenet_lib.local_server_common.Limits`.
         record: where requests are counted.
 
     Raises:
@@ -217,7 +217,7 @@ def _parsed(kind: Any, content: bytes) -> Any:
 
 
 def _choice(spec: Any) -> dict[str, Any]:
-    """Which version a request names, in the words of :class:`ServedModels`."""
+    """Which version a request names, in the words of ``ServedModels``."""
     chosen = spec.WhichOneof("version_choice")
     if chosen == "version":
         return {"version": spec.version.value}

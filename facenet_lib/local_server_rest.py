@@ -107,11 +107,11 @@ class _Gone(Exception):  # noqa: N818
 
 
 class RestFront:
-    """The ASGI application over :class:`ServedModels`.
+    """The ASGI application over :class:`~facenet_lib.served_models.ServedModels`.
 
     Args:
         models: what answers.
-        limits: see :class:`Limits`.
+        limits: see :class:`~facenet_lib.local_server_common.Limits`.
         record: where requests are counted.
         hosts: names by which a request may call this server; None: any. A server for this
             machine alone answers to its own names only, so that no page of another site
@@ -334,7 +334,7 @@ class _Request:
 
 
 def _choice(found: re.Match[str]) -> dict[str, Any]:
-    """Which version a path names, in the words of :class:`ServedModels`."""
+    """Which version a path names, in the words of ``ServedModels``."""
     if found["version"]:
         if len(found["version"]) > 19 or int(found["version"]) > _LARGEST_VERSION:
             raise ServingError(

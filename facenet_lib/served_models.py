@@ -533,8 +533,8 @@ class ServedModels:
             outputs: names of the outputs to answer with; empty: all.
 
         Returns:
-            A future of the :class:`Prediction`; cancelling it before its turn saves the work. A
-            failure of the model shows there, as a :class:`ServingError`.
+            A future of the :class:`Prediction`; cancelling it before its turn saves the work.
+            A failure of the model shows there, as a ``ServingError``.
 
         Raises:
             ServingError: ``NOT_FOUND``, ``INVALID_ARGUMENT``, or ``UNAVAILABLE`` when too many
