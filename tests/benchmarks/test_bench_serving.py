@@ -3,8 +3,8 @@
 Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_serving.py -s``; it asserts no
 time. The server, four clients that ask for one image at a time, and the model in process
 are processes of their own on the same machine. A round is some seconds of the clients, and then
-of the model at the batch sizes that the server formed: its rate is that of the same batches
-one after the other. ``FACENET_BENCH_PAIRS`` is the number of rounds.
+of the model in process: at the very batches that the server formed, one after the other, and at
+batches that all have their mean size, rounded. ``FACENET_BENCH_PAIRS`` is the number of rounds.
 """
 
 from __future__ import annotations
@@ -58,14 +58,16 @@ def batches(server: Worker) -> Counter[int]:
     return Counter({int(size): count for size, count in server.ask("batches").items()})
 
 
+def images_of(formed: Counter[int]) -> int:
+    return sum(size * count for size, count in formed.items())
+
+
 def rate_in_process(model: Worker, formed: Counter[int]) -> float:
     """Images a second, of the same batches without a server."""
-    images = sum(size * count for size, count in formed.items())
-    usual = {size: count for size, count in formed.items() if size * count > RARE * images}
+    images = images_of(formed)
+    usual = Counter({n: count for n, count in formed.items() if n * count > RARE * images})
     seconds = {size: model.ask("seconds_a_batch", size=size, seconds=1.0) for size in usual}
-    return sum(size * count for size, count in usual.items()) / sum(
-        seconds[size] * count for size, count in usual.items()
-    )
+    return images_of(usual) / sum(seconds[size] * count for size, count in usual.items())
 
 
 @pytest.mark.parametrize("kind", ["small", "full"])
@@ -90,15 +92,18 @@ def test_rate_and_latency(
             ),
         )
         at_once(clients, "ask", {"seconds": 1.0})
-        served, beside, formed = [], [], Counter[int]()
+        served, same, alike = [], [], []
         for _ in range(PAIRS):
             before = batches(server)
             served.append(sum(at_once(clients, "ask", {"seconds": SECONDS})) / SECONDS)
-            formed += batches(server) - before
-            beside.append(rate_in_process(model, batches(server) - before))
-        images = sum(size * count for size, count in formed.items())
-        what = f"{kind} network, {protocol}, batches of {images / formed.total():.1f}"
-        report.add(Row(SECTION, what, Spread(tuple(served)), Spread(tuple(beside))))
+            formed = batches(server) - before
+            mean = images_of(formed) / formed.total()
+            same.append(rate_in_process(model, formed))
+            alike.append(rate_in_process(model, Counter({round(mean): 1})))
+        rates = Spread(tuple(served))
+        for beside, others in (("the same batches", same), (f"batches of {mean:.1f}", alike)):
+            what = f"{kind} network, {protocol}, beside {beside}"
+            report.add(Row(SECTION, what, rates, Spread(tuple(others))))
 
         rate = float(np.median(served)) / 2 / CLIENTS
         delays = [number / CLIENTS / rate for number in range(CLIENTS)]
