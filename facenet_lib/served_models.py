@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -276,7 +277,7 @@ class _Version:
             for name, spec in signature.inputs.items()
         }
         computed = signature.function(**inputs)
-        outputs = {name: tensor.numpy() for name, tensor in computed.items()}
+        outputs = {name: computed[name].numpy() for name in sorted(computed)}
         rows = sum(one.rows for one in batch)
         self.batch_sizes[rows] += 1
         if len(batch) == 1:
@@ -298,7 +299,8 @@ class _Version:
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             signature = self.signature(request.model_spec.signature_name)
             inputs = {name: array_from_proto(proto) for name, proto in request.inputs.items()}
-            rows = signature.check(inputs, (), self._batching.max_batch_size)
+            # Of any size: it is not a client's, and runs alone.
+            rows = signature.check(inputs, (), most_rows=sys.maxsize)
             self._compute([_Request(signature, inputs, frozenset(), rows)])
         self.batch_sizes.clear()
 

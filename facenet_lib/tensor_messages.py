@@ -182,7 +182,8 @@ def arrays_from_json(
     Derived in chapter 8, "Serving".
     """
     if ("instances" in document) == ("inputs" in document):
-        raise _invalid("expected one of the keys 'inputs' and 'instances', and not both")
+        found = "both" if "inputs" in document else "neither"
+        raise _invalid(f"expected one of the keys 'inputs' and 'instances', found {found}")
     if "instances" in document:
         columns = _columns(document["instances"], inputs)
     elif _is_object(document["inputs"]):

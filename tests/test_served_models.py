@@ -566,6 +566,12 @@ def test_warm_up_requests_are_played_before_a_version_answers(folder, monkeypatc
         assert not served.batch_sizes(NAME)
 
 
+def test_a_warm_up_request_may_have_more_rows_than_a_clients(folder):
+    write_warm_up(folder / "1", files(IMAGES[:2]))
+    with serving(folder, batching=Batching(max_batch_size=1)) as served:
+        served.wait_until_ready()
+
+
 def test_a_warm_up_request_that_fails_stops_its_version(folder):
     write_warm_up(folder / "1", {"wrong": np.array([b"x"], object)})
     with serving(folder) as served:

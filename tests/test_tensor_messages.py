@@ -178,7 +178,8 @@ def test_empty_lists_have_a_shape():
     ("inputs", "document", "told"),
     [
         (IMAGES, {}, "expected one of the keys"),
-        (IMAGES, {"instances": ["a"], "inputs": ["a"]}, "not both"),
+        (IMAGES, {"instances": ["a"], "inputs": ["a"]}, "found both"),
+        (IMAGES, {"images": ["a"]}, "found neither"),
         (IMAGES, {"instances": "a"}, "to be a list, found a text"),
         (IMAGES, {"instances": []}, "No values"),
         (IMAGES, {"instances": ["a", {"images": "b"}]}, "found both"),
