@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -34,8 +36,11 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from toy_training import SETTINGS, draw_people, toy_network
 
+from facenet_lib import training
 from facenet_lib.errors import FacenetError
+from facenet_lib.export import export_model, load_embedder
 from facenet_lib.local_server import LocalServer
 from facenet_lib.serving_client import (
     Client,
@@ -47,6 +52,7 @@ from facenet_lib.serving_client import (
     VersionStatus,
     connect,
 )
+from facenet_lib.training import EvaluationPairs, TrainingConfig, evaluate_pairs
 
 SIZE = 4
 FAST = Retries(first_wait=0.001, longest_wait=0.002)
@@ -1054,3 +1060,37 @@ def test_every_signature_of_a_whole_server_is_understood(local_server, protocol)
         assert verified.same.tolist() == (distances < serving_models.THRESHOLD).tolist()
         with pytest.raises(FacenetError, match="nobody"):
             connect(getattr(local_server, protocol), "nobody").status()
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """LFW's pairs of photographs, where they are."""
+    if not {"FACENET_LFW", "FACENET_LFW_PROTOCOL"} <= os.environ.keys():
+        pytest.skip("FACENET_LFW and FACENET_LFW_PROTOCOL do not name LFW's images and files")
+    pairs_file = Path(os.environ["FACENET_LFW_PROTOCOL"]) / "pairsDevTest.txt"
+    return EvaluationPairs.from_file(pairs_file, os.environ["FACENET_LFW"])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A network of two passes over drawn faces, exported."""
+    root = tmp_path_factory.mktemp("exported")
+    faces = draw_people(root / "faces", "Known")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "network_of", toy_network)
+        training.train(TrainingConfig(**SETTINGS), faces, root / "run", progress=False)
+        export_model(root / "run", root / "facenet")
+    return root / "facenet"
+
+
+def test_photographs_are_embedded_and_judged_as_in_process(exported, photographs):
+    model = load_embedder(exported)
+    paths = sorted(set(photographs.paths))[:500]
+    expected = model.embed(paths)
+    by_model = evaluate_pairs(model.embed, photographs)
+    with LocalServer({"facenet": exported}) as server:
+        for where in (server.rest_url, server.grpc_address):
+            with RemoteEmbedder(where) as remote:
+                np.testing.assert_allclose(remote.embed(paths), expected, atol=1e-5)
+                served = evaluate_pairs(remote.embed, photographs)
+            assert served.fold_accuracies.tolist() == by_model.fold_accuracies.tolist()
