@@ -253,7 +253,7 @@ class _RestServer:
 class _Connection(H11Protocol):
     """A connection that has to send its requests in time, and to make room when idle.
 
-    uvicorn bounds only the time between two requests.
+    uvicorn bounds only the time from an answer to the next request.
     """
 
     def __init__(
@@ -278,9 +278,11 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._open[self] = None
-        self._watch_sending()
+        self._watch()
         if len(self._open) > self._limits.connections:
-            next((one for one in self._open if one.idle), self).transport.abort()
+            longest_idle = next(one for one in self._open if one.idle)  # itself, at the last
+            del self._open[longest_idle]  # now: the next may come before this one hears of its end
+            longest_idle.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -294,30 +296,31 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch_sending()
+        self._watch()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self in self._open:
             del self._open[self]
             self._open[self] = None  # at the end
-        if self.conn.their_state is h11.SEND_BODY:  # of the next request
-            self._watch_sending()
+        self._watch()
 
-    def _watch_sending(self) -> None:
-        """A request has so many seconds, from its first byte to its last."""
-        waiting = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if waiting and self._sending is None:
+    def _watch(self) -> None:
+        """A request has so many seconds, from its first byte to its last; so has a pause."""
+        between = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        sending = not between and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if sending and self._sending is None:
             self._sending = self.loop.call_later(self._limits.seconds_to_send, self._too_slow)
-        elif not waiting and self._sending is not None:
+        elif not sending and self._sending is not None:
             self._sending.cancel()
             self._sending = None
+        if between and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _too_slow(self) -> None:
-        if self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
-            self._refuse(408, f"expected a request within {self._limits.seconds_to_send:g} seconds")
-        else:  # it has asked for nothing
-            self.transport.close()
+        self._refuse(408, f"expected a request within {self._limits.seconds_to_send:g} seconds")
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)

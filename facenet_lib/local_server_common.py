@@ -6,6 +6,7 @@ Derived in chapter 8, "Serving".
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ class Limits:
         total_body_bytes: most bytes of all requests over REST that are being received or answered.
         connections: most connections over REST; a further one takes the place of that which has
             been idle longest.
-        seconds_to_send: in which a request has to arrive, from its first byte to its last.
+        seconds_to_send: in which a request has to arrive, from its first byte to its last, and in
+            which a client over REST has to read on when an answer fills what holds it.
         seconds_to_answer: in which it is answered, or given up.
         seconds_idle: after which a connection without requests is closed.
 
@@ -65,6 +67,7 @@ class RequestRecord:
     def __init__(self, models: ServedModels) -> None:
         self._models = models
         self._counts: dict[tuple[str, str], int] = {}
+        self._counting = threading.Lock()  # gRPC's threads count at the same time
         self._registry = CollectorRegistry()
         self._latency = Histogram(
             ":tensorflow:serving:request_latency",
@@ -78,7 +81,8 @@ class RequestRecord:
     def done(self, entrypoint: str, api: str, model: str, code: str, seconds: float) -> None:
         """Count a request: ``REST`` or ``GRPC``, its API, the model, gRPC's name of the status."""
         known = model if model in self._models.names else ""  # others would be without number
-        self._counts[known, code] = self._counts.get((known, code), 0) + 1
+        with self._counting:
+            self._counts[known, code] = self._counts.get((known, code), 0) + 1
         self._latency.labels(known, api, entrypoint).observe(seconds * 1e6)
 
     def refused(self, entrypoint: str, peer: str, what: str, code: str, message: str) -> None:
@@ -93,7 +97,9 @@ class RequestRecord:
     def collect(self) -> Iterator[Metric]:
         """What is counted elsewhere, or under a name that the client would lengthen."""
         requests = Metric(":tensorflow:serving:request_count", "Requests by status.", "unknown")
-        for (model, code), count in sorted(self._counts.items()):
+        with self._counting:
+            counts = sorted(self._counts.items())
+        for (model, code), count in counts:
             labels = {"model_name": model, "status": code}
             requests.add_sample(requests.name, labels, count)
         batches = Metric("facenet_batches", "Batches computed, by their number of rows.", "unknown")

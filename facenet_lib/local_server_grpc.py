@@ -8,8 +8,9 @@ Derived in chapter 8, "Serving".
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
@@ -24,10 +25,16 @@ from tensorflow_serving.apis import (
 from facenet_lib.errors import FacenetError
 from facenet_lib.local_server_common import Limits, RequestRecord
 from facenet_lib.served_models import DEFAULT_SIGNATURE, ModelStatus, ServedModels
-from facenet_lib.tensor_messages import ServingError, array_from_proto, fill_proto
+from facenet_lib.tensor_messages import (
+    Array,
+    ServingError,
+    array_from_proto,
+    fill_proto,
+    one_line,
+)
 
-_THREADS = 64
-_MOST_CALLS = 512
+_THREADS = 64  # each may hold one message; who sends slowly keeps one busy
+_MOST_CALLS = 256  # as many as there may be images that wait; others are refused
 _UNKNOWN = 2  # the error code of a version that ended in one
 
 
@@ -58,6 +65,8 @@ class GrpcFront:
         self._models = models
         self._limits = limits
         self._record = record
+        self._receiving: dict[grpc.ServicerContext, float] = {}  # calls, and since when
+        self._stopping = threading.Event()
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"),
             options=[
@@ -102,20 +111,49 @@ class GrpcFront:
     def start(self) -> None:
         """Answer from now on."""
         self._server.start()
+        threading.Thread(target=self._end_slow_calls, name="slow-calls", daemon=True).start()
 
     def stop(self) -> None:
         """Refuse what is new, finish what is under way."""
         self._server.stop(self._limits.seconds_to_answer).wait()
+        self._stopping.set()
+
+    def _end_slow_calls(self) -> None:
+        """Cancel calls whose message does not arrive: each holds a thread, and grpc waits on."""
+        seconds = self._limits.seconds_to_send
+        while not self._stopping.wait(min(1.0, seconds)):
+            late = time.monotonic() - seconds
+            for context, since in tuple(self._receiving.items()):
+                if since < late:
+                    context.cancel()
+
+    def _received(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        self._receiving[context] = time.monotonic()
+        try:
+            message = next(messages, None)
+        except grpc.RpcError:  # cancelled, by the caller or above
+            message = None
+        finally:
+            del self._receiving[context]
+        if message is None:
+            raise ServingError(
+                "CANCELLED", f"no request arrived within {self._limits.seconds_to_send:g} seconds"
+            )
+        return message
 
     def _method(
         self, api: str, kind: Any, answer: Callable[[Any, grpc.ServicerContext], Any]
     ) -> grpc.RpcMethodHandler:
-        """Parses messages itself, because grpc writes a traceback for one it cannot parse."""
+        """A method for one message, which it takes and parses itself.
 
-        def handle(content: bytes, context: grpc.ServicerContext) -> bytes:
+        Because grpc would wait for it without end, and writes a traceback for one that it cannot
+        parse. On the wire a stream of one message is no other than the message.
+        """
+
+        def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             began, code, model = time.perf_counter(), "OK", ""
             try:
-                request = _parsed(kind, content)
+                request = _parsed(kind, self._received(messages, context))
                 model = request.model_spec.name
                 if not model:
                     raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
@@ -130,17 +168,13 @@ class GrpcFront:
             context.set_details(message)
             return b""
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         spec = request.model_spec
-        inputs = {
-            name: array_from_proto(proto, self._limits.body_bytes)
-            for name, proto in request.inputs.items()
-        }
         future = self._models.predict(
             spec.name,
-            inputs,
+            _arrays(request.inputs, self._limits.body_bytes),
             signature=spec.signature_name or DEFAULT_SIGNATURE,
             outputs=request.output_filter,
             **_choice(spec),
@@ -216,6 +250,15 @@ def _parsed(kind: Any, content: bytes) -> Any:
         ) from None
 
 
+def _arrays(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:
+    """A request's inputs, together no larger than a request: few bytes can stand for many."""
+    arrays = {}
+    for name, proto in protos.items():
+        arrays[name] = array_from_proto(proto, most_bytes)
+        most_bytes -= arrays[name].nbytes
+    return arrays
+
+
 def _choice(spec: Any) -> dict[str, Any]:
     """Which version a request names, in the words of ``ServedModels``."""
     chosen = spec.WhichOneof("version_choice")
@@ -227,7 +270,7 @@ def _choice(spec: Any) -> dict[str, Any]:
 def _told(error: Exception) -> tuple[str, str]:
     """Status and message of what went wrong, for the caller and the log."""
     if isinstance(error, ServingError):
-        return error.code, str(error)
+        return error.code, one_line(str(error))
     if isinstance(error, TimeoutError | CancelledError):
         return "DEADLINE_EXCEEDED", "not answered in time"
-    return "INTERNAL", f"{type(error).__name__}: {error}"
+    return "INTERNAL", one_line(f"{type(error).__name__}: {error}")

@@ -28,12 +28,13 @@ from PIL import Image
 from facenet_lib.local_server_common import Limits, RequestRecord
 from facenet_lib.local_server_grpc import metadata_response, status_response
 from facenet_lib.model_card import CARD
-from facenet_lib.served_models import DEFAULT_SIGNATURE, ServedModels
+from facenet_lib.served_models import DEFAULT_SIGNATURE, LARGEST_VERSION, ServedModels
 from facenet_lib.synthetic_faces import draw_identity, draw_nuisance, render_face
 from facenet_lib.tensor_messages import (
     ServingError,
     arrays_from_json,
     json_from_outputs,
+    one_line,
     parse_json,
     signature_of,
 )
@@ -67,7 +68,6 @@ _STATUS = {
 """HTTP's status for gRPC's, as TensorFlow Serving maps them."""
 
 _LONG = 256 * 1024  # bytes of a body whose parsing would keep other requests waiting
-_LARGEST_VERSION = 2**63 - 1
 
 # What the page may load: its own files, and the photographs that were dropped on it.
 _PAGE_HEADERS = {
@@ -336,7 +336,7 @@ class _Request:
 def _choice(found: re.Match[str]) -> dict[str, Any]:
     """Which version a path names, in the words of ``ServedModels``."""
     if found["version"]:
-        if len(found["version"]) > 19 or int(found["version"]) > _LARGEST_VERSION:
+        if len(found["version"]) > 19 or int(found["version"]) > LARGEST_VERSION:
             raise ServingError(
                 "INVALID_ARGUMENT", f"Failed to convert version: {found['version']} to numeric."
             )
@@ -358,13 +358,16 @@ def _told(error: Exception) -> tuple[str, _Answer]:
     headers: dict[str, str] = {}
     if isinstance(error, _Refused):
         code, status, message = "INVALID_ARGUMENT", error.status, str(error)
+        if status == 405:
+            headers["allow"] = "GET, HEAD"
     elif isinstance(error, ServingError):
         code, status, message = error.code, _STATUS[error.code], str(error)
         if code == "UNAVAILABLE":
             headers["retry-after"] = "1"
     else:
         code, status, message = "INTERNAL", 500, f"{type(error).__name__}: {error}"
-    return code, _Answer(json.dumps({"error": message}).encode(), status=status, headers=headers)
+    body = json.dumps({"error": one_line(message)}).encode()
+    return code, _Answer(body, status=status, headers=headers)
 
 
 def error_response(status: int, message: str) -> bytes:

@@ -32,6 +32,8 @@ from facenet_lib.tensor_messages import Array, ServingError, array_from_proto, o
 DEFAULT_SIGNATURE = "serving_default"
 WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
 """Requests, a TFRecord file of ``PredictionLog``, that are played before a version answers."""
+LARGEST_VERSION = 2**63 - 1
+"""What the protocols can write; a folder with a larger number is no version."""
 
 _log = logging.getLogger(__name__)
 
@@ -369,14 +371,18 @@ class _Model:
         self._failed: dict[int, object] = {}  # the files with which loading failed
         self._seen: dict[int, object] = {}  # the files at the last look
         self._looked = False
+        self._readable = True
 
     def refresh(self) -> None:
         """Load what is new in the folder and wanted, then let go of what is not wanted now."""
         try:
             found = _numbered_folders(self.folder)
         except OSError as error:  # a folder that cannot be read now says nothing of its versions
-            _log.warning("%s cannot be read: %s", self.folder, error.strerror)
+            if self._readable:  # one line, not one a look
+                _log.warning("%s cannot be read: %s", self.folder, error.strerror)
+            self._readable = False
             return
+        self._readable = True
         if isinstance(self._versions, str):
             wanted = sorted(found, reverse=True)
         else:
@@ -411,8 +417,9 @@ class _Model:
             version = _Version(number, folder, self._batching)
         except Exception as error:  # a damaged program fails wherever the damage makes itself felt
             self._failed[number] = files
-            self._set_status(number, "END", one_line(f"{type(error).__name__}: {error}"))
-            _log.warning("%s version %d was not loaded: %s", self.name, number, _error_of(self))
+            reason = one_line(f"{type(error).__name__}: {error}")
+            self._set_status(number, "END", reason)
+            _log.warning("%s version %d was not loaded: %s", self.name, number, reason)
             return False
         self._failed.pop(number, None)
         self.available = {**self.available, number: version}
@@ -446,7 +453,10 @@ def _numbered_folders(folder: Path) -> dict[int, Path]:
     return {
         int(path.name): path
         for path in folder.iterdir()
-        if path.name.isascii() and path.name.isdecimal() and (path / "saved_model.pb").is_file()
+        if path.name.isascii()
+        and path.name.isdecimal()
+        and int(path.name) <= LARGEST_VERSION
+        and (path / "saved_model.pb").is_file()
     }
 
 
@@ -638,7 +648,8 @@ class ServedModels:
         """Return how many batches were computed, by their number of rows."""
         model = self._models[name]
         return sum(
-            (version.batch_sizes for version in model.available.values()),
+            # Copies, made at once: a batch of a new size must not come while they are added.
+            (Counter(version.batch_sizes) for version in model.available.values()),
             Counter(model.batch_sizes),
         )
 

@@ -23,6 +23,7 @@ from facenet_lib.errors import FacenetError
 
 Array = NDArray[Any]
 _LONGEST_MESSAGE = 300
+_MOST_DIMENSIONS = 64  # of NumPy's arrays
 
 
 class ServingError(FacenetError):
@@ -44,8 +45,10 @@ def one_line(text: str) -> str:
 
     Derived in chapter 8, "Serving".
     """
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."
+    start = text[: 10 * _LONGEST_MESSAGE]  # to split all of a long one would fill the memory
+    line = " ".join(start.split())
+    shown = line[:_LONGEST_MESSAGE]
+    return shown if shown == line and start == text else shown + "..."
 
 
 # --------------------------------------------------------------------------- TensorProto
@@ -66,6 +69,9 @@ def array_from_proto(proto: Any, most_bytes: int = 64 * 2**20) -> Array:
 
     Derived in chapter 8, "Serving".
     """
+    rank = len(proto.tensor_shape.dim)
+    if rank > _MOST_DIMENSIONS:  # the product of a million sizes would take hours
+        raise _invalid(f"tensor: expected at most {_MOST_DIMENSIONS} dimensions, found {rank}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise _invalid("tensor: expected a shape that is fully known")
@@ -89,7 +95,10 @@ def array_from_proto(proto: Any, most_bytes: int = 64 * 2**20) -> Array:
     except OverflowError as error:
         raise _invalid(f"tensor: {error}") from error
     bits[len(values) :] = bits[len(values) - 1 : len(values)]
-    return array.reshape(shape)
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no values at all, but sizes beyond what an array can have
+        raise _invalid(f"tensor: shape {list(shape)}: {error}") from None
 
 
 def _wrong_count(shape: tuple[int, ...], found: float) -> ServingError:

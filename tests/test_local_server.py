@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPResponse
 
 import grpc
 import numpy as np
@@ -157,6 +159,57 @@ def test_it_is_ready_once_its_models_are(models, monkeypatch):
 
 
 # Connections
+
+
+def connections_of(server):
+    return server._rest._server.server_state.connections
+
+
+def status_of_answer(client):
+    response = HTTPResponse(client)
+    response.begin()
+    response.read()
+    return response.status
+
+
+def test_each_request_has_its_own_time(models):
+    """Also the one after a request that was refused before the whole of it had come."""
+    with (
+        LocalServer({NAME: models}) as server,
+        socket.create_connection(address(server)) as client,
+    ):
+        wait_until(lambda: connections_of(server))
+        (connection,) = connections_of(server)
+
+        def is_idle():
+            return connection.timeout_keep_alive_task and not connection._sending
+
+        wait_until(is_idle)
+        client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+        assert status_of_answer(client) == 405
+        assert connection._sending
+        client.sendall(b"{}")
+        wait_until(is_idle)
+        client.sendall(b"GET /heal")
+        wait_until(lambda: connection._sending and not connection.timeout_keep_alive_task)
+        client.sendall(b"thz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert status_of_answer(client) == 200
+        wait_until(is_idle)
+
+
+def test_connections_have_a_limit_also_when_many_come_at_once(models):
+    limits = Limits(connections=5, seconds_to_send=1000, seconds_idle=1000)
+    with LocalServer({NAME: models}, limits=limits) as server, ExitStack() as stack:
+        stack.enter_context(socket.create_connection(address(server)))
+        wait_until(lambda: connections_of(server))
+        (connection,) = connections_of(server)
+        held = threading.Event()
+        connection.loop.call_soon_threadsafe(held.wait, SECONDS)
+        for _ in range(40):
+            stack.enter_context(socket.create_connection(address(server)))
+        held.set()
+        assert ask(server, "/healthz").status == 200  # by now it has taken all of them
+        wait_until(lambda: len(connections_of(server)) <= 5)
 
 
 def test_a_client_who_left_is_not_computed_for(models, gate):

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -13,6 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 from facenet_lib.errors import FacenetError
 from facenet_lib.local_server import LocalServer
 from facenet_lib.local_server_common import Limits, RequestRecord
+from facenet_lib.served_models import ServedModels
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,23 @@ def test_requests_and_batches_are_counted(models):
     assert found["facenet_batches", "1", NAME] == 3
     assert found["facenet_batches", "2", NAME] == 1
     assert found["facenet_rows_waiting", NAME] == 0
+
+
+def test_no_count_is_lost_between_threads(models):
+    class Slow(dict):
+        def get(self, *arguments):
+            found = super().get(*arguments)
+            time.sleep(0.001)  # others have their turn here
+            return found
+
+    served = ServedModels({NAME: models})
+    record = RequestRecord(served)
+    record._counts = Slow()
+    with ThreadPoolExecutor(8) as clients:
+        for _ in range(100):
+            clients.submit(record.done, "GRPC", "Predict", NAME, "OK", 0.1)
+    served.close()
+    assert record._counts == {(NAME, "OK"): 100}
 
 
 def test_what_is_refused_leaves_one_line_without_its_bytes(server, caplog):

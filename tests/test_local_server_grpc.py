@@ -1,13 +1,23 @@
 """The gRPC front beside the protocol: calls that wait, or are given up."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from asking_servers import BODY, SECONDS, ask, code_of_predict, gate_for_batches, wait_until
+from asking_servers import (
+    BODY,
+    SECONDS,
+    ask,
+    code_of_predict,
+    gate_for_batches,
+    wait_until,
+)
 from serving_models import NAME, save_model
-from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
+from facenet_lib import local_server_grpc
 from facenet_lib.local_server import LocalServer
 from facenet_lib.local_server_common import Limits
 from facenet_lib.local_server_grpc import metadata_response, status_response
@@ -31,7 +41,9 @@ def test_a_call_whose_deadline_passed_is_not_computed(models, gate):
     with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
         running = clients.submit(ask, server, body=BODY)
         gate.reached.acquire()
-        assert code_of_predict(server, timeout=0.3) == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert code_of_predict(server, timeout=2) == grpc.StatusCode.DEADLINE_EXCEEDED
+        (waiting,) = server.models._models[NAME].available[1]._waiting
+        wait_until(waiting.future.cancelled)  # the server hears of it a little later
         gate.opened.set()
         assert running.result().status == 200
         assert ask(server, body=BODY).status == 200
@@ -67,6 +79,38 @@ def test_a_message_may_be_as_large_as_a_body(models):
         channel.close()
 
 
+def refusal(server, method, request):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        call = channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request.SerializeToString(), timeout=SECONDS)
+    return caught.value.code(), caught.value.details()
+
+
+def test_inputs_together_are_no_larger_than_a_message(models):
+    """Each is a single value that stands for many."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = NAME
+    for name in "abc":
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
+        tensor.tensor_shape.dim.add().size = 10_000
+        request.inputs[name].CopyFrom(tensor)
+    with LocalServer({NAME: models}, limits=Limits(body_bytes=100_000)) as server:
+        code, told = refusal(server, "Predict", request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "shape [10000] has more than 20000 bytes" in told
+
+
+def test_a_refusal_does_not_send_the_request_back(models):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["long\n" * 1000])
+    request.model_spec.name = NAME
+    with LocalServer({NAME: models}) as server:
+        code, told = refusal(server, "GetModelMetadata", request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert told.startswith("Metadata field long long")
+    assert len(told) < 400
+
+
 def test_statuses_are_told_with_their_errors():
     statuses = [ModelStatus(3, "END", "no such file"), ModelStatus(2, "AVAILABLE")]
     failed, available = status_response(statuses).model_version_status
@@ -96,3 +140,22 @@ def test_the_server_is_not_told_over_the_network_what_to_serve(models):
             call(b"", timeout=SECONDS)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
         channel.close()
+
+
+def test_calls_that_never_send_their_message_keep_nobody_waiting(models):
+    held = threading.Event()
+
+    def never():
+        held.wait(SECONDS)
+        yield b""
+
+    limits = Limits(seconds_to_send=0.3)
+    with (
+        LocalServer({NAME: models}, limits=limits) as server,
+        grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]) as slow,
+    ):
+        method = slow.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        calls = [method.future(never()) for _ in range(local_server_grpc._THREADS)]
+        assert code_of_predict(server) == grpc.StatusCode.OK
+        assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
+        held.set()

@@ -128,7 +128,16 @@ def test_a_model_without_a_card_has_no_page(server):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_the_page_is_for_reading(server, method):
-    assert ask(server, "/", method=method).status == 405
+    answer = ask(server, "/", method=method)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_a_refusal_does_not_send_the_request_back(server):
+    answer = ask(server, f"/v1/models/{NAME}/versions/{'9' * 5000}")
+    assert answer.status == 400
+    assert answer.json()["error"].startswith("Failed to convert version: 999")
+    assert len(answer.data) < 400
 
 
 def test_other_names_for_this_machine_are_not_answered(models, server):

@@ -3,6 +3,7 @@ import shutil
 import threading
 import time
 import weakref
+from collections import Counter
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -235,6 +236,20 @@ def test_inputs_that_do_not_fit_are_refused_before_they_wait(folder, inputs, opt
 
 
 # Batches
+
+
+def test_batches_may_be_counted_while_new_ones_come(folder):
+    class Growing(Counter):
+        def items(self):
+            for item in super().items():
+                self[len(self) + 100] += 1  # a batch of a new size
+                yield item
+
+    with ready(folder) as served:
+        version = served._models[NAME].available[1]
+        version.batch_sizes = Growing({1: 3})
+        assert served.batch_sizes(NAME) == {1: 3}
+        version.batch_sizes = Counter()
 
 
 def test_what_waits_becomes_one_batch(folder, gate):
@@ -499,20 +514,27 @@ def test_a_damaged_version_replaces_none_and_is_tried_once(folder, saved, caplog
         assert "\n" not in "".join(caplog.messages)
 
 
-def test_at_the_start_the_newest_that_can_be_loaded_answers(folder, saved):
-    add_version(saved[2], folder, 7)
+def test_at_the_start_the_newest_that_can_be_loaded_answers(folder, saved, caplog):
+    for version in (5, 7):
+        add_version(saved[2], folder, version)
     (folder / "7" / "saved_model.pb").write_bytes(b"nonsense")
+    write_warm_up(folder / "5", {"wrong": np.array([b"x"], object)})
     with ready(folder) as served:
         assert [(status.version, status.state) for status in served.status(NAME)] == [
             (7, "END"),
+            (5, "END"),
             (1, "AVAILABLE"),
         ]
+    of_7, of_5 = caplog.messages  # each with its own reason
+    assert "version 7 was not loaded" in of_7
+    assert "version 5 was not loaded" in of_5
+    assert ["found wrong" in line for line in (of_7, of_5)] == [False, True]
 
 
 def test_which_versions_are_served(folder, saved):
     for version in (2, 10):
         add_version(saved[2], folder, version)
-    for name in ("11-part", "x", ".12", "²", "-1"):
+    for name in ("11-part", "x", ".12", "²", "-1", str(2**63)):
         shutil.copytree(saved[1], folder / name)
     (folder / "13").mkdir()
     (folder / "14").touch()
@@ -526,7 +548,7 @@ def test_which_versions_are_served(folder, saved):
             assert served.predict(NAME, files(IMAGES[:1])).result().version == max(expected)
 
 
-def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch):
+def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch, caplog):
     with ready(folder) as served:
         looks = []
 
@@ -537,6 +559,8 @@ def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch):
         monkeypatch.setattr(served_models, "_numbered_folders", fail)
         wait_until(lambda: len(looks) > 2)
         assert served.status(NAME) == [ModelStatus(1, "AVAILABLE")]
+    (line,) = caplog.messages
+    assert line == f"{folder} cannot be read: Permission denied"
 
 
 def write_warm_up(version, *requests):

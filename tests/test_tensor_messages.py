@@ -1,6 +1,7 @@
 import base64
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -107,6 +108,9 @@ def proto(dtype=tf.float32, shape=(2,), **fields):
         (proto(shape=(1,), int_val=[1]), "expected 1 values"),
         (proto(shape=(2**20, 2**20), float_val=[1]), "more than"),
         (proto(tf.string, shape=(2**40,), string_val=[b"x"]), "more than"),
+        (proto(shape=(0, 2**62, 2**62), float_val=[]), "too big"),
+        (proto(shape=(1,) * 65, float_val=[1]), "at most 64 dimensions, found 65"),
+        (proto(shape=(2**62,) * 10_000, float_val=[1]), "at most 64 dimensions, found 10000"),
         (proto(shape=(None,)), "shape"),
         (proto(shape=None), "shape"),
         (proto(tf.complex64, shape=()), "not supported"),
@@ -287,4 +291,14 @@ def test_rows_that_the_outputs_have_not_alike_are_refused():
 def test_messages_are_one_short_line():
     assert one_line("a\n  b\tc") == "a b c"
     assert len(one_line("x" * 10_000)) < 400
+    assert one_line("a" + " " * 10_000 + "b").endswith("...")
     assert issubclass(ServingError, FacenetError)
+
+
+def test_a_long_message_is_shortened_without_being_taken_apart():
+    text = "ab " * 1_000_000
+    tracemalloc.start()
+    one_line(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(text)
