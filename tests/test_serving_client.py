@@ -533,7 +533,9 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [refusing(503), refusing(429), refusing(502, b"<html>"), hang_up], ids=str
+    "fault",
+    [refusing(503), refusing(429), refusing(502, b"<html>"), hang_up],
+    ids=["503", "429", "502", "hang up"],
 )
 def test_rest_tries_again_what_may_pass(rest, fault):
     rest.faults = [fault] * 3
