@@ -25,7 +25,7 @@ test: $(INSTALLED) check
 	@echo "Chapters and library tests (about 30 minutes on two cores; 15 after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/pytest $(CHAPTERS) tests --nbmake --nbmake-timeout=5400 \
-		--numprocesses 2 --dist loadgroup --no-loadscope-reorder
+		--numprocesses 2 --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

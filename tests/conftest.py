@@ -1,17 +1,20 @@
-"""Who shares a process when the tests run in two: a file's tests, and all chapters.
-
-The chapters use what the ones before trained, and two at once would train it twice.
-"""
+"""Who shares a process when the tests run in two: a file's tests, and all chapters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    for item in items:
-        group = "chapters" if item.path.suffix == ".ipynb" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByFileAndBook(LoadScopeScheduling):
+    """The chapters use what the ones before trained, and two at once would train it twice."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "the book" if file.endswith(".ipynb") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndBook:
+    return ByFileAndBook(config, log)
