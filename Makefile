@@ -15,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: book test check bench lab clean
 
 book: $(INSTALLED)
-	@echo "Running the chapters (first time: about 24 minutes on two cores) and building the book."
+	@echo "Running the chapters (first time: about 25 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
