@@ -551,10 +551,14 @@ def test_docker_mounts_no_comma(docker, tmp_path, folder):
         pytest.fail("it cannot be mounted")
 
 
+# A shell has what it runs in the background ignore Ctrl-C, and nohup the end of the terminal:
+# whoever runs the tests so does not mean this process.
 RUN = """
-    import sys
+    import signal, sys
     from pathlib import Path
     from facenet_lib.serving import ServedModel, run_tensorflow_serving
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     run_tensorflow_serving([ServedModel(Path(sys.argv[1]))], kind=sys.argv[2])
     assert "tensorflow" not in sys.modules
 """
