@@ -176,7 +176,9 @@ def serve(
             for name in server.models.names:
                 print(f"{server.rest_url}/v1/models/{name}:predict", flush=True)
             print(f"page: {server.rest_url}/   gRPC: {server.grpc_address}", flush=True)
-            ended.wait()
+            # In steps: a signal that the system gives to another thread does not wake this one.
+            while not ended.wait(1.0):
+                pass
             for number, handler in before.items():  # a second signal does not wait
                 signal.signal(number, handler)
     finally:
