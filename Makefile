@@ -8,7 +8,7 @@ CHAPTERS := $(sort $(wildcard book/*.ipynb))
 
 # What the chapters draw and train is kept, by the library and the versions that made it: the
 # second command finds what the first one trained, and a change in the library starts afresh.
-KEY := $(shell cat facenet_lib/*.py facenet_lib/recipes/*.yaml constraints.txt | cksum | cut -d' ' -f1)
+KEY := $(shell find facenet_lib -name '*.py' -o -name '*.yaml' | LC_ALL=C sort | xargs cat constraints.txt | cksum | cut -d' ' -f1)
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

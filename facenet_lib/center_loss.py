@@ -31,8 +31,6 @@ def labels_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: for any other label; in a ``tf.function``, when it runs.
-
-    Derived in chapter 5, "Center loss".
     """
     labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
     in_range = tf.debugging.assert_equal(
@@ -63,8 +61,7 @@ class CenterLoss(tf.Module):
             gradient; the call updates it.
 
     Source: section 6 of the article; Wen et al. 2016, equations 2 and 4 (their alpha is one
-    minus this one). Derived in chapter 5, "Center loss"; several replicas in chapter 13,
-    "Scaling".
+    minus this one).
     """
 
     def __init__(
@@ -176,13 +173,11 @@ def _of_all_replicas(values: tf.Tensor) -> tf.Tensor:
     return context.all_gather(tf.identity(values), axis=0)
 
 
-def overshoot_told(center_step: float) -> str:
+def describe_overshoot(center_step: float) -> str:
     """Say what a step above :data:`MOST_CENTER_STEP` leads to, and how to prevent it.
 
     Args:
         center_step: what :meth:`CenterLoss.largest_step` returned.
-
-    Derived in chapter 5, "Center loss".
     """
     return (
         f"a batch has so many images of one person that its center moves {center_step:.3g} times "
@@ -208,7 +203,7 @@ def prelogits_norm(prelogits: tf.Tensor, p: float = 1.0) -> tf.Tensor:
     Raises:
         FacenetError: for an order below 1, which is no norm.
 
-    Source: section 6 of the article ("reg loss"). Derived in chapter 5, "Center loss".
+    Source: section 6 of the article ("reg loss").
     """
     if not p >= 1.0:
         raise FacenetError(f"the order p of a norm must be at least 1, found {p}")
@@ -225,7 +220,7 @@ class LossFactors:
         prelogits_norm_p: order of that norm.
         weight_decay: factor of half the sum of squares of every kernel.
 
-    Source: the arguments of the reference's train_softmax. Derived in chapter 5, "Center loss".
+    Source: the arguments of the reference's train_softmax.
     """
 
     center_loss: float = 0.0
@@ -235,10 +230,7 @@ class LossFactors:
 
 
 class LossTerms(NamedTuple):
-    """The total loss and its terms before their factors, each a float32 scalar.
-
-    Derived in chapter 5, "Center loss".
-    """
+    """The total loss and its terms before their factors, each a float32 scalar."""
 
     total: tf.Tensor
     cross_entropy: tf.Tensor
@@ -277,7 +269,7 @@ def total_loss(
     Returns:
         The total and its terms, the latter before their factors.
 
-    Source: section 6 of the article. Derived in chapter 5, "Center loss".
+    Source: section 6 of the article.
     """
     logits, prelogits = tf.cast(logits, tf.float32), tf.cast(prelogits, tf.float32)
     cross_entropy = tf.reduce_mean(

@@ -26,9 +26,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facenet_lib import synthetic_faces
-from facenet_lib.checkpoints import whole_file
+from facenet_lib.drawn_faces import render as synthetic_faces
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import open_whole_file
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
     Pair,
@@ -64,8 +64,6 @@ class FaceFolder:
             if there is none.
         train_people: the people file to train on, see
             :func:`facenet_lib.lfw_pairs.read_people`; None if there is none.
-
-    Derived in the appendix, "Using real faces".
     """
 
     root: Path
@@ -99,8 +97,6 @@ def open_faces(
     Raises:
         FacenetError: if the folder or a named file does not exist, LFW cannot be had, or the
             cache cannot be written.
-
-    Derived in the appendix, "Using real faces".
     """
     if source is None:
         source = os.environ.get("FACENET_FACES") or "drawn"
@@ -127,10 +123,7 @@ def open_faces(
 
 
 def cache_folder() -> Path:
-    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``.
-
-    Derived in the appendix, "Using real faces".
-    """
+    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``."""
     return Path(os.environ.get("FACENET_CACHE") or "~/.cache/facenet_lib").expanduser()
 
 
@@ -149,8 +142,6 @@ def read_faces(root: str | os.PathLike[str]) -> Faces:
     Raises:
         FacenetError: if ``root`` is no folder or cannot be read, holds no person with images, or
             holds images that belong to nobody.
-
-    Derived in the appendix, "Using real faces".
     """
     root = Path(root)
     if not root.is_dir():
@@ -185,8 +176,6 @@ def training_faces(folder: FaceFolder) -> Faces:
     Raises:
         FacenetError: if the people file names someone, or more images of someone, than the
             folder holds, or someone whom the pairs compare; or if nobody is left to train on.
-
-    Derived in the appendix, "Using real faces".
     """
     faces = read_faces(folder.root)
     compared: set[str] = set()
@@ -254,7 +243,7 @@ def split_faces(
     Raises:
         FacenetError: if an argument is unusable, or nothing is left on one of the sides.
 
-    Source: the reference's ``facenet.split_dataset``. Derived in the appendix, "Using real faces".
+    Source: the reference's ``facenet.split_dataset``.
     """
     if not 0 < part < 1:
         raise FacenetError(f"part to hold out: expected a number between 0 and 1, found {part!r}")
@@ -342,8 +331,6 @@ def draw_pairs(
     Raises:
         FacenetError: if an argument is unusable, or there are not a same and a different pair for
             every fold.
-
-    Derived in the appendix, "Using real faces".
     """
     _check_whole("pairs per fold", pairs_per_fold, 1)
     _check_whole("folds", folds, 2)
@@ -405,8 +392,7 @@ def distances_to_centers(embeddings: ArrayLike, labels: ArrayLike) -> NDArray[np
     Raises:
         FacenetError: for other shapes, or embeddings with numbers that are not finite.
 
-    Source: the reference's ``calculate_filtering_metrics.py``. Derived in the appendix, "Using
-    real faces".
+    Source: the reference's ``calculate_filtering_metrics.py``.
     """
     vectors, classes = np.asarray(embeddings), np.asarray(labels)
     if vectors.ndim != 2 or classes.shape != vectors.shape[:1]:
@@ -442,8 +428,6 @@ def write_distances(
     Raises:
         FacenetError: if there is not one distance of 0 or more for each image, a person has two
             images of one file name, or the file cannot be written.
-
-    Derived in the appendix, "Using real faces".
     """
     values = np.asarray(distances, dtype=np.float64)
     images = _image_names(faces)
@@ -465,7 +449,7 @@ def write_distances(
     writer.writerows(
         [*image, f"{value:.7g}"] for image, value in zip(images, values.tolist(), strict=True)
     )
-    with whole_file(Path(path)) as file:
+    with open_whole_file(Path(path)) as file:
         file.write(table.getvalue().encode("utf-8", errors="surrogateescape"))
 
 
@@ -481,8 +465,6 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     Raises:
         FacenetError: if the file cannot be read, or naming every line that is damaged or stands
             twice.
-
-    Derived in the appendix, "Using real faces".
     """
     try:
         # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
@@ -538,7 +520,7 @@ def filter_faces(
             stays.
 
     Source: the reference's ``filter_dataset``, which read the percentile off a histogram; here it
-    is exact. Derived in the appendix, "Using real faces".
+    is exact.
     """
     if not 0 < percentile <= 100:
         raise FacenetError(

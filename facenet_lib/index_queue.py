@@ -32,8 +32,6 @@ def image_and_label_lists(faces: Mapping[str, Sequence[Path]]) -> tuple[list[str
 
     Raises:
         FacenetError: if there is no image at all.
-
-    Derived in chapter 2, "Index queue".
     """
     image_list = [str(path) for paths in faces.values() for path in paths]
     label_list = [label for label, paths in enumerate(faces.values()) for _ in paths]
@@ -55,8 +53,6 @@ class IndexQueue:
 
     Raises:
         FacenetError: if an argument is not such an integer.
-
-    Derived in chapter 2, "Index queue".
     """
 
     def __init__(self, range_size: int, seed: int) -> None:

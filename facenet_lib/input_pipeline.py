@@ -29,10 +29,7 @@ MAX_PIXELS = 25_000_000
 
 
 class Control(enum.IntFlag):
-    """What to do with one image: the bits of the reference implementation, which may be added.
-
-    Derived in chapter 3, "Input pipeline".
-    """
+    """What to do with one image: the bits of the reference implementation, which may be added."""
 
     #: Turn the image by an angle drawn uniformly from -10 to 10 degrees.
     RANDOM_ROTATE = 1
@@ -63,8 +60,6 @@ class Preprocessing:
     Raises:
         FacenetError: if a size is below 1, the window larger than the frame, or the
             standardization unknown.
-
-    Derived in chapter 3, "Input pipeline".
     """
 
     image_size: int = 160
@@ -121,8 +116,6 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
         FacenetError: if ``encoded`` is no scalar string, or the bytes are no whole JPEG or PNG
             of a size that is taken; the message names the format or the size that was found.
             (Inside a ``tf.function`` such bytes raise ``tf.errors.InvalidArgumentError``.)
-
-    Derived in chapter 3, "Input pipeline".
     """
     try:
         encoded = tf.convert_to_tensor(encoded)
@@ -156,8 +149,6 @@ def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
     Raises:
         FacenetError: if ``images`` has another rank, number of channels or dtype.
-
-    Derived in chapter 3, "Input pipeline".
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank != 4 or images.shape[-1] != 3:
@@ -188,8 +179,6 @@ def decode_and_preprocess(
 
     Raises:
         FacenetError: if ``encoded`` has another rank.
-
-    Derived in chapter 3, "Input pipeline"; served in chapter 7, "Export".
     """
     encoded = tf.convert_to_tensor(encoded, tf.string)
     if encoded.shape.rank != 1:
@@ -260,8 +249,6 @@ def input_pipeline(
 
     Raises:
         FacenetError: if an argument cannot be used; all problems are told at once.
-
-    Derived in chapter 3, "Input pipeline".
     """
     problems: list[str] = []
     path_list = _path_list(paths, problems)
@@ -336,8 +323,6 @@ def skipped_paths(
 
     Returns:
         The paths whose index is missing, in their order; its length is their number.
-
-    Derived in chapter 3, "Input pipeline".
     """
     seen = np.zeros(len(paths), bool)
     seen[np.asarray(seen_indices, np.int64)] = True
@@ -376,8 +361,6 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
     Raises:
         FacenetError: naming every damaged file found and the reason. An error that no file
             explains is passed on unchanged.
-
-    Derived in chapter 3, "Input pipeline".
     """
     try:
         yield

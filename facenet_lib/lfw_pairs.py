@@ -48,8 +48,6 @@ class Pair:
     Raises:
         FacenetError: if a name could leave the images folder, an index is below 1, or an image
             is paired with itself.
-
-    Derived in chapter 1, "LFW pairs".
     """
 
     name1: str
@@ -76,8 +74,6 @@ class PairList:
 
     Raises:
         FacenetError: if the pairs do not have that layout.
-
-    Derived in chapter 1, "LFW pairs".
     """
 
     pairs: tuple[Pair, ...]
@@ -156,8 +152,6 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
-
-    Derived in chapter 1, "LFW pairs".
     """
     lines, problems = _read_lines(_named(path, "pairs file", "pairs.txt"))
     header = [_number(field) for field in lines[0][1]] if lines else []
@@ -206,8 +200,6 @@ def write_pairs(path: str | os.PathLike[str], pair_list: PairList) -> None:
 
     Raises:
         FacenetError: if the file cannot be written.
-
-    Derived in chapter 1, "LFW pairs".
     """
     per_class = pair_list.pairs_per_class
     lines = [f"{per_class}" if pair_list.folds == 1 else f"{pair_list.folds}\t{per_class}"]
@@ -232,8 +224,6 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
-
-    Derived in chapter 1, "LFW pairs".
     """
     lines, problems = _read_lines(_named(path, "people file", "peopleDevTrain.txt"))
     header = _count(lines[0][1]) if lines else None
@@ -278,8 +268,6 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
     Raises:
         FacenetError: if there is no fold, a fold is empty, a person stands twice or has a name
             that is no folder name or no image, or the file cannot be written.
-
-    Derived in chapter 1, "LFW pairs".
     """
     problems = [] if folds else ["expected at least one fold, found none"]
     lines = [f"{len(folds)}"] if len(folds) > 1 else []
@@ -304,8 +292,6 @@ def count_pairs(images: Iterable[int]) -> tuple[int, int]:
 
     Returns:
         How many same and how many different pairs there are.
-
-    Derived in the appendix, "Using real faces".
     """
     counts = list(images)
     same = sum(math.comb(count, 2) for count in counts)
@@ -330,8 +316,6 @@ def draw_fold_pairs(
 
     Raises:
         FacenetError: if the people have fewer pairs of a kind.
-
-    Derived in the appendix, "Using real faces".
     """
     for kind, there_are in zip(("same", "different"), count_pairs(images.values()), strict=True):
         if not 1 <= pairs_per_class <= there_are:
@@ -368,8 +352,6 @@ def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
 
     Raises:
         FacenetError: if there is no such image, or the name would leave ``root``.
-
-    Derived in chapter 1, "LFW pairs".
     """
     refuse("image", _name_problems(name) + _index_problems(index))
     path = _find_image(Path(root), name, index)
@@ -395,8 +377,6 @@ def resolve_pairs(
     Raises:
         FacenetError: if ``root`` is no folder, or images are missing, which are told at once.
             No pair is skipped, since that would change the protocol.
-
-    Derived in chapter 1, "LFW pairs".
     """
     root = Path(root)
     if not root.is_dir():

@@ -62,8 +62,6 @@ class ModelCard:
         weights: of published weights: their own card, see ``pretrained.ModelCard``.
         intended_use: what the model is meant for.
         limits: what to expect no more of.
-
-    Derived in chapter 7, "Export".
     """
 
     facenet_lib: str
@@ -169,8 +167,6 @@ def read_card(folder: str | Path) -> ModelCard:
     Raises:
         FacenetError: when it has no card, or one that is damaged, telling all that is wrong
             with it at once.
-
-    Derived in chapter 7, "Export".
     """
     path = Path(folder) / CARD
     expected_card = "expected the card of a model that 'facenet export' wrote"
@@ -204,8 +200,6 @@ def version_folders(model: str | Path) -> dict[int, Path]:
 
     Raises:
         FacenetError: when the folder may not be looked into.
-
-    Derived in chapter 7, "Export".
     """
     model = Path(model)
     try:

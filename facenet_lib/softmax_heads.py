@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from facenet_lib.center_loss import labels_in_range
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.network import embeddings
+from facenet_lib.network.inception_resnet import l2_normalize
 
 _SHUFFLE_ROUNDS = 8  # of the cipher that draws identities; with 4 some sets come up more often
 
@@ -29,8 +29,6 @@ class SoftmaxOutput(NamedTuple):
         logits: float32 ``(n, columns)``.
         targets: integers ``(n,)``, the column of each image's identity.
         kernels: what stands for the head's kernel in weight decay.
-
-    Derived in chapter 5, "Center loss".
     """
 
     logits: tf.Tensor
@@ -59,7 +57,7 @@ class SoftmaxHead(keras.layers.Layer):
         bias: variable, float32 ``(num_classes,)``, zero at first; None with a scale.
 
     Source: section 5 of the article; Wang et al. 2018, equation 4; Bengio and Senécal 2008 for
-    the sampling. Derived in chapter 5, "Center loss"; the sampling in chapter 13, "Scaling".
+    the sampling.
     """
 
     def __init__(
@@ -156,14 +154,16 @@ class SoftmaxHead(keras.layers.Layer):
         kernel = self.kernel.value
         if self.bias is not None:
             return tf.matmul(prelogits, kernel, transpose_b=True) + self.bias.value
-        return self.scale * tf.matmul(embeddings(prelogits), embeddings(kernel), transpose_b=True)
+        return self.scale * tf.matmul(
+            l2_normalize(prelogits), l2_normalize(kernel), transpose_b=True
+        )
 
     def _logits(
         self, prelogits: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | float, targets: tf.Tensor
     ) -> tf.Tensor:
         if not self.scale:
             return tf.matmul(prelogits, kernel, transpose_b=True) + bias
-        cosines = tf.matmul(embeddings(prelogits), embeddings(kernel), transpose_b=True)
+        cosines = tf.matmul(l2_normalize(prelogits), l2_normalize(kernel), transpose_b=True)
         own = tf.one_hot(targets, tf.shape(kernel)[0])
         return self.scale * (cosines - self.margin * own)
 

@@ -76,7 +76,7 @@ def people_batches(
             people with two images.
 
     Source: ``sample_people`` of the reference, which repeats no image and takes more people where
-    some have too few. Derived in chapter 9, "Triplet loss".
+    some have too few.
     """
     people_per_batch = _integer("people_per_batch", people_per_batch, at_least=2)
     images_per_person = _integer("images_per_person", images_per_person, at_least=2)
@@ -151,7 +151,7 @@ def select_triplets(
         FacenetError: for other shapes or values than the above, or embeddings that are not finite.
 
     Source: Schroff et al. 2015, section 3.2; Hermans et al. 2017, section 2; ``select_triplets``
-    of the reference. Derived in chapter 9, "Triplet loss".
+    of the reference.
     """
     values = _as_embeddings(embeddings)
     images, starts = _images_by_person(_as_labels("labels", labels, len(values)))
@@ -310,8 +310,6 @@ class TripletLoss(NamedTuple):
     Attributes:
         loss: mean over the triplets.
         active_fraction: share of the triplets whose loss is above 0; the others have no gradient.
-
-    Derived in chapter 9, "Triplet loss".
     """
 
     loss: tf.Tensor
@@ -334,7 +332,6 @@ def triplet_loss(embeddings: tf.Tensor, triplets: tf.Tensor, margin: float) -> T
         tf.errors.InvalidArgumentError: for a triplet whose row is not there.
 
     Source: Schroff et al. 2015, section 3.1, where it is a sum; the reference takes the mean.
-    Derived in chapter 9, "Triplet loss".
     """
     embeddings, triplets = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(triplets)
     _check_margin(margin)
@@ -388,8 +385,6 @@ def spread(embeddings: tf.Tensor) -> tf.Tensor:
 
     Raises:
         FacenetError: when the shape or dtype is another.
-
-    Derived in chapter 9, "Triplet loss".
     """
     embeddings = tf.convert_to_tensor(embeddings)
     if embeddings.shape.rank != 2 or not embeddings.dtype.is_floating:
@@ -413,8 +408,6 @@ def explain_collapse(spread: float, margin: float, steps: int) -> str:
 
     Returns:
         Sentences for the message with which a run ends.
-
-    Derived in chapter 9, "Triplet loss".
     """
     return (
         f"the embeddings have collapsed: for {steps} steps their spread was below "

@@ -61,8 +61,6 @@ class VerificationResult:
         false_positive_rates: float64 (thresholds,), the ROC's abscissa, likewise.
         thresholds: float64 (thresholds,), increasing: the grid, or every distinct distance and
             one above them.
-
-    Derived in chapter 1, "LFW pairs".
     """
 
     accuracy: float
@@ -134,14 +132,14 @@ class VerificationResult:
 
 
 def distances(
-    embeddings1: ArrayLike, embeddings2: ArrayLike, metric: str = "euclidean"
+    embeddings1: ArrayLike, embeddings2: ArrayLike, metric: str = "sqeuclidean"
 ) -> NDArray[np.floating]:
     """Measure the distance of each row of one array to the same row of the other.
 
     Args:
         embeddings1: float (n, features).
         embeddings2: float (n, features).
-        metric: "euclidean" for the squared Euclidean distance, "cosine" for the angle as a share
+        metric: "sqeuclidean" for the squared Euclidean distance, "angular" for the angle as a share
             of a half turn, arccos(similarity) / pi.
 
     Returns:
@@ -150,8 +148,6 @@ def distances(
     Raises:
         FacenetError: for another metric, other shapes, numbers that are not finite, or a vector
             of zeros, which has no angle.
-
-    Derived in chapter 1, "LFW pairs".
     """
     first, second = _as_floats("embeddings1", embeddings1), _as_floats("embeddings2", embeddings2)
     if first.shape != second.shape:
@@ -171,7 +167,7 @@ def evaluate(
     embeddings: ArrayLike,
     issame: ArrayLike,
     folds: int | ArrayLike = 10,
-    metric: str = "euclidean",
+    metric: str = "sqeuclidean",
     subtract_mean: bool = False,
     thresholds: ArrayLike | None = None,
     far_target: float = 1e-3,
@@ -190,7 +186,7 @@ def evaluate(
         folds: number of contiguous blocks of pairs, like scikit-learn's KFold without shuffling;
             or the fold of every pair, integers (n,) that count from 0, for example
             :meth:`facenet_lib.lfw_pairs.PairList.fold_ids`.
-        metric: "euclidean" or "cosine", see :func:`distances`.
+        metric: "sqeuclidean" or "angular", see :func:`distances`.
         subtract_mean: whether the mean of all embeddings of the other folds is subtracted first.
         thresholds: an increasing grid (k,); None finds the exact optimum.
         far_target: false accept rate, at least 0 and below 1, at which VAL is measured. On a
@@ -202,8 +198,6 @@ def evaluate(
         FacenetError: for embeddings with numbers that are not finite, for other shapes or
             values than the above, and for folds in which a rate is undefined because a class is
             missing.
-
-    Derived in chapter 1, "LFW pairs".
     """
     values = _as_floats("embeddings", embeddings)
     same = _check_issame(issame, len(values))
@@ -272,8 +266,6 @@ def rate_interval(successes: int, trials: int) -> tuple[float, float]:
 
     Raises:
         FacenetError: if there are no trials, or more successes than trials.
-
-    Derived in chapter 1, "LFW pairs".
     """
     if not 0 <= successes <= trials or trials == 0:
         raise FacenetError(f"rate: expected 0 to {trials} successes, found {successes}")
@@ -456,7 +448,7 @@ def _angle(
 
 _METRICS: dict[
     str, Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.floating]]
-] = {"euclidean": _squared_euclidean, "cosine": _angle}
+] = {"sqeuclidean": _squared_euclidean, "angular": _angle}
 
 
 def _distances(
@@ -499,7 +491,7 @@ def _row_problems(
         column = int(np.argmin(np.isfinite(embeddings[row])))
         found = f"found {embeddings[row, column]} in column {column}"
         problems.append(f"{name} row {row}: expected finite numbers, {found}")
-    if metric == "cosine" and not problems:
+    if metric == "angular" and not problems:
         centred, suffix = embeddings, ""
         if mean is not None:
             centred, suffix = embeddings - mean, " after subtraction of the mean"

@@ -18,8 +18,8 @@ import urllib3
 from serving_models import NAME, b64, pixels, png
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from facenet_lib import served_models
-from facenet_lib.local_server import LocalServer
+from facenet_lib.serving import versions as served_models
+from facenet_lib.serving.server import LocalServer
 
 SECONDS = 60.0  # far more than anything here takes
 PREDICT = f"/v1/models/{NAME}:predict"

@@ -17,8 +17,8 @@ from pathlib import Path
 import keras
 from toy_training import SETTINGS, toy_network
 
-from facenet_lib import training
 from facenet_lib.datasets import read_faces
+from facenet_lib.training import loop as training
 
 KILLS = 10
 STEPS = 480
@@ -29,7 +29,7 @@ CONFIG = training.TrainingConfig(
     | {
         "epochs": STEPS // SETTINGS["epoch_size"],
         "checkpoint_every": 2,
-        "average_decay": 0.99,
+        "ema_decay": 0.99,
         "sampled_identities": 2,
         "histograms_every": 3,
         "validation_part": 0.25,

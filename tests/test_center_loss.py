@@ -18,8 +18,8 @@ from facenet_lib.center_loss import (
     MOST_CENTER_STEP,
     CenterLoss,
     LossFactors,
+    describe_overshoot,
     labels_in_range,
-    overshoot_told,
     prelogits_norm,
     total_loss,
 )
@@ -167,7 +167,7 @@ def test_a_center_diverges_when_its_step_is_above_the_most(images: int) -> None:
 
 
 def test_what_is_told_of_an_overshoot_names_the_step_and_the_ways_out() -> None:
-    told = overshoot_told(2.25)
+    told = describe_overshoot(2.25)
     for words in ("2.25 times", "beyond 2", "Divide", "alpha", "fewer images"):
         assert words in told
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from facenet_lib import cli
+from facenet_lib.cli import commands as cli
 
 PROJECT = Path(__file__).parents[1]
 LIBRARY = PROJECT / "facenet_lib"
@@ -243,7 +243,7 @@ def test_what_is_public_says_which_chapter_derives_it(module):
 
 
 HELP = """
-from facenet_lib.cli import main
+from facenet_lib.cli.commands import main
 try:
     main({})
 except SystemExit as leaving:
@@ -254,7 +254,7 @@ except SystemExit as leaving:
 @pytest.mark.parametrize(
     "program",
     [
-        "import facenet_lib, facenet_lib.cli",
+        "import facenet_lib, facenet_lib.cli.commands",
         "from facenet_lib import checkpoints, datasets, index_queue, lfw_pairs, verification",
         HELP.format(["--help"]),
         HELP.format(["train", "--help"]),

@@ -17,7 +17,7 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import Pair, PairList
 from facenet_lib.verification import VerificationResult, distances, evaluate, rate_interval
 
-METRICS = ("euclidean", "cosine")
+METRICS = ("sqeuclidean", "angular")
 GRID = np.arange(0, 4, 0.01)
 
 
@@ -39,7 +39,7 @@ def make_pairs(
 
 
 def naive_distances(embeddings1, embeddings2, metric):
-    if metric == "euclidean":
+    if metric == "sqeuclidean":
         return np.sum(np.square(np.subtract(embeddings1, embeddings2)), 1)
     dot = np.sum(np.multiply(embeddings1, embeddings2), axis=1)
     norm = np.linalg.norm(embeddings1, axis=1) * np.linalg.norm(embeddings2, axis=1)
@@ -126,7 +126,7 @@ def test_a_grid_gives_the_reference_to_the_last_digit(
 ) -> None:
     embeddings, issame = make_pairs(126, dtype=dtype)  # 126: folds of 13 and of 12 pairs
     tests = [test for _, test in KFold(10).split(issame)]
-    grid = np.arange(0, 4, 0.05) if metric == "euclidean" else np.arange(0, 1, 0.0125)
+    grid = np.arange(0, 4, 0.05) if metric == "sqeuclidean" else np.arange(0, 1, 0.0125)
     result = evaluate(embeddings, issame, 10, metric, subtract_mean, grid, far_target)
     expected = naive_evaluate(embeddings, issame, tests, metric, subtract_mean, grid, far_target)
     assert_equal_to_the_last_digit(result, expected)
@@ -150,8 +150,10 @@ def test_fold_ids_give_the_reference_on_those_folds() -> None:
     tests = [np.flatnonzero(ids == fold) for fold in range(4)]
     grid = np.arange(0, 4, 0.1)
     for subtract_mean in (False, True):
-        result = evaluate(embeddings, issame, ids, "euclidean", subtract_mean, grid, 0.05)
-        expected = naive_evaluate(embeddings, issame, tests, "euclidean", subtract_mean, grid, 0.05)
+        result = evaluate(embeddings, issame, ids, "sqeuclidean", subtract_mean, grid, 0.05)
+        expected = naive_evaluate(
+            embeddings, issame, tests, "sqeuclidean", subtract_mean, grid, 0.05
+        )
         assert_equal_to_the_last_digit(result, expected)
 
 
@@ -200,7 +202,7 @@ def test_an_accepted_distance_is_strictly_less() -> None:
 def test_the_threshold_of_a_grid_is_the_first_best_over_all_pairs() -> None:
     embeddings, issame = make_pairs(200, noise=1.2)
     result = evaluate(embeddings, issame, thresholds=GRID)
-    distance = naive_distances(embeddings[0::2], embeddings[1::2], "euclidean")
+    distance = naive_distances(embeddings[0::2], embeddings[1::2], "sqeuclidean")
     accuracies = [naive_rates(threshold, distance, issame)[2] for threshold in GRID]
     assert result.threshold == GRID[np.argmax(accuracies)]
 
@@ -239,7 +241,7 @@ def test_exact_folds_against_all_cuts_by_brute_force(seed, pairs, tied) -> None:
     if not all_classes_in(issame, folds):
         return
     result = evaluate(embeddings, issame, folds, far_target=0.2)
-    distance = naive_distances(embeddings[0::2], embeddings[1::2], "euclidean").astype(float)
+    distance = naive_distances(embeddings[0::2], embeddings[1::2], "sqeuclidean").astype(float)
     accept_all = distance.max() + 1
     for fold, (train, test) in enumerate(KFold(folds).split(issame)):
         values = sorted({*distance[train].tolist()})
@@ -268,7 +270,7 @@ def test_exact_val_against_brute_force(seed, tied, far_target) -> None:
     if not all_classes_in(issame, 4):
         return
     result = evaluate(embeddings, issame, 4, far_target=far_target)
-    distance = naive_distances(embeddings[0::2], embeddings[1::2], "euclidean").astype(float)
+    distance = naive_distances(embeddings[0::2], embeddings[1::2], "sqeuclidean").astype(float)
     vals, fars, accepts = [], [], [0, 0]
     for train, test in KFold(4).split(issame):
         allowed = [
@@ -307,8 +309,8 @@ def test_the_exact_curve_pools_what_each_fold_measured_with_the_others_mean() ->
     held_out = np.empty(60)
     for train, test in KFold(3).split(issame):
         mean = np.mean(np.concatenate([first[train], second[train]]), axis=0)
-        held_out[test] = naive_distances(first[test] - mean, second[test] - mean, "cosine")
-    result = evaluate(embeddings, issame, 3, "cosine", subtract_mean=True)
+        held_out[test] = naive_distances(first[test] - mean, second[test] - mean, "angular")
+    result = evaluate(embeddings, issame, 3, "angular", subtract_mean=True)
     assert result.area_under_curve == pytest.approx(roc_auc_score(issame, -held_out), abs=1e-12)
     assert result.thresholds[:-1].tolist() == sorted(set(held_out))
 
@@ -377,9 +379,9 @@ def test_the_exact_threshold_between_neighbouring_numbers() -> None:
 def test_the_threshold_after_subtraction_is_for_the_mean_of_all() -> None:
     embeddings, issame = make_pairs(150, noise=1.2)
     shifted = embeddings + 5
-    result = evaluate(shifted, issame, metric="cosine", subtract_mean=True)
+    result = evaluate(shifted, issame, metric="angular", subtract_mean=True)
     centred = shifted - shifted.mean(axis=0)
-    distance = distances(centred[0::2], centred[1::2], "cosine")
+    distance = distances(centred[0::2], centred[1::2], "angular")
     accuracies = [naive_rates(t, distance, issame)[2] for t in np.unique(distance)]
     assert naive_rates(result.threshold, distance, issame)[2] == max(accuracies)
 
@@ -488,9 +490,9 @@ def test_distances_that_can_be_checked_by_eye() -> None:
     right, up, left = [[1.0, 0.0]], [[0.0, 3.0]], [[-2.0, 0.0]]
     assert distances(right, up).tolist() == [10]
     assert distances(right, left).tolist() == [9]
-    assert distances(right, up, "cosine").tolist() == [0.5]
-    assert distances(right, left, "cosine").tolist() == [1]
-    assert distances(right, right, "cosine").tolist() == [0]
+    assert distances(right, up, "angular").tolist() == [0.5]
+    assert distances(right, left, "angular").tolist() == [1]
+    assert distances(right, right, "angular").tolist() == [0]
 
 
 def test_rounding_never_makes_a_similarity_leave_its_range() -> None:
@@ -498,9 +500,9 @@ def test_rounding_never_makes_a_similarity_leave_its_range() -> None:
     vectors = generator.normal(size=(5000, 7)).astype(np.float32)
     similarity = np.sum(vectors * vectors, 1) / np.linalg.norm(vectors, axis=1) ** 2
     assert (similarity > 1).any()  # the case exists
-    assert (distances(vectors, vectors, "cosine") == 0).sum() > 1000
-    assert np.isfinite(distances(vectors, vectors, "cosine")).all()
-    assert np.isfinite(distances(vectors, -vectors, "cosine")).all()
+    assert (distances(vectors, vectors, "angular") == 0).sum() > 1000
+    assert np.isfinite(distances(vectors, vectors, "angular")).all()
+    assert np.isfinite(distances(vectors, -vectors, "angular")).all()
 
 
 # Refusals ---------------------------------------------------------------------------------------
@@ -529,7 +531,7 @@ def test_infinity_in_both_images_of_a_pair() -> None:
     embeddings, issame = make_pairs(60)
     embeddings[20:22] = np.inf
     assert "row 20" in refused(embeddings, issame, 3)
-    assert "row 21" in refused(embeddings, issame, 3, "cosine")
+    assert "row 21" in refused(embeddings, issame, 3, "angular")
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -543,12 +545,12 @@ def test_distances_beyond_the_range_of_their_type(metric, scale) -> None:
 def test_vectors_of_zeros_have_no_angle() -> None:
     embeddings, issame = make_pairs(60)
     embeddings[9] = 0
-    message = refused(embeddings, issame, 3, "cosine")
+    message = refused(embeddings, issame, 3, "angular")
     assert message == ("distances: embeddings row 9: expected a direction, found a vector of zeros")
     assert evaluate(embeddings, issame, 3).accuracy > 0.5
-    assert evaluate(embeddings, issame, 3, "cosine", subtract_mean=True).accuracy > 0.5
+    assert evaluate(embeddings, issame, 3, "angular", subtract_mean=True).accuracy > 0.5
     same_everywhere = np.ones_like(embeddings)
-    message = refused(same_everywhere, issame, 3, "cosine", subtract_mean=True)
+    message = refused(same_everywhere, issame, 3, "angular", subtract_mean=True)
     assert "row 0: expected a direction, found a vector of zeros after subtraction" in message
 
 
@@ -615,7 +617,7 @@ def test_wrong_thresholds() -> None:
 
 def test_wrong_metric_and_target() -> None:
     embeddings, issame = make_pairs(60)
-    assert "expected 'euclidean' or 'cosine', found 'l2'" in refused(embeddings, issame, 3, "l2")
+    assert "expected 'sqeuclidean' or 'angular', found 'l2'" in refused(embeddings, issame, 3, "l2")
     for far_target in (-0.1, 1.0, 2, np.nan):
         assert "far_target: expected" in refused(embeddings, issame, 3, far_target=far_target)
 
@@ -629,7 +631,7 @@ def test_refusals_of_distances() -> None:
     with pytest.raises(FacenetError, match="embeddings2 row 1: expected finite"):
         distances(one, np.where([[False] * 3, [True] * 3], np.nan, one))
     with pytest.raises(FacenetError, match="embeddings1 row 0: expected a direction"):
-        distances(one * [[0], [1]], one, "cosine")
+        distances(one * [[0], [1]], one, "angular")
 
 
 # Uncertainty and reports ------------------------------------------------------------------------

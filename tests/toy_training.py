@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs
-from facenet_lib.network import FusedBatchNormalization
-from facenet_lib.training_config import TrainingConfig
+from facenet_lib.network.inception_resnet import FusedBatchNormalization
+from facenet_lib.runs.config import TrainingConfig
 
 SIZE = 75
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from facenet_lib.network import floating_point_operations
+from facenet_lib.network.inception_resnet import floating_point_operations
 
 
 def training_operations(network: keras.Model, classes: int) -> int:

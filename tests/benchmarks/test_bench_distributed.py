@@ -25,8 +25,8 @@ import yaml
 from bench_report import PAIRS, Figure, Report, Row, Spread
 from PIL import Image
 
-from facenet_lib.metrics import read_metrics
-from facenet_lib.training_config import read_settings
+from facenet_lib.runs.config import read_settings
+from facenet_lib.runs.tables import read_metrics
 
 ROUNDS = max(1, PAIRS // 3)  # a round starts five processes, each for half a minute or more
 SKIPPED = 4  # first steps, in which TensorFlow compiles and caches are cold

@@ -20,8 +20,8 @@ import tensorflow as tf
 from bench_report import PAIRS, Figure, Report, Row, Spread
 
 from facenet_lib.center_loss import CenterLoss
-from facenet_lib.optimizers import make_optimizer
 from facenet_lib.softmax_heads import SoftmaxHead
+from facenet_lib.training.optimizers import make_optimizer
 
 BATCH, FEATURES, SAMPLED, STEPS = 90, 128, 900, 100
 FEW, MANY = 1_000, 1_000_000

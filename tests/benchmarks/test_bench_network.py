@@ -29,7 +29,7 @@ from bench_report import PAIRS, WITHOUT_PEER, Figure, Report, Row, Spread
 from operation_count import training_operations
 from worker_protocol import Worker, seconds_of
 
-from facenet_lib.network import floating_point_operations, inception_resnet_v1
+from facenet_lib.network.inception_resnet import floating_point_operations, inception_resnet_v1
 
 PAUSE = 0.2  # seconds, for threads that wait in a loop to come to rest
 CLASSES = 1000
@@ -345,7 +345,7 @@ def test_inference(
 # --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["facenet_lib", "facenet_lib.cli", "tensorflow"])
+@pytest.mark.parametrize("module", ["facenet_lib", "facenet_lib.cli.commands", "tensorflow"])
 def test_import_time(module: str, report: Report) -> None:
     """In fresh processes, that of an interpreter which imports nothing taken off."""
     runs = [(_seconds_of_python(f"import {module}"), _seconds_of_python("")) for _ in range(3)]

@@ -21,12 +21,14 @@ import tensorflow as tf
 from operation_profile import operation_times
 from worker_protocol import peak_memory, rate_of, seconds_of, serve
 
-from facenet_lib import export, network, training
+from facenet_lib.export import saved_model as export
 from facenet_lib.input_pipeline import Preprocessing
-from facenet_lib.optimizers import FusedAdam
-from facenet_lib.pretrained import ModelCard, PretrainedNetwork
+from facenet_lib.network import inception_resnet as network
+from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.softmax_heads import SoftmaxHead
-from facenet_lib.training_config import TrainingConfig
+from facenet_lib.training import loop as training
+from facenet_lib.training.optimizers import FusedAdam
 
 SIDE = 160  # pixels
 CLASSES = 1000

@@ -19,7 +19,7 @@ import worker_protocol
 from PIL import Image
 from worker_protocol import rate_of
 
-from facenet_lib.synthetic_faces import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face
 
 FACES = 64
 KINDS = {
@@ -40,9 +40,10 @@ class Serving:
 
     def export(self, out: str, kind: str) -> list[str]:
         """Export a network of random weights; draw the faces; return both places."""
-        from facenet_lib import export, network
+        from facenet_lib.export import saved_model as export
         from facenet_lib.input_pipeline import Preprocessing
-        from facenet_lib.pretrained import ModelCard, PretrainedNetwork
+        from facenet_lib.network import inception_resnet as network
+        from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
 
         built = network.inception_resnet_v1(**KINDS[kind])
         size, embedding_size = KINDS[kind]["image_size"], KINDS[kind]["embedding_size"]
@@ -86,7 +87,7 @@ class Serving:
     # ------------------------------------------------------------ server
 
     def serve(self, model: str) -> dict[str, str]:
-        from facenet_lib.local_server import LocalServer
+        from facenet_lib.serving.server import LocalServer
 
         self._server = LocalServer({"facenet": model}).__enter__()
         return {"REST": self._server.rest_url, "gRPC": self._server.grpc_address}
@@ -103,7 +104,7 @@ class Serving:
     # ------------------------------------------------------------ client
 
     def connect(self, protocol: str, address: str, faces: str, first: int) -> None:
-        from facenet_lib.serving_client import GrpcClient, RestClient
+        from facenet_lib.serving.client import GrpcClient, RestClient
 
         client = RestClient(address) if protocol == "REST" else GrpcClient(address)
         self._read(faces)

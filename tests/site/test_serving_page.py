@@ -31,7 +31,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PAGE = Path(__file__).parents[2] / "facenet_lib" / "pages"
+PAGE = Path(__file__).parents[2] / "facenet_lib" / "serving" / "pages"
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -803,8 +803,8 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     import serving_models
 
-    from facenet_lib.local_server import LocalServer
     from facenet_lib.model_card import CARD, ModelCard
+    from facenet_lib.serving.server import LocalServer
 
     version = serving_models.save_model(tmp_path / "tiny", 1)
     card = ModelCard(

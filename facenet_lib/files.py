@@ -1,0 +1,64 @@
+"""Files written whole or not at all, and text read as any editor saves it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from facenet_lib.errors import FacenetError
+
+
+@contextmanager
+def open_whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` once the block has ended without an error.
+
+    A reader therefore sees the old file or the new one, and never a part of one.
+
+    Raises:
+        FacenetError: when the file cannot be written; what was at ``path`` is still there.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with explain_write_errors(path):
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()  # there only after an error
+
+
+@contextmanager
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Tell in one line of a full disk, or of a folder that has gone, while ``path`` is written.
+
+    Raises:
+        FacenetError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FacenetError(
+            f"{path}: cannot be written: {error.strerror or error}; what was saved before is "
+            "untouched"
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file as any editor saves it: UTF-8, with or without a byte order mark.
+
+    Raises:
+        FacenetError: when it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FacenetError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FacenetError(f"{path}: expected UTF-8 text, found byte {error.start}") from error

@@ -1,0 +1,340 @@
+"""Weights of the reference implementation in our network: by name, from files, as a model folder.
+
+Chapter 4, "The network", checks the network against the reference with its weights put in by
+their TF 1 names; chapter 11, "The published weights", takes them from the files that the field
+published and keeps them in a model folder: ``weights.npz``, the variables by their TF 1 names,
+and ``model.json``, a card that says where they come from and how images are to be prepared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+
+from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import explain_write_errors
+from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.network.inception_resnet import MINIMUM_IMAGE_SIZE, inception_resnet_v1
+from facenet_lib.published.containers import StoredArray, explain_damage, open_npz
+from facenet_lib.published.formats import TF1_SCOPE, WeightFile, WeightsFormat, open_weight_file
+
+Standardization = Literal["fixed", "per_image"]
+
+_CARD = "model.json"
+_WEIGHTS = "weights.npz"
+_MOST_EMBEDDING_SIZE = 4096
+_TRAINING_SETS = {8631: "VGGFace2", 10575: "CASIA-WebFace"}  # identities trained on
+_TF1_VARIABLES = {
+    "kernel": "weights",
+    "bias": "biases",
+    "beta": "beta",
+    "moving_mean": "moving_mean",
+    "moving_variance": "moving_variance",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of imported weights; ``model.json`` holds it.
+
+    Attributes:
+        source: name of the published file; of a folder, its name and its checkpoint's.
+        weights_format: ``"tf1_checkpoint"``, ``"frozen_graph"``, ``"keras_h5"`` or
+            ``"facenet_pytorch"``.
+        sha256: 64 hexadecimal digits, of the published file; of a checkpoint, of its data file.
+        embedding_size: length of an embedding.
+        image_size: side of the network's square input in pixels.
+        standardization: ``"fixed"`` or ``"per_image"``, see ``Preprocessing``.
+        training_set: what the weights were trained on, or ``"unknown"``.
+    """
+
+    source: str
+    weights_format: WeightsFormat
+    sha256: str
+    embedding_size: int
+    image_size: int
+    standardization: Standardization
+    training_set: str
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the input of the network with these weights."""
+        return Preprocessing(self.image_size, standardization=self.standardization)
+
+
+@dataclass(frozen=True)
+class PretrainedNetwork:
+    """The network with published weights, and how its images are prepared.
+
+    Attributes:
+        network: a full Inception-ResNet-v1, standardized images to prelogits.
+        preprocessing: how an image becomes the network's input.
+        card: where the weights come from.
+    """
+
+    network: keras.Model
+    preprocessing: Preprocessing
+    card: ModelCard
+
+
+def load_pretrained(path: str | Path) -> PretrainedNetwork:
+    """Load published weights, from a model folder or from a published file itself.
+
+    Args:
+        path: a folder that :func:`import_weights` wrote; or a published file, which is then
+            taken with that function's defaults.
+
+    Raises:
+        FacenetError: when it is neither, is damaged, or does not fit the network.
+    """
+    path = Path(path)
+    if not is_model_folder(path):
+        return _read_published(path, 160, None, None)
+    card = read_card(path)
+    with open_npz(path / _WEIGHTS) as arrays:
+        network = inception_resnet_v1(card.image_size, card.embedding_size)
+        assign_tf1_variables(network, arrays, str(path / _WEIGHTS))
+    return PretrainedNetwork(network, card.preprocessing, card)
+
+
+def read_card(model: str | Path) -> ModelCard:
+    """Read what is known of a model folder's weights, without the weights.
+
+    Args:
+        model: a folder that :func:`import_weights` wrote.
+
+    Raises:
+        FacenetError: when it has no card, or one that is damaged, telling all that is wrong
+            with the card at once.
+    """
+    path = Path(model) / _CARD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FacenetError(f"{path}: expected the card of a model folder: {error}") from error
+    if not isinstance(found, dict):
+        raise FacenetError(f"{path}: expected the card of a model folder, found no object")
+    problems = [f"{name}: unknown" for name in found if name not in _CARD_FIELDS]
+    for name, (expected, fits) in _CARD_FIELDS.items():
+        if name not in found:
+            problems.append(f"{name}: missing, expected {expected}")
+        elif not fits(found[name]):
+            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
+    refuse(str(path), problems)
+    return ModelCard(**found)
+
+
+def import_weights(
+    file: str | Path,
+    out: str | Path,
+    *,
+    image_size: int = 160,
+    standardization: Standardization | None = None,
+    training_set: str | None = None,
+) -> Path:
+    """Read a published file and write it as a model folder, whole or not at all.
+
+    The formats are those of ``weight_files.open_weight_file``; nothing in the file is run.
+
+    Args:
+        file: the published file, or the folder or prefix of a TF 1 checkpoint.
+        out: the model folder; must not exist, or be empty.
+        image_size: side of the network's input in pixels.
+        standardization: how the weights' images were standardized in training. None: as every
+            release did it: "fixed" since 2018, and "per_image" for the 128-d ones of 2017.
+        training_set: what the weights were trained on. None: what the number of identities in
+            the file's classifier tells, 8631 being VGGFace2 and 10575 CASIA-WebFace; otherwise
+            (Keras files and frozen graphs have no classifier) "unknown".
+
+    Returns:
+        ``out`` as a path.
+
+    Raises:
+        FacenetError: when ``file`` cannot be used, telling all that is wrong with its variables
+            at once, or ``out`` is not free or cannot be written.
+    """
+    out = Path(out)
+    with explain_damage(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FacenetError(f"{out}: already there; name a folder that is new or empty")
+    pretrained = _read_published(Path(file), image_size, standardization, training_set)
+    variables = tf1_variable_names(pretrained.network)
+    arrays: dict[str, Any] = {name: variable.numpy() for name, variable in variables.items()}
+    with explain_write_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its final place first, so that it is whole there or not at all.
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as scratch:
+            part = Path(scratch) / "model"
+            part.mkdir()
+            np.savez(part / _WEIGHTS, **arrays)
+            card = json.dumps(dataclasses.asdict(pretrained.card), indent=2)
+            (part / _CARD).write_text(f"{card}\n", encoding="utf-8")
+            part.replace(out)
+    return out
+
+
+def is_model_folder(path: str | Path) -> bool:
+    """Return whether ``path`` is a folder like those that :func:`import_weights` writes.
+
+    Raises:
+        FacenetError: when the folder may not be looked into.
+    """
+    path = Path(path)
+    with explain_damage(path):
+        return (path / _CARD).is_file() and (path / _WEIGHTS).is_file()
+
+
+def tf1_variable_names(network: keras.Model) -> dict[str, keras.Variable]:
+    """Return the network's variables by the names that they had in davidsandberg/facenet.
+
+    Args:
+        network: what :func:`facenet_lib.network.inception_resnet_v1` built.
+
+    Returns:
+        TF 1 name (``InceptionResnetV1/Conv2d_1a_3x3/weights``) to variable, in the network's
+        order. Moving averages are included, as in the reference's own list.
+    """
+    named = {}
+    for layer in network.layers:
+        for variable in layer.variables:
+            if variable.name in _TF1_VARIABLES:  # a dropout layer's seed has no counterpart
+                scope = layer.name.replace(".", "/")
+                named[f"{TF1_SCOPE}/{scope}/{_TF1_VARIABLES[variable.name]}"] = variable
+    return named
+
+
+def assign_tf1_variables(
+    network: keras.Model,
+    mapping: Mapping[str, np.ndarray] | Mapping[str, StoredArray],
+    source: str = "TF 1 variables",
+) -> None:
+    """Load every variable of ``network`` from ``mapping``, all or nothing.
+
+    Args:
+        network: what :func:`facenet_lib.network.inception_resnet_v1` built.
+        mapping: TF 1 name to an array of that variable's shape, of any real dtype. An array
+            that is still in its file is read only if its shape is right.
+        source: what to call the mapping in an error.
+
+    Raises:
+        FacenetError: naming at once every variable that is missing, left over, no array of
+            real numbers, of another shape or not finite. The network is then unchanged.
+    """
+    variables = tf1_variable_names(network)
+    problems = [f"{name}: missing" for name in variables if name not in mapping]
+    problems += [f"{name}: not part of the network" for name in mapping if name not in variables]
+    values = {}
+    for name in variables.keys() & mapping.keys():
+        variable, found = variables[name], mapping[name]
+        if found.dtype.kind not in "fiu":
+            problems.append(f"{name}: expected real numbers, found dtype {found.dtype}")
+        elif found.shape != tuple(variable.shape):
+            problems.append(f"{name}: expected shape {tuple(variable.shape)}, found {found.shape}")
+        else:
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity
+                values[name] = np.asarray(found).astype(variable.dtype)
+            if not np.isfinite(values[name]).all():
+                problems.append(f"{name}: holds NaN, infinity or a number beyond {variable.dtype}")
+    refuse(source, sorted(problems))
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _read_published(
+    path: Path,
+    image_size: int,
+    standardization: Standardization | None,
+    training_set: str | None,
+) -> PretrainedNetwork:
+    with open_weight_file(path) as weights:
+        embedding_size = _embedding_size(weights)
+        standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
+        card = ModelCard(
+            source=weights.source,
+            weights_format=weights.weights_format,
+            sha256=_sha256(weights.path),
+            embedding_size=embedding_size,
+            image_size=image_size,
+            standardization=standardization,
+            training_set=training_set or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
+        )
+        preprocessing = card.preprocessing  # refuses before the network is built
+        network = inception_resnet_v1(image_size, embedding_size)
+        assign_tf1_variables(network, _without_gammas(weights, network), str(path))
+    return PretrainedNetwork(network, preprocessing, card)
+
+
+def _embedding_size(weights: WeightFile) -> int:
+    bottleneck = weights.arrays.get(f"{TF1_SCOPE}/Bottleneck/weights")
+    if not any(name.startswith(TF1_SCOPE) for name in weights.arrays):
+        found = ", ".join(list(weights.arrays)[:3]) or "nothing"
+        raise FacenetError(f"{weights.path}: expected an {TF1_SCOPE}, found {found}")
+    if bottleneck is None or len(bottleneck.shape) != 2:
+        return 512  # what is wrong with it is told with all else that is wrong
+    if not 1 <= bottleneck.shape[1] <= _MOST_EMBEDDING_SIZE:
+        raise FacenetError(
+            f"{weights.path}: expected embeddings of 1 to {_MOST_EMBEDDING_SIZE} numbers, "
+            f"found {bottleneck.shape[1]}"
+        )
+    return bottleneck.shape[1]
+
+
+def _without_gammas(weights: WeightFile, network: keras.Model) -> dict[str, StoredArray]:
+    """Leave out the factors of batch normalization, which the network has not, if they are 1.
+
+    Others could be multiplied into the kernel and the moving mean for inference, but training
+    from there would normalize the factor away: that would not be the file's network.
+    """
+    betas = tf1_variable_names(network)
+    kept, problems = {}, []
+    for name, array in weights.arrays.items():
+        beta = betas.get(f"{name.removesuffix('/gamma')}/beta")
+        if not name.endswith("/gamma") or beta is None or array.shape != tuple(beta.shape):
+            kept[name] = array
+        elif array.dtype.kind not in "fiu":
+            problems.append(f"{name}: expected real numbers, found dtype {array.dtype}")
+        elif not np.all(factors := np.asarray(array) == 1):
+            problems.append(
+                f"{name}: expected factors of 1, because this network has none, "
+                f"found {np.count_nonzero(~factors)} others"
+            )
+    refuse(str(weights.path), sorted(problems))
+    return kept
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_HEXADECIMAL = set("0123456789abcdef")
+_CARD_FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "source": ("text", lambda found: isinstance(found, str)),
+    "weights_format": (
+        f"one of {', '.join(get_args(WeightsFormat))}",
+        lambda found: found in get_args(WeightsFormat),
+    ),
+    "sha256": (
+        "64 hexadecimal digits",
+        lambda found: isinstance(found, str) and len(found) == 64 and set(found) <= _HEXADECIMAL,
+    ),
+    "embedding_size": (
+        f"an integer from 1 to {_MOST_EMBEDDING_SIZE}",
+        lambda found: type(found) is int and 1 <= found <= _MOST_EMBEDDING_SIZE,
+    ),
+    "image_size": (
+        f"an integer of at least {MINIMUM_IMAGE_SIZE}",
+        lambda found: type(found) is int and found >= MINIMUM_IMAGE_SIZE,
+    ),
+    "standardization": ("fixed or per_image", lambda found: found in get_args(Standardization)),
+    "training_set": ("text", lambda found: isinstance(found, str)),
+}

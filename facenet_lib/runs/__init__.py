@@ -1,0 +1,31 @@
+"""What a run leaves behind: its settings, checkpoints, tables and record (chapter 6)."""
+
+from facenet_lib.runs.checkpoints import (
+    last_checkpoint,
+    write_checkpoint,
+)
+from facenet_lib.runs.config import (
+    OPTIMIZERS,
+    TrainingConfig,
+    config_from_dict,
+    read_config,
+    read_learning_rates,
+    read_settings,
+    recipe_names,
+)
+from facenet_lib.runs.tables import (
+    read_metrics,
+)
+
+__all__ = [
+    "OPTIMIZERS",
+    "TrainingConfig",
+    "config_from_dict",
+    "last_checkpoint",
+    "read_config",
+    "read_learning_rates",
+    "read_metrics",
+    "read_settings",
+    "recipe_names",
+    "write_checkpoint",
+]

@@ -1,0 +1,115 @@
+"""Checkpoints: files of arrays that are whole or not there.
+
+A checkpoint is an uncompressed ``.npz`` archive with one array a variable and the member
+``state``, JSON. The archive's checksums tell damage, and nothing in it is unpickled. Derived in
+chapter 6, "Training".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import explain_write_errors, open_whole_file
+
+CHECKPOINTS_KEPT = 3
+"""How many of a run's checkpoints stay: if the newest is damaged, there are others."""
+
+_STATE = "state"  # the one member that is JSON and no variable
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: the file.
+        arrays: variable name to value.
+        state: whatever else was saved, as JSON gives it back.
+    """
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def write_checkpoint(
+    folder: Path, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint, whole or not at all; then remove those that are no longer needed.
+
+    Args:
+        folder: where the checkpoints of one run are.
+        step: steps that the run has made.
+        arrays: variable name to value.
+        state: whatever else is needed to go on, fit for JSON.
+
+    Returns:
+        The checkpoint's file.
+
+    Raises:
+        FacenetError: when it cannot be written; the older ones are then still there.
+    """
+    path = folder / f"{step:08d}.npz"
+    members: dict[str, Any] = dict(arrays)
+    members[_STATE] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
+    with open_whole_file(path) as file:
+        np.savez(file, **members)
+    # What has a later step was damaged, or the run would have gone on from there.
+    kept = [other for other in _newest_first(folder) if other.name <= path.name][:CHECKPOINTS_KEPT]
+    with explain_write_errors(folder):
+        for other in _newest_first(folder):
+            if other not in kept:
+                other.unlink()
+    return path
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        FacenetError: when it cannot be read or is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        state = json.loads(arrays.pop(_STATE).tobytes())
+    except Exception as error:
+        # One wrong byte can look to the archive's reader like encryption, an unknown compression
+        # or an array larger than the memory: damage has no one type of error.
+        raise FacenetError(f"{path}: damaged checkpoint: {error}") from error
+    return Checkpoint(path, arrays, state)
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the newest checkpoint that is whole; say on standard error which ones are not.
+
+    Returns:
+        None where there is no checkpoint.
+
+    Raises:
+        FacenetError: when there are checkpoints and all of them are damaged.
+    """
+    problems: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            found = read_checkpoint(path)
+        except FacenetError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            print(f"{problem}; going back to {path.name}", file=sys.stderr)
+        return found
+    refuse(f"{folder}: no checkpoint is whole", problems)
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.npz"), reverse=True)

@@ -1,0 +1,269 @@
+"""The local server's gRPC front: TensorFlow Serving's PredictionService and ModelService.
+
+``Predict``, ``GetModelMetadata`` and ``GetModelStatus``; whatever else these services have is
+answered with ``UNIMPLEMENTED``.
+
+Derived in chapter 8, "Serving".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+)
+
+from facenet_lib.errors import FacenetError
+from facenet_lib.serving.limits import Limits, RequestRecord
+from facenet_lib.serving.messages import (
+    Array,
+    ServingError,
+    array_from_proto,
+    fill_proto,
+    one_line,
+)
+from facenet_lib.serving.versions import DEFAULT_SIGNATURE, ModelStatus, ServedModels
+
+_THREADS = 64  # each may hold one message; who sends slowly keeps one busy
+_MOST_CALLS = 256  # as many as there may be images that wait; others are refused
+_UNKNOWN = 2  # the error code of a version that ended in one
+
+
+class GrpcFront:
+    """A gRPC server over :class:`~facenet_lib.serving.ServedModels`.
+
+    It answers in threads: beside TensorFlow, which keeps all cores busy, they cost less
+    and wait less long than ``grpc.aio`` does.
+
+    Args:
+        models: what answers.
+        address: host and port; port 0 takes a free one.
+        limits: see :class:`~facenet_lib.serving.Limits`.
+        record: where requests are counted.
+
+    Raises:
+        FacenetError: when the port is taken.
+
+    Attributes:
+        port: the port.
+    """
+
+    def __init__(
+        self, models: ServedModels, address: str, limits: Limits, record: RequestRecord
+    ) -> None:
+        self._models = models
+        self._limits = limits
+        self._record = record
+        self._receiving: dict[grpc.ServicerContext, float] = {}  # calls, and since when
+        self._stopping = threading.Event()
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"),
+            options=[
+                ("grpc.max_receive_message_length", limits.body_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.server_handshake_timeout_ms", round(limits.seconds_to_send * 1000)),
+                ("grpc.max_connection_idle_ms", round(limits.seconds_idle * 1000)),
+            ],
+            maximum_concurrent_rpcs=_MOST_CALLS,
+        )
+        messages = predict_pb2, get_model_metadata_pb2, get_model_status_pb2
+        predict, metadata, status = messages
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.PredictionService",
+                    {
+                        "Predict": self._method("Predict", predict.PredictRequest, self._predict),
+                        "GetModelMetadata": self._method(
+                            "GetModelMetadata", metadata.GetModelMetadataRequest, self._metadata
+                        ),
+                    },
+                ),
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.ModelService",
+                    {
+                        "GetModelStatus": self._method(
+                            "GetModelStatus", status.GetModelStatusRequest, self._status
+                        )
+                    },
+                ),
+            )
+        )
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise FacenetError(
+                f"{address}: cannot be listened at; is another server there?"
+            ) from error
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._server.start()
+        threading.Thread(target=self._end_slow_calls, name="slow-calls", daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse what is new, finish what is under way."""
+        self._server.stop(self._limits.seconds_to_answer).wait()
+        self._stopping.set()
+
+    def _end_slow_calls(self) -> None:
+        """Cancel calls whose message does not arrive: each holds a thread, and grpc waits on."""
+        seconds = self._limits.seconds_to_send
+        while not self._stopping.wait(min(1.0, seconds)):
+            late = time.monotonic() - seconds
+            for context, since in tuple(self._receiving.items()):
+                if since < late:
+                    context.cancel()
+
+    def _received(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        self._receiving[context] = time.monotonic()
+        try:
+            message = next(messages, None)
+        except grpc.RpcError:  # cancelled, by the caller or above
+            message = None
+        finally:
+            del self._receiving[context]
+        if message is None:
+            raise ServingError(
+                "CANCELLED", f"no request arrived within {self._limits.seconds_to_send:g} seconds"
+            )
+        return message
+
+    def _method(
+        self, api: str, kind: Any, answer: Callable[[Any, grpc.ServicerContext], Any]
+    ) -> grpc.RpcMethodHandler:
+        """A method for one message, which it takes and parses itself.
+
+        Because grpc would wait for it without end, and writes a traceback for one that it cannot
+        parse. On the wire a stream of one message is no other than the message.
+        """
+
+        def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            began, code, model = time.perf_counter(), "OK", ""
+            try:
+                request = _parsed(kind, self._received(messages, context))
+                model = request.model_spec.name
+                if not model:
+                    raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+                return answer(request, context).SerializeToString()
+            except Exception as error:
+                code, message = _told(error)
+                what = f"{api} {model!r}"
+                self._record.refused("gRPC", context.peer(), what, code, message)
+            finally:
+                self._record.done("GRPC", api, model, code, time.perf_counter() - began)
+            context.set_code(getattr(grpc.StatusCode, code))
+            context.set_details(message)
+            return b""
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+    def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        spec = request.model_spec
+        future = self._models.predict(
+            spec.name,
+            _arrays(request.inputs, self._limits.body_bytes),
+            signature=spec.signature_name or DEFAULT_SIGNATURE,
+            outputs=request.output_filter,
+            **_choice(spec),
+        )
+        if not context.add_callback(future.cancel):  # called when the caller goes, or gave up
+            future.cancel()
+        try:
+            prediction = future.result(self._limits.seconds_to_answer)
+        finally:
+            future.cancel()
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = spec.name
+        response.model_spec.signature_name = prediction.signature
+        response.model_spec.version.value = prediction.version
+        for name, array in prediction.outputs.items():
+            fill_proto(response.outputs[name], array)
+        return response
+
+    def _metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if not request.metadata_field:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                "GetModelMetadataRequest must specify at least one metadata_field",
+            )
+        for name in request.metadata_field:
+            if name != "signature_def":
+                raise ServingError("INVALID_ARGUMENT", f"Metadata field {name} is not supported")
+        return metadata_response(self._models, request.model_spec.name, _choice(request.model_spec))
+
+    def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
+        spec = request.model_spec
+        return status_response(self._models.status(spec.name, **_choice(spec)))
+
+
+def metadata_response(models: ServedModels, name: str, choice: dict[str, Any]) -> Any:
+    """Return the ``GetModelMetadataResponse`` of a version, which REST writes as JSON.
+
+    Raises:
+        ServingError: ``NOT_FOUND`` or ``INVALID_ARGUMENT``.
+    """
+    version, signatures = models.signatures(name, **choice)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = name
+    response.model_spec.version.value = version
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def status_response(statuses: list[ModelStatus]) -> Any:
+    """Return the ``GetModelStatusResponse`` of some versions, which REST writes as JSON."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    states = get_model_status_pb2.ModelVersionStatus.State
+    for status in statuses:
+        added = response.model_version_status.add(
+            version=status.version, state=states.Value(status.state)
+        )
+        added.status.error_code = _UNKNOWN if status.error else 0
+        added.status.error_message = status.error
+    return response
+
+
+def _parsed(kind: Any, content: bytes) -> Any:
+    try:
+        return kind.FromString(content)
+    except DecodeError:
+        raise ServingError(
+            "INVALID_ARGUMENT", f"expected a {kind.DESCRIPTOR.name}, found another message"
+        ) from None
+
+
+def _arrays(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:
+    """A request's inputs, together no larger than a request: few bytes can stand for many."""
+    arrays = {}
+    for name, proto in protos.items():
+        arrays[name] = array_from_proto(proto, most_bytes)
+        most_bytes -= arrays[name].nbytes
+    return arrays
+
+
+def _choice(spec: Any) -> dict[str, Any]:
+    """Which version a request names, in the words of ``ServedModels``."""
+    chosen = spec.WhichOneof("version_choice")
+    if chosen == "version":
+        return {"version": spec.version.value}
+    return {"label": spec.version_label} if chosen == "version_label" else {}
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Status and message of what went wrong, for the caller and the log."""
+    if isinstance(error, ServingError):
+        return error.code, one_line(str(error))
+    if isinstance(error, TimeoutError | CancelledError):
+        return "DEADLINE_EXCEEDED", "not answered in time"
+    return "INTERNAL", one_line(f"{type(error).__name__}: {error}")

@@ -1,0 +1,109 @@
+"""What both fronts of the local server share: limits, counts and the log of what was refused.
+
+Derived in chapter 8, "Serving".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import Metric
+
+from facenet_lib.errors import refuse
+from facenet_lib.serving.messages import one_line
+from facenet_lib.serving.versions import ServedModels
+
+_MICROSECONDS = tuple(100 * 2.0**power for power in range(19))  # 0.1 milliseconds to 26 seconds
+_log = logging.getLogger("facenet_lib.serving.server")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may ask of the local server, so that something is left for the others.
+
+    How many rows a request may have is ``Batching.max_batch_size``.
+
+    Attributes:
+        body_bytes: most bytes of one request.
+        total_body_bytes: most bytes of all requests over REST that are being received or answered.
+        connections: most connections over REST; a further one takes the place of that which has
+            been idle longest.
+        seconds_to_send: in which a request has to arrive, from its first byte to its last, and in
+            which a client over REST has to read on when an answer fills what holds it.
+        seconds_to_answer: in which it is answered, or given up.
+        seconds_idle: after which a connection without requests is closed.
+    """
+
+    body_bytes: int = 32 * 2**20
+    total_body_bytes: int = 256 * 2**20
+    connections: int = 400
+    seconds_to_send: float = 20.0
+    seconds_to_answer: float = 30.0
+    seconds_idle: float = 60.0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: expected a number above 0, found {value!r}"
+            for name, value in vars(self).items()
+            if not isinstance(value, int | float) or not value > 0
+        ]
+        refuse("limits", problems)
+
+
+class RequestRecord:
+    """Counts of requests and batches, as Prometheus reads them, and a line for each refusal.
+
+    Requests are counted under the names that TensorFlow Serving uses, so that dashboards fit.
+    """
+
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
+        self._counts: dict[tuple[str, str], int] = {}
+        self._counting = threading.Lock()  # gRPC's threads count at the same time
+        self._registry = CollectorRegistry()
+        self._latency = Histogram(
+            ":tensorflow:serving:request_latency",
+            "Microseconds from a request to its answer.",
+            ("model_name", "API", "entrypoint"),
+            buckets=_MICROSECONDS,
+            registry=self._registry,
+        )
+        self._registry.register(self)
+
+    def done(self, entrypoint: str, api: str, model: str, code: str, seconds: float) -> None:
+        """Count a request: ``REST`` or ``GRPC``, its API, the model, gRPC's name of the status."""
+        known = model if model in self._models.names else ""  # others would be without number
+        with self._counting:
+            self._counts[known, code] = self._counts.get((known, code), 0) + 1
+        self._latency.labels(known, api, entrypoint).observe(seconds * 1e6)
+
+    def refused(self, entrypoint: str, peer: str, what: str, code: str, message: str) -> None:
+        """Write the one line of a request that was not answered."""
+        line = one_line(f"{entrypoint} {peer} {what}: {code}: {message}")
+        _log.warning("%s", line.encode("unicode_escape").decode())
+
+    def page(self) -> bytes:
+        """The counts in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What is counted elsewhere, or under a name that the client would lengthen."""
+        requests = Metric(":tensorflow:serving:request_count", "Requests by status.", "unknown")
+        with self._counting:
+            counts = sorted(self._counts.items())
+        for (model, code), count in counts:
+            labels = {"model_name": model, "status": code}
+            requests.add_sample(requests.name, labels, count)
+        batches = Metric("facenet_batches", "Batches computed, by their number of rows.", "unknown")
+        waiting = Metric("facenet_rows_waiting", "Rows that wait for their turn.", "gauge")
+        for model in self._models.names:
+            waiting.add_sample(
+                waiting.name, {"model_name": model}, self._models.rows_waiting(model)
+            )
+            for rows, count in sorted(self._models.batch_sizes(model).items()):
+                batches.add_sample(batches.name, {"model_name": model, "rows": str(rows)}, count)
+        yield from (requests, batches, waiting)

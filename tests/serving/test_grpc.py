@@ -1,0 +1,161 @@
+"""The gRPC front beside the protocol: calls that wait, or are given up."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from asking_servers import (
+    BODY,
+    SECONDS,
+    ask,
+    code_of_predict,
+    gate_for_batches,
+    wait_until,
+)
+from serving_models import NAME, save_model
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+
+from facenet_lib.serving import grpc as local_server_grpc
+from facenet_lib.serving.grpc import metadata_response, status_response
+from facenet_lib.serving.limits import Limits
+from facenet_lib.serving.server import LocalServer
+from facenet_lib.serving.versions import Batching, ModelStatus, ServedModels
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / NAME
+    save_model(folder, 1)
+    return folder
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    with gate_for_batches(monkeypatch) as held:
+        yield held
+
+
+def test_a_call_whose_deadline_passed_is_not_computed(models, gate):
+    with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
+        running = clients.submit(ask, server, body=BODY)
+        gate.reached.acquire()
+        assert code_of_predict(server, timeout=2) == grpc.StatusCode.DEADLINE_EXCEEDED
+        (waiting,) = server.models._models[NAME].available[1]._waiting
+        wait_until(waiting.future.cancelled)  # the server hears of it a little later
+        gate.opened.set()
+        assert running.result().status == 200
+        assert ask(server, body=BODY).status == 200
+        assert server.models.batch_sizes(NAME) == {1: 2}
+
+
+def test_what_is_not_answered_in_time_is_given_up(models, gate):
+    with LocalServer({NAME: models}, limits=Limits(seconds_to_answer=0.3)) as server:
+        assert code_of_predict(server) == grpc.StatusCode.DEADLINE_EXCEEDED
+        gate.opened.set()
+
+
+def test_a_full_queue_is_unavailable_for_now(models, gate):
+    batching = Batching(max_batch_size=1, max_waiting=1)
+    with LocalServer({NAME: models}, batching=batching) as server, ThreadPoolExecutor(2) as clients:
+        running = clients.submit(code_of_predict, server)
+        gate.reached.acquire()
+        waiting = clients.submit(code_of_predict, server)
+        wait_until(lambda: server.models.rows_waiting(NAME) == 1)
+        assert code_of_predict(server) == grpc.StatusCode.UNAVAILABLE
+        gate.opened.set()
+        assert running.result() == waiting.result() == grpc.StatusCode.OK
+
+
+def test_a_message_may_be_as_large_as_a_body(models):
+    with LocalServer({NAME: models}, limits=Limits(body_bytes=100_000)) as server:
+        channel = grpc.insecure_channel(server.grpc_address)
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        for size, code in ((100_000, "INVALID_ARGUMENT"), (100_001, "RESOURCE_EXHAUSTED")):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(b"\xff" * size, timeout=SECONDS)
+            assert caught.value.code() == grpc.StatusCode[code]
+        channel.close()
+
+
+def refusal(server, method, request):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        call = channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request.SerializeToString(), timeout=SECONDS)
+    return caught.value.code(), caught.value.details()
+
+
+def test_inputs_together_are_no_larger_than_a_message(models):
+    """Each is a single value that stands for many."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = NAME
+    for name in "abc":
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
+        tensor.tensor_shape.dim.add().size = 10_000
+        request.inputs[name].CopyFrom(tensor)
+    with LocalServer({NAME: models}, limits=Limits(body_bytes=100_000)) as server:
+        code, told = refusal(server, "Predict", request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "shape [10000] has more than 20000 bytes" in told
+
+
+def test_a_refusal_does_not_send_the_request_back(models):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["long\n" * 1000])
+    request.model_spec.name = NAME
+    with LocalServer({NAME: models}) as server:
+        code, told = refusal(server, "GetModelMetadata", request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert told.startswith("Metadata field long long")
+    assert len(told) < 400
+
+
+def test_statuses_are_told_with_their_errors():
+    statuses = [ModelStatus(3, "END", "no such file"), ModelStatus(2, "AVAILABLE")]
+    failed, available = status_response(statuses).model_version_status
+    assert (failed.version, failed.state) == (3, get_model_status_pb2.ModelVersionStatus.END)
+    assert (failed.status.error_code, failed.status.error_message) == (2, "no such file")
+    assert available.state == get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    assert (available.status.error_code, available.status.error_message) == (0, "")
+
+
+def test_metadata_are_the_versions_signatures(models):
+    served = ServedModels({NAME: models})
+    served.wait_until_ready()
+    response = metadata_response(served, NAME, {"version": 1})
+    assert (response.model_spec.name, response.model_spec.version.value) == (NAME, 1)
+    version, signatures = served.signatures(NAME)
+    found = type(signatures)()
+    assert response.metadata["signature_def"].Unpack(found)
+    assert (version, found) == (1, signatures)
+    served.close()
+
+
+def test_the_server_is_not_told_over_the_network_what_to_serve(models):
+    with LocalServer({NAME: models}) as server:
+        channel = grpc.insecure_channel(server.grpc_address)
+        call = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"", timeout=SECONDS)
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        channel.close()
+
+
+def test_calls_that_never_send_their_message_keep_nobody_waiting(models):
+    held = threading.Event()
+
+    def never():
+        held.wait(SECONDS)
+        yield b""
+
+    limits = Limits(seconds_to_send=0.3)
+    with (
+        LocalServer({NAME: models}, limits=limits) as server,
+        grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]) as slow,
+    ):
+        method = slow.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        calls = [method.future(never()) for _ in range(local_server_grpc._THREADS)]
+        assert code_of_predict(server) == grpc.StatusCode.OK
+        assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
+        held.set()

@@ -1,0 +1,136 @@
+"""Limits, counts, and the line that a refusal leaves in the log."""
+
+import base64
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from asking_servers import BODY, IMAGE, PREDICT, SECONDS, ask, predict_request, stub, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+from serving_models import NAME, png, save_model
+from tensorflow_serving.apis import predict_pb2
+
+from facenet_lib.errors import FacenetError
+from facenet_lib.serving.limits import Limits, RequestRecord
+from facenet_lib.serving.server import LocalServer
+from facenet_lib.serving.versions import ServedModels
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / NAME
+    save_model(folder, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    with LocalServer({NAME: models}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", list(vars(Limits())))
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "many"])
+def test_limits_that_cannot_be_are_refused(name, value):
+    with pytest.raises(FacenetError, match=f"{name}: expected a number above 0"):
+        Limits(**{name: value})
+
+
+# Counts and the log
+
+
+def counts(server):
+    answer = ask(server, "/monitoring/prometheus/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.data.decode())
+        for sample in family.samples
+    }
+
+
+def test_requests_and_batches_are_counted(models):
+    requests = ":tensorflow:serving:request_count"
+    with LocalServer({NAME: models}) as server:
+        for _ in range(3):
+            ask(server, body=BODY)
+        ask(server, body=b"{}")
+        for number in range(50):
+            ask(server, f"/v1/models/unknown{number}:predict", body=BODY)
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            stub(channel).Predict(predict_request(png(IMAGE), png(IMAGE)), timeout=SECONDS)
+        found = counts(server)
+    assert found[requests, "OK", NAME] == 4
+    assert found[requests, "INVALID_ARGUMENT", NAME] == 1
+    assert found[requests, "", "NOT_FOUND"] == 50
+    assert not [key for key in found if any("unknown" in part for part in key)]
+    latency = ":tensorflow:serving:request_latency_count"
+    assert found[latency, "REST", "predict", NAME] == 4
+    assert found[latency, "GRPC", "Predict", NAME] == 1
+    assert found["facenet_batches", "1", NAME] == 3
+    assert found["facenet_batches", "2", NAME] == 1
+    assert found["facenet_rows_waiting", NAME] == 0
+
+
+def test_no_count_is_lost_between_threads(models):
+    class Slow(dict):
+        def get(self, *arguments):
+            found = super().get(*arguments)
+            time.sleep(0.001)  # others have their turn here
+            return found
+
+    served = ServedModels({NAME: models})
+    record = RequestRecord(served)
+    record._counts = Slow()
+    with ThreadPoolExecutor(8) as clients:
+        for _ in range(100):
+            clients.submit(record.done, "GRPC", "Predict", NAME, "OK", 0.1)
+    served.close()
+    assert record._counts == {(NAME, "OK"): 100}
+
+
+def test_what_is_refused_leaves_one_line_without_its_bytes(server, caplog):
+    secret = base64.b64encode(b"secret" * 1000).decode()
+    for body in (
+        json.dumps({"instances": [{"images": {"b64": secret}, "more": 1}]}).encode(),
+        json.dumps({"instances": [[secret]]}).encode(),
+        json.dumps({"inputs": {"x": secret}}).encode(),
+        json.dumps({"signature_name": "no\nline", "inputs": [secret]}).encode(),
+        f'{{"instances": ["{secret}'.encode(),
+    ):
+        caplog.clear()
+        answer = ask(server, body=body)
+        assert answer.status == 400
+        (line,) = caplog.messages
+        assert line.startswith("REST 127.0.0.1:")
+        assert f"POST {PREDICT}: 400: " in line
+        for told in (line, answer.json()["error"]):
+            assert secret[:40] not in told
+            assert "\n" not in told
+            assert len(told) < 500
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        for request in (b"\xff\xff", predict_pb2.PredictRequest().SerializeToString()):
+            caplog.clear()
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(request)
+            wait_until(lambda: caplog.messages)
+            (line,) = caplog.messages
+            assert line.startswith("gRPC ipv4:127.0.0.1:")
+            assert "INVALID_ARGUMENT" in line
+
+
+def test_what_is_answered_leaves_no_line(server, caplog):
+    ask(server, body=BODY)
+    ask(server, "/")
+    assert caplog.messages == []
+
+
+def test_a_line_cannot_be_forged(caplog):
+    record = RequestRecord.__new__(RequestRecord)
+    record.refused("REST", "peer", "GET /a\nb\x1b[31m\u2028", "404", "no\r\nsuch")
+    (line,) = caplog.messages
+    assert line.isprintable()
+    assert line.startswith("REST peer GET /a b")
+    assert len(line.splitlines()) == 1

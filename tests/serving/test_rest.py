@@ -1,0 +1,193 @@
+"""The REST front beside the protocol: the page, hosts, waiting, and a model of ours."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from asking_servers import (
+    BODY,
+    SECONDS,
+    address,
+    ask,
+    gate_for_batches,
+    predict_request,
+    stub,
+    wait_until,
+)
+from PIL import Image
+from serving_models import NAME, b64, save_model
+from toy_training import SETTINGS, draw_people, toy_network
+
+from facenet_lib.export.saved_model import export_model, load_embedder
+from facenet_lib.serving.limits import Limits
+from facenet_lib.serving.server import LocalServer
+from facenet_lib.serving.versions import Batching
+from facenet_lib.training import loop as training
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / NAME
+    save_model(folder, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    with LocalServer({NAME: models}) as running:
+        yield running
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    with gate_for_batches(monkeypatch) as held:
+        yield held
+
+
+# Requests that wait
+
+
+def test_what_is_not_answered_in_time_is_given_up(models, gate):
+    with LocalServer({NAME: models}, limits=Limits(seconds_to_answer=0.3)) as server:
+        answer = ask(server, body=BODY)
+        assert (answer.status, answer.json()) == (504, {"error": "not answered in time"})
+        gate.opened.set()
+
+
+def test_a_full_queue_says_when_to_come_again(models, gate):
+    batching = Batching(max_batch_size=1, max_waiting=1)
+    with LocalServer({NAME: models}, batching=batching) as server, ThreadPoolExecutor(2) as clients:
+        running = clients.submit(ask, server, body=BODY)
+        gate.reached.acquire()
+        waiting = clients.submit(ask, server, body=BODY)
+        wait_until(lambda: server.models.rows_waiting(NAME) == 1)
+        refused = ask(server, body=BODY)
+        assert refused.status == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "queue is full" in refused.json()["error"]
+        gate.opened.set()
+        assert running.result().status == waiting.result().status == 200
+
+
+def test_bodies_together_have_a_limit_too(models, gate):
+    limits = Limits(total_body_bytes=3 * len(BODY) // 2)
+    with LocalServer({NAME: models}, limits=limits) as server, ThreadPoolExecutor(1) as clients:
+        running = clients.submit(ask, server, body=BODY)
+        gate.reached.acquire()
+        assert ask(server, body=BODY).status == 503
+        assert ask(server, "/healthz").status == 200
+        gate.opened.set()
+        assert running.result().status == 200
+        assert ask(server, body=BODY).status == 200
+
+
+def test_a_body_in_another_encoding_is_refused(server):
+    answer = ask(server, body=BODY, **{"Content-Encoding": "gzip"})
+    assert answer.status == 415
+
+
+# The page
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/", "text/html"), ("/page/style.css", "text/css"), ("/page/script.js", "text/javascript")],
+)
+def test_the_page_may_load_its_own_files_alone(server, path, content_type):
+    answer = ask(server, path)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith(content_type)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "*" not in policy
+    assert "access-control-allow-origin" not in answer.headers
+    head = ask(server, path, method="HEAD")
+    assert (head.status, head.data) == (200, b"")
+
+
+def test_eight_faces_are_drawn_two_of_each_person(server):
+    faces = [ask(server, f"/page/faces/{number}.jpg") for number in range(8)]
+    assert {face.headers["content-type"] for face in faces} == {"image/jpeg"}
+    assert len({face.data for face in faces}) == 8
+    for face in faces:
+        assert Image.open(BytesIO(face.data)).size == (160, 160)
+    assert ask(server, "/page/faces/3.jpg").data == faces[3].data
+    for path in ("/page/faces/8.jpg", "/page/faces/00.jpg", "/page/faces/x.jpg"):
+        assert ask(server, path).status == 404
+
+
+def test_a_model_without_a_card_has_no_page(server):
+    assert ask(server, "/page/model").status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_the_page_is_for_reading(server, method):
+    answer = ask(server, "/", method=method)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_a_refusal_does_not_send_the_request_back(server):
+    answer = ask(server, f"/v1/models/{NAME}/versions/{'9' * 5000}")
+    assert answer.status == 400
+    assert answer.json()["error"].startswith("Failed to convert version: 999")
+    assert len(answer.data) < 400
+
+
+def test_other_names_for_this_machine_are_not_answered(models, server):
+    _, port = address(server)
+    for host in ("localhost", f"LOCALHOST:{port}", f"127.0.0.1:{port}", "[::1]:1"):
+        assert ask(server, "/healthz", Host=host).status == 200
+    for host in ("example.com", f"example.com:{port}", "127.0.0.1.example.com", "localhost.x"):
+        for path in ("/healthz", f"/v1/models/{NAME}", "/"):
+            assert ask(server, path, Host=host).status == 403
+    with LocalServer({NAME: models}, host="0.0.0.0") as public:
+        public.rest_url = public.rest_url.replace("0.0.0.0", "127.0.0.1")
+        assert ask(public, "/healthz", Host="example.com").status == 200
+
+
+# A model of ours
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run, its folder of one exported version, and the images that it was trained on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "network_of", toy_network)
+        root = tmp_path_factory.mktemp("exported")
+        faces = draw_people(root / "faces", "Known")
+        config = training.TrainingConfig(**SETTINGS | {"crop_size": 60, "epochs": 1})
+        training.train(config, faces, root / "run", progress=False)
+        export_model(root / "run", root / "facenet")
+    return root / "facenet", [path for paths in faces.values() for path in paths[:3]]
+
+
+def test_an_exported_model_answers_as_it_does_in_process(exported):
+    folder, paths = exported
+    expected = load_embedder(folder).embed(paths)
+    with LocalServer({"facenet": folder}) as server:
+        content = [path.read_bytes() for path in paths]
+        body = json.dumps({"instances": [b64(file) for file in content]}).encode()
+        rows = ask(server, "/v1/models/facenet:predict", body=body).json()["predictions"]
+        np.testing.assert_allclose([row["embeddings"] for row in rows], expected, atol=1e-5)
+        request = predict_request(*content)
+        request.model_spec.name = "facenet"
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            answer = stub(channel).Predict(request, timeout=SECONDS)
+        np.testing.assert_allclose(
+            tf.make_ndarray(answer.outputs["embeddings"]), expected, atol=1e-5
+        )
+        about = ask(server, "/page/model").json()
+    card = json.loads((folder / "1" / "assets.extra" / "facenet.json").read_text())
+    assert about["card"] == card
+    assert about["name"] == "facenet"
+    assert about["version"] == 1
+    assert (about["crop_size"], about["image_size"]) == (60, 75)
+    assert about["threshold"] == card.get("threshold")
+    assert about["max_body_bytes"] == Limits().body_bytes

@@ -1,0 +1,230 @@
+"""Several workers: what TF_CONFIG says, and two processes here that train one network."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from toy_training import SIZE, draw_people
+
+from facenet_lib.errors import FacenetError
+from facenet_lib.runs.checkpoints import last_checkpoint
+from facenet_lib.training.loop import load_run, read_metrics
+from facenet_lib.training.workers import Worker, worker_of_environment
+
+# The smallest network of the real architecture, with all that several workers must share:
+# batch statistics, dropout, centers, averages and the queue. Training amplifies rounding, so
+# that at usual rates even one process parts from itself when its additions are ordered anew;
+# at this one the steps of two runs can be compared, and the momentum still holds every gradient.
+SETTINGS = {
+    "image_size": SIZE,
+    "embedding_size": 16,
+    "width": 0.1,
+    "blocks": [0, 1, 0],
+    "dropout_rate": 0.3,
+    "batch_norm_momentum": 0.9,
+    "batch_size": 16,
+    "epoch_size": 10,
+    "epochs": 2,
+    "learning_rates": {0: 1e-6},
+    "optimizer": "MOM",
+    "ema_decay": 0.9,
+    "center_loss_factor": 0.01,
+    "center_loss_alpha": 0.9,
+}
+WORKERS = 2
+LONGEST = 240  # seconds for one start of both workers, on a machine that is busy
+
+
+# ------------------------------------------------------------------------------ TF_CONFIG
+
+
+def tf_config(kind: str = "worker", index: object = 0, **cluster: object) -> str:
+    cluster = cluster or {"worker": ["a:1", "b:1"]}
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("text", "worker"),
+    [
+        ("", Worker(0, 1)),
+        ("{}", Worker(0, 1)),
+        (json.dumps({"cluster": {}, "task": {}}), Worker(0, 1)),
+        (tf_config(worker=["a:1"]), Worker(0, 1)),
+        (tf_config(), Worker(0, 2)),
+        (tf_config(index=1), Worker(1, 2)),
+        (tf_config(index="1"), Worker(1, 2)),  # as some schedulers write it
+        (tf_config("chief", 0, chief=["c:1"], worker=["a:1", "b:1"]), Worker(0, 3)),
+        (tf_config("worker", 1, chief=["c:1"], worker=["a:1", "b:1"]), Worker(2, 3)),
+    ],
+)
+def test_the_worker_is_the_one_that_tf_config_names(text: str, worker: Worker) -> None:
+    assert worker_of_environment(text) == worker
+    assert worker.is_chief == (worker.index == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", "expected JSON"),
+        ("[]", "expected an object"),
+        ("3", "expected an object"),
+        (json.dumps({"cluster": {"worker": ["a:1"]}}), "expected a type of the cluster's"),
+        (tf_config("worker", 2), "expected an index below the 2 of worker, found 2"),
+        (tf_config("worker", -1), "found -1"),
+        (tf_config("worker", None), "found None"),
+        (tf_config("evaluator", 0), "found 'evaluator'"),
+        (tf_config(worker=["a:1"], ps=["b:1"]), "found 'ps'"),
+        (tf_config(worker="a:1"), "expected 'host:port', found 'a:1'"),
+        (tf_config(worker=["a"]), "expected 'host:port', found 'a'"),
+        (tf_config(worker=[":1"]), "expected 'host:port', found ':1'"),
+        (tf_config(worker=["a:x", 7]), "found 7"),
+        (tf_config(worker=5), "expected a type of the cluster's"),
+        (tf_config(worker=None), "expected a type of the cluster's"),
+        (tf_config(chief=["c:1", "d:1"], worker=["a:1"]), "chief: expected one, found 2"),
+        (tf_config("worker", "²"), "found '²'"),
+    ],
+)
+def test_what_tf_config_cannot_mean_is_refused(text: str, found: str) -> None:
+    with pytest.raises(FacenetError, match="TF_CONFIG") as refused:
+        worker_of_environment(text)
+    assert found in str(refused.value)
+
+
+# ------------------------------------------------------------------------------ two processes
+
+
+def free_addresses(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in sockets]
+    for server in sockets:
+        server.close()
+    return addresses
+
+
+class Workers:
+    """`facenet train` in several processes; what each one says goes to a file."""
+
+    def __init__(self, folder: Path, arguments: list[list[str]]) -> None:
+        addresses = free_addresses(len(arguments))
+        self.logs = [folder / f"worker_{index}.log" for index in range(len(arguments))]
+        self.processes = []
+        for index, (log, words) in enumerate(zip(self.logs, arguments, strict=True)):
+            task = {"type": "worker", "index": index}
+            config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+            environment = os.environ | {"TF_CONFIG": config, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            command = [sys.executable, "-m", "facenet_lib", "train", *words]
+            with log.open("w") as file:
+                self.processes.append(
+                    subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+                )
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def wait(self) -> list[int]:
+        return [process.wait(LONGEST) for process in self.processes]
+
+    def said(self, index: int) -> str:
+        return self.logs[index].read_text()
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    draw_people(root, "Person", people=4, images=8)
+    return root
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(yaml.safe_dump(SETTINGS))
+    return path
+
+
+def words(faces: Path, config: Path, out: Path, *more: str) -> list[str]:
+    return [str(faces), "--config", str(config), "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def two_workers_run(
+    tmp_path_factory: pytest.TempPathFactory, faces: Path, config: Path
+) -> Iterator[Path]:
+    """A run of two workers that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("two")
+    with Workers(folder, [words(faces, config, folder / "run")] * WORKERS) as workers:
+        assert workers.wait() == [0] * WORKERS, workers.said(0) + workers.said(1)
+    yield folder / "run"
+
+
+def test_two_workers_compute_what_one_process_does(
+    tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
+) -> None:
+    """Statistics, dropout, gradients, centers and averages are those of the global batch."""
+    command = [
+        sys.executable,
+        "-m",
+        "facenet_lib",
+        "train",
+        *words(faces, config, tmp_path / "one"),
+    ]
+    subprocess.run(command, check=True, timeout=LONGEST)
+    one, two = (read_metrics(run / "metrics.csv") for run in (tmp_path / "one", two_workers_run))
+    for name in one.keys() - {"images_per_second"}:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert len(one["total"]) == 20
+    runs = tmp_path / "one", two_workers_run
+    alone, together = (last_checkpoint(run / "checkpoints").arrays for run in runs)
+    assert alone.keys() == together.keys()
+    for name, array in alone.items():
+        size = np.abs(array).max()
+        np.testing.assert_allclose(together[name], array, atol=0.1 * size, err_msg=name)
+
+
+def test_a_killed_worker_ends_the_others_and_all_go_on_later(
+    tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
+) -> None:
+    arguments = [words(faces, config, tmp_path / "run", "--checkpoint-every", "3")] * WORKERS
+    with Workers(tmp_path, arguments) as workers:
+        metrics = tmp_path / "run" / "metrics.csv"
+        began = time.monotonic()
+        while not (metrics.exists() and metrics.read_text().count("\n") > 5):
+            assert time.monotonic() - began < LONGEST, workers.said(0)
+            time.sleep(0.01)
+        workers.processes[1].send_signal(signal.SIGKILL)
+        assert workers.processes[0].wait(60) == 1
+        last = workers.said(0).strip().splitlines()[-1]
+    assert last.startswith("facenet: worker 0 of 2: another worker is gone")
+    with Workers(tmp_path, arguments) as workers:
+        assert workers.wait() == [0] * WORKERS, workers.said(0)
+    runs = [load_run(run) for run in (tmp_path / "run", two_workers_run)]
+    assert [run.step for run in runs] == [20, 20]
+    for resumed, whole in zip(*[run.network.get_weights() for run in runs], strict=True):
+        np.testing.assert_array_equal(resumed, whole)
+
+
+def test_workers_that_were_told_different_things_do_not_begin(
+    tmp_path: Path, faces: Path, config: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = [words(faces, config, out), words(faces, config, out, "--seed", "1")]
+    with Workers(tmp_path, arguments) as workers:
+        assert workers.wait() == [1, 1]
+        assert "the workers do not agree: seed: here 0, elsewhere" in workers.said(0)
+    assert not (out / "config.json").exists()
