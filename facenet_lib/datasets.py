@@ -324,7 +324,7 @@ def draw_pairs(
         seed: equal seeds draw the same pairs, whatever the order of people and images is.
 
     Returns:
-        What :class:`facenet_lib.training.EvaluationPairs` takes, for n pairs: their 2n paths,
+        What :class:`facenet_lib.verification.EvaluationPairs` takes, for n pairs: their 2n paths,
         where 2i and 2i + 1 are the images of pair i; the bool array (n,), True where both show
         one person; and the int64 array (n,) of folds, which count from 0.
 

@@ -16,12 +16,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
 
 _BLOCK = 256  # pairs whose embeddings stay in the processor's cache between two operations
 _NORMAL_QUANTILE = 1.959963984540054  # 95% of a normal distribution lies this near its mean
@@ -616,3 +618,56 @@ def _check_metric(metric: str) -> None:
     if metric not in _METRICS:
         expected = " or ".join(repr(name) for name in _METRICS)
         raise FacenetError(f"metric: expected {expected}, found {metric!r}")
+
+
+@dataclass(frozen=True)
+class EvaluationPairs:
+    """Image pairs to verify, as ``lfw_pairs.resolve_pairs`` gives them.
+
+    Attributes:
+        paths: images; 2i and 2i + 1 are pair i.
+        issame: bool ``(pairs,)``, whether a pair shows one person.
+        folds: int ``(pairs,)``, the fold of each pair.
+    """
+
+    paths: Sequence[str]
+    issame: np.ndarray
+    folds: np.ndarray
+
+    @classmethod
+    def from_file(cls, pairs_file: str | Path, root: str | Path) -> EvaluationPairs:
+        """Read a pairs file and find its images below ``root``.
+
+        Raises:
+            FacenetError: for a file that is not in one of LFW's formats or images not there.
+        """
+        pairs = read_pairs(pairs_file)
+        paths, issame = resolve_pairs(root, pairs)
+        return cls(paths, issame, pairs.fold_ids())
+
+
+def evaluate_pairs(
+    embed: Callable[[Sequence[str]], np.ndarray],
+    pairs: EvaluationPairs,
+    metric: str = "sqeuclidean",
+    subtract_mean: bool = False,
+) -> VerificationResult:
+    """Verify pairs with ``embed``, a function from paths to embeddings.
+
+    Args:
+        embed: called once, with all paths; ``functools.partial(model.embed, flip=True)``
+            measures with mirror images as well.
+        pairs: the pairs.
+        metric: ``"sqeuclidean"`` or ``"angular"``, see ``verification.distances``.
+        subtract_mean: whether the embeddings' mean is subtracted first.
+
+    Returns:
+        What :func:`facenet_lib.verification.evaluate` says, otherwise with its defaults.
+    """
+    return evaluate(
+        embed(pairs.paths),
+        pairs.issame,
+        folds=pairs.folds,
+        metric=metric,
+        subtract_mean=subtract_mean,
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 from toy_training import SETTINGS, toy_network
 
+from facenet_lib import models, runs
 from facenet_lib.datasets import read_faces
 from facenet_lib.training import loop as training
 
@@ -24,7 +25,7 @@ KILLS = 10
 STEPS = 480
 LONGEST = 0.5  # seconds from the first step to the kill
 
-CONFIG = training.TrainingConfig(
+CONFIG = runs.TrainingConfig(
     **SETTINGS
     | {
         "epochs": STEPS // SETTINGS["epoch_size"],
@@ -74,7 +75,7 @@ def finish(child: int, reading: int) -> int:
 
 def main() -> None:
     """Kill, go on, kill ...; then let both runs come to their end."""
-    training.network_of = toy_network
+    models.network_of = toy_network
     faces, out = read_faces(sys.argv[1]), Path(sys.argv[2])
     moments = random.Random(0)
     for _ in range(KILLS):

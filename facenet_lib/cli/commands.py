@@ -435,8 +435,9 @@ def _train(options: argparse.Namespace) -> None:
     faces = training_faces(folder)
 
     _load_tensorflow()
-    from facenet_lib.training.loop import EvaluationPairs, train
+    from facenet_lib.training.loop import train
     from facenet_lib.training.workers import strategy_of_environment, worker_of
+    from facenet_lib.verification import EvaluationPairs
 
     strategy = strategy_of_environment()  # several workers find each other here
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root) if folder.pairs else None
@@ -463,7 +464,7 @@ def _report(options: argparse.Namespace) -> None:
     _load_tensorflow()
     from facenet_lib import plots
     from facenet_lib.files import open_whole_file
-    from facenet_lib.training.loop import read_run_tables
+    from facenet_lib.runs.folder import read_run_tables
 
     plots.style()
     figure = plots.run_report(*read_run_tables(options.run))
@@ -516,7 +517,8 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
 def _settings_of(initial_model: str, out: Path) -> dict[str, Any]:
     """What the initial model decides; a run that has begun knows it, and may have outlived it."""
     _load_tensorflow()
-    from facenet_lib.training.loop import CONFIG_FILE, network_settings
+    from facenet_lib.models import network_settings
+    from facenet_lib.runs.folder import CONFIG_FILE
 
     return network_settings(out if (out / CONFIG_FILE).is_file() else initial_model)
 
@@ -542,7 +544,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     _load_tensorflow()
     from facenet_lib.export.saved_model import load_embedder
-    from facenet_lib.training.loop import EvaluationPairs, evaluate_pairs
+    from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
     how: dict[str, Any] = {

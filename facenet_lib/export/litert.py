@@ -17,12 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from facenet_lib.embedding import unique_files
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import decode_windows, drawn_faces, read_windows
 from facenet_lib.files import open_whole_file
 from facenet_lib.input_pipeline import Preprocessing, preprocess
+from facenet_lib.models import load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
-from facenet_lib.training.loop import load_network, unique_files
 
 LiteRTDtype = Literal["float16", "int8"]
 

@@ -27,6 +27,7 @@ from PIL import Image
 
 from facenet_lib import __version__
 from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face
+from facenet_lib.embedding import image_embedder, unique_files
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors
 from facenet_lib.input_pipeline import (
@@ -43,15 +44,9 @@ from facenet_lib.model_card import (
     read_card,
     version_folders,
 )
+from facenet_lib.models import TrainedNetwork, check_is_network, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
 from facenet_lib.published.model_folder import PretrainedNetwork
-from facenet_lib.training.loop import (
-    TrainedNetwork,
-    check_is_network,
-    image_embedder,
-    load_network,
-    unique_files,
-)
 
 WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TF Serving looks for requests that it answers itself before it answers anyone."""
@@ -81,7 +76,7 @@ class Embedder(Protocol):
         """Return float32 ``(len(paths), embedding_size)``, rows of length one.
 
         With ``flip``, twice as wide: right of it the embedding of the mirror image, see
-        :func:`facenet_lib.training.embed_images`. A file that stands there twice is decoded once.
+        :func:`facenet_lib.embedding.embed_images`. A file that stands there twice is decoded once.
 
         Raises:
             FacenetError: naming the file, when one cannot be decoded.

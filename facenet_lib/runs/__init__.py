@@ -13,6 +13,7 @@ from facenet_lib.runs.config import (
     read_settings,
     recipe_names,
 )
+from facenet_lib.runs.folder import read_run_tables
 from facenet_lib.runs.tables import (
     read_metrics,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "read_config",
     "read_learning_rates",
     "read_metrics",
+    "read_run_tables",
     "read_settings",
     "recipe_names",
     "write_checkpoint",

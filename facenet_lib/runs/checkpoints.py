@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,3 +113,27 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.npz"), reverse=True)
+
+
+def name_variables(part: str, variables: Sequence[Any]) -> dict[str, Any]:
+    """Variables by a name that does not depend on this process."""
+    return {
+        f"{part}/{number:04d}/{variable.name}": variable
+        for number, variable in enumerate(variables)
+    }
+
+
+def assign_variables(
+    path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Give every variable its array, all or nothing."""
+    problems = [f"{name}: missing" for name in variables if name not in arrays]
+    problems += [f"{name}: unknown" for name in arrays if name not in variables]
+    problems += [
+        f"{name}: expected shape {tuple(variables[name].shape)}, found {arrays[name].shape}"
+        for name in variables.keys() & arrays.keys()
+        if tuple(variables[name].shape) != arrays[name].shape
+    ]
+    refuse(str(path), sorted(problems))
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

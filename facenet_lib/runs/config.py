@@ -74,7 +74,7 @@ class TrainingConfig:
         clip_norm: largest global norm of a gradient; 0 leaves it alone. Where a strategy has
             several replicas, each clips its own, of its share of the loss, before they are added.
         initial_model: folder of a run or of imported weights; the network begins with its
-            weights. :func:`facenet_lib.training.network_settings` gives the settings that must
+            weights. :func:`facenet_lib.models.network_settings` gives the settings that must
             agree with it.
         freeze_until: one of :data:`END_POINTS`; it and all before it keeps the initial model's
             weights and moving statistics.

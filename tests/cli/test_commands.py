@@ -20,23 +20,20 @@ from toy_training import SETTINGS, draw_people, write_ten_folds
 from facenet_lib import __version__
 from facenet_lib.cli.commands import main
 from facenet_lib.datasets import read_faces
+from facenet_lib.embedding import embed_images
 from facenet_lib.export.litert import embed_litert
 from facenet_lib.export.saved_model import load_embedder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.lfw_pairs import write_people
 from facenet_lib.model_card import read_card
+from facenet_lib.models import load_run
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variable_names
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.serving.client import RestClient
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.tensorflow_serving import TENSORFLOW_SERVING_IMAGE, ServedModel
-from facenet_lib.training.loop import (
-    EvaluationPairs,
-    TrainingConfig,
-    embed_images,
-    evaluate_pairs,
-    load_run,
-)
+from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
 COMMANDS = (
     "draw-faces",
@@ -368,9 +365,7 @@ def test_settings_that_contradict_each_other_are_told_with_both_sources(
 def test_a_run_that_begins_with_no_file_of_settings_names_the_model(
     run, folder, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(
-        "facenet_lib.training.loop.network_settings", lambda model: {"width": "wide"}
-    )
+    monkeypatch.setattr("facenet_lib.models.network_settings", lambda model: {"width": "wide"})
     words = ["train", folder, "--out", tmp_path / "x", "--from", run]
     assert main(list(map(str, words))) == 1
     assert one_line(capsys.readouterr()).startswith(f"facenet: {run}: width: expected a number")

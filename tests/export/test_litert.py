@@ -6,12 +6,15 @@ import tensorflow as tf
 from PIL import Image
 from toy_training import SETTINGS, draw_people, toy_network
 
+from facenet_lib import models
+from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export import litert
 from facenet_lib.export.litert import embed_litert, export_litert
 from facenet_lib.input_pipeline import Preprocessing
-from facenet_lib.training import loop as training
-from facenet_lib.training.loop import TrainingConfig, embed_images, load_run, train
+from facenet_lib.models import load_run
+from facenet_lib.runs.config import TrainingConfig
+from facenet_lib.training.loop import train
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def faces(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def small_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "network_of", toy_network)
+        patch.setattr(models, "network_of", toy_network)
         yield
 
 

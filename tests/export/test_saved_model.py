@@ -15,23 +15,21 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 from toy_training import SETTINGS, draw_people, full_disk, toy_network, write_ten_folds
 
+from facenet_lib import models
+from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import WARMUP_REQUESTS, export_model, load_embedder
 from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, read_card
+from facenet_lib.models import load_run, network_settings
 from facenet_lib.network.inception_resnet import fold_batch_norm
 from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.training import loop as training
-from facenet_lib.training.loop import (
-    EvaluationPairs,
-    TrainingConfig,
-    embed_images,
-    load_run,
-    network_settings,
-    train,
-)
+from facenet_lib.training.loop import train
+from facenet_lib.verification import EvaluationPairs
 
-REAL_NETWORK_OF = training.network_of
+REAL_NETWORK_OF = models.network_of
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def faces(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def small_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "network_of", toy_network)
+        patch.setattr(models, "network_of", toy_network)
         yield
 
 
@@ -239,7 +237,7 @@ def test_an_empty_batch_is_answered(exported):
 
 def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, monkeypatch):
     # Its first convolution is one that TensorFlow fuses with what stands before it.
-    monkeypatch.setattr(training, "network_of", REAL_NETWORK_OF)
+    monkeypatch.setattr(models, "network_of", REAL_NETWORK_OF)
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})
     train(config, faces, tmp_path / "run", progress=False)
     model = tf.saved_model.load(str(export_model(tmp_path / "run", tmp_path / "model")))

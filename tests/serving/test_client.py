@@ -38,8 +38,10 @@ from tensorflow_serving.apis import (
 )
 from toy_training import SETTINGS, draw_people, toy_network
 
+from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model, load_embedder
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.serving.client import (
     Client,
     GrpcClient,
@@ -52,7 +54,7 @@ from facenet_lib.serving.client import (
 )
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.training import loop as training
-from facenet_lib.training.loop import EvaluationPairs, TrainingConfig, evaluate_pairs
+from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
 SIZE = 4
 FAST = Retries(first_wait=0.001, longest_wait=0.002)
@@ -1079,7 +1081,7 @@ def exported(tmp_path_factory):
     root = tmp_path_factory.mktemp("exported")
     faces = draw_people(root / "faces", "Known")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "network_of", toy_network)
+        patch.setattr(models, "network_of", toy_network)
         training.train(TrainingConfig(**SETTINGS), faces, root / "run", progress=False)
         export_model(root / "run", root / "facenet")
     return root / "facenet"

@@ -24,34 +24,30 @@ from toy_training import (
     write_ten_folds,
 )
 
+from facenet_lib import models, verification
 from facenet_lib.center_loss import total_loss
 from facenet_lib.datasets import write_distances
+from facenet_lib.embedding import embed_images, unique_files
 from facenet_lib.errors import FacenetError
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.input_pipeline import Preprocessing, decode_image, input_pipeline
-from facenet_lib.network.inception_resnet import inception_resnet_v1
-from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
-from facenet_lib.runs.checkpoints import last_checkpoint
-from facenet_lib.runs.config import END_POINTS
-from facenet_lib.runs.tables import read_prelogits_histograms
-from facenet_lib.softmax_heads import SoftmaxHead
-from facenet_lib.training import loop as training
-from facenet_lib.training import objectives
-from facenet_lib.training.loop import (
-    EvaluationPairs,
-    TrainingConfig,
-    embed_images,
-    evaluate_pairs,
+from facenet_lib.models import (
     load_network,
     load_run,
     network_of,
     network_settings,
     preprocessing_of,
-    read_metrics,
-    train,
-    unique_files,
 )
-from facenet_lib.verification import evaluate
+from facenet_lib.network.inception_resnet import inception_resnet_v1
+from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.runs.checkpoints import last_checkpoint
+from facenet_lib.runs.config import END_POINTS, TrainingConfig
+from facenet_lib.runs.tables import read_metrics, read_prelogits_histograms
+from facenet_lib.softmax_heads import SoftmaxHead
+from facenet_lib.training import loop as training
+from facenet_lib.training import objectives
+from facenet_lib.training.loop import train
+from facenet_lib.verification import EvaluationPairs, evaluate, evaluate_pairs
 
 CONFIG = TrainingConfig(**SETTINGS)
 
@@ -62,7 +58,7 @@ def changed(**settings):
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
-    monkeypatch.setattr(training, "network_of", toy_network)
+    monkeypatch.setattr(models, "network_of", toy_network)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +78,7 @@ def whole_run(tmp_path_factory, faces, pairs):
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "network_of", toy_network)
+        patch.setattr(models, "network_of", toy_network)
         result = train(CONFIG, faces, out, pairs, progress=False)
     assert result.finished
     return out
@@ -401,7 +397,7 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew(run, faces, pairs):
 
 
 def test_a_mixed_run_of_the_real_network_resumes_exactly(tmp_path, faces, monkeypatch):
-    monkeypatch.setattr(training, "network_of", network_of)
+    monkeypatch.setattr(models, "network_of", network_of)
     settings = {"precision": "mixed_bfloat16", "blocks": (1, 1, 1), "batch_size": 4}
     config = changed(**settings, epoch_size=2, epochs=1)
     assert train(config, faces, tmp_path / "whole", progress=False).finished
@@ -505,7 +501,7 @@ def test_a_classifier_needs_two_people(tmp_path, faces):
 
 
 def test_too_small_a_network_leaves_no_folder(tmp_path, faces, monkeypatch):
-    monkeypatch.setattr(training, "network_of", network_of)
+    monkeypatch.setattr(models, "network_of", network_of)
     with pytest.raises(FacenetError, match="image_size"):
         train(changed(image_size=60), faces, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
@@ -608,11 +604,11 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
         from facenet_lib.training import loop as training
         from facenet_lib.datasets import read_faces
         from toy_training import SETTINGS, toy_network
-        training.network_of = toy_network
+        models.network_of = toy_network
         faces, out = read_faces(sys.argv[1]), Path(sys.argv[2])
         def train(epochs, name):
             with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
-                config = training.TrainingConfig(**SETTINGS | {"epochs": epochs})
+                config = runs.TrainingConfig(**SETTINGS | {"epochs": epochs})
                 return training.train(config, faces, out / name, progress=False)
         assert train(3, "whole").finished
         train(1, "resumed")
@@ -827,13 +823,13 @@ def test_images_far_from_their_persons_mean_are_left_out(tmp_path, faces):
 
 def test_evaluations_are_as_the_settings_want_them(tmp_path, faces, pairs, monkeypatch):
     asked = []
-    whole = training.evaluate_pairs
+    whole = verification.evaluate_pairs
 
     def watched(embed, pairs, metric, subtract_mean):
         asked.append((embed.keywords["flip"], metric, subtract_mean))
         return whole(embed, pairs, metric, subtract_mean)
 
-    monkeypatch.setattr(training, "evaluate_pairs", watched)
+    monkeypatch.setattr(verification, "evaluate_pairs", watched)
     config = changed(
         epochs=1, evaluate_flip=True, evaluate_metric="angular", evaluate_subtract_mean=True
     )
@@ -1021,7 +1017,7 @@ def frozen_run(tmp_path_factory, whole_run, some_people):
     out = tmp_path_factory.mktemp("runs") / "frozen"
     config = tuned_from(whole_run, freeze_until="Mixed_6b")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "network_of", toy_network)
+        patch.setattr(models, "network_of", toy_network)
         assert train(config, some_people, out, progress=False).finished
     return out
 
@@ -1076,7 +1072,7 @@ def test_a_stopped_fine_tuning_needs_its_initial_model_no_more(
         def gone(model):
             raise AssertionError("the initial model was read again")
 
-        monkeypatch.setattr(training, "load_network", gone)
+        monkeypatch.setattr(models, "load_network", gone)
     assert train(config, some_people, out, progress=False).finished
     with np.load(checkpoints(out)[-1]) as one, np.load(checkpoints(frozen_run)[-1]) as two:
         assert set(one.files) == set(two.files)

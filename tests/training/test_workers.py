@@ -18,8 +18,9 @@ import yaml
 from toy_training import SIZE, draw_people
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.models import load_run
 from facenet_lib.runs.checkpoints import last_checkpoint
-from facenet_lib.training.loop import load_run, read_metrics
+from facenet_lib.runs.tables import read_metrics
 from facenet_lib.training.workers import Worker, worker_of_environment
 
 # The smallest network of the real architecture, with all that several workers must share:

@@ -1,0 +1,159 @@
+"""The folder of a run: what it holds, whose it is, and who may write there.
+
+Derived in chapter 6, "Training".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.runs.config import (
+    TrainingConfig,
+    config_from_dict,
+)
+from facenet_lib.runs.provenance import RECORD_FILE
+from facenet_lib.runs.tables import (
+    EVALUATIONS_FILE,
+    METRICS_FILE,
+    PRELOGITS_FILE,
+    VALIDATIONS_FILE,
+    read_metrics,
+    read_prelogits_histograms,
+)
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+CONFIG_FILE = "config.json"
+IDENTITIES_FILE = "identities.txt"
+CHECKPOINTS_FOLDER = "checkpoints"
+LOCK_FILE = "lock"
+FREE_SETTINGS = ("epochs", "checkpoint_every", "histograms_every")
+"""Settings that may differ when a run goes on, because they change none of its numbers."""
+
+
+def read_run_tables(
+    run: str | Path,
+) -> tuple[
+    dict[str, np.ndarray],
+    dict[str, np.ndarray] | None,
+    dict[str, np.ndarray] | None,
+    tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+]:
+    """Read all tables of a run, as ``plots.run_report`` takes them.
+
+    Args:
+        run: a folder that :func:`train` made, of a run that goes on as well.
+
+    Returns:
+        The steps, the evaluations, the validations and the prelogits' histograms; None for a
+        table without rows.
+
+    Raises:
+        FacenetError: when the folder is no run, or a table is damaged.
+    """
+    run = Path(run)
+    read_config_file(run)
+    tables = [
+        read_metrics(path) if path.exists() else {}
+        for path in (run / EVALUATIONS_FILE, run / VALIDATIONS_FILE)
+    ]
+    evaluations, validations = (table if table and len(table["step"]) else None for table in tables)
+    histograms = None
+    if (run / PRELOGITS_FILE).exists():
+        found = read_prelogits_histograms(run / PRELOGITS_FILE)
+        histograms = found if len(found[0]) else None
+    return read_metrics(run / METRICS_FILE), evaluations, validations, histograms
+
+
+def read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
+    """Return a run's configuration and what config.json says about its data."""
+    path = run / CONFIG_FILE
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        about = dict(settings.pop("data"))
+        del settings["facenet_lib"]
+    except OSError as error:
+        raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise FacenetError(f"{path}: not the configuration of a run: {error!r}") from error
+    return config_from_dict(settings, source=str(path)), about
+
+
+def read_identities(run: Path) -> list[str]:
+    """Read the people of a run, in the order of their labels."""
+    path = run / IDENTITIES_FILE
+    try:
+        # Not splitlines(), which also splits at rare characters that a name may hold.
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FacenetError(f"{path}: expected the run's people, found: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with open_whole_file(path) as file:
+        file.write(text.encode())
+
+
+def refuse_foreign_folder(out: Path) -> None:
+    """A folder without config.json must be empty, but for what a kill in its first moment left."""
+    ours = {CHECKPOINTS_FOLDER, LOCK_FILE, RECORD_FILE, f"{RECORD_FILE}.part"} | {
+        f"{name}{suffix}" for name in (CONFIG_FILE, IDENTITIES_FILE) for suffix in ("", ".part")
+    }
+    if out.is_dir() and any(entry.name not in ours for entry in out.iterdir()):
+        raise FacenetError(f"{out}: not empty and no training run; name another folder")
+
+
+def check_same_run(
+    out: Path, config: TrainingConfig, identities: list[str], about: dict[str, Any]
+) -> None:
+    """Refuse to go on with a run that had other settings, people or images."""
+    begun_config, begun_about = read_config_file(out)
+    begun = begun_config.to_dict() | begun_about
+    wanted = config.to_dict() | about
+    problems = [
+        f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
+        for name in wanted
+        if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
+    ]
+    if not problems and read_identities(out) != identities:
+        problems.append("the people are not those that the run began with")
+    if not problems and begun.get("image_names") != wanted["image_names"]:
+        problems.append("the people's images are not those that the run began with")
+    refuse(f"{out}: holds another run; name another folder", problems)
+
+
+def checksum_images(image_list: Sequence[str], label_list: Sequence[int]) -> str:
+    """A checksum of whose image is called what, without the folders, which may be moved."""
+    names = zip(label_list, (Path(path).name for path in image_list), strict=True)
+    listed = "\n".join(f"{label}/{name}" for label, name in names)
+    return f"{zlib.crc32(listed.encode(errors='surrogateescape')):08x}"
+
+
+@contextmanager
+def lock_folder(out: Path) -> Iterator[None]:
+    """Keep a second process from training in the same folder; the lock ends with the process."""
+    if fcntl is None:
+        yield
+        return
+    with explain_write_errors(out):
+        lock = (out / LOCK_FILE).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FacenetError(f"{out}: another process is training here") from error
+        yield

@@ -1,0 +1,70 @@
+"""One training step: forward, loss, gradients, optimizer, averages.
+
+Derived in chapter 6, "Training".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from facenet_lib.runs.tables import (
+    PRELOGITS_EDGES,
+)
+from facenet_lib.training.state import (
+    RunState,
+)
+
+
+def training_step(run: RunState, batch_spec: Any) -> Callable[..., dict[str, tf.Tensor]]:
+    """Compile one step: forward, loss, gradients, optimizer, averages; under the run's strategy.
+
+    ``batch_spec`` leaves the number of images open, so that a smaller last batch, as damaged
+    images leave it, does not compile the step a second time.
+    """
+    replicas = run.strategy.num_replicas_in_sync
+    average_pairs = run.average_pairs()
+    names: list[str] = []  # of the values, known once the step has been traced
+
+    def replica_step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        step = tf.cast(run.optimizer.iterations, tf.int64)
+        with tf.GradientTape() as tape:
+            computed = run.objective.compute(run.network, batch, step)
+            loss = computed.total / replicas  # the optimizer adds up the replicas' gradients
+        run.optimizer.apply(tape.gradient(loss, run.trainable), run.trainable)
+        _move_averages(average_pairs, run.config.ema_decay, run.optimizer.iterations)
+        images = tf.cast(tf.shape(computed.prelogits)[0], tf.float32) * replicas
+        values = {**computed.values, "images": images, "stops": stop}
+        names[:] = values
+        # One vector, because workers take a millisecond or more to add up anything at all.
+        return tf.stack(list(values.values())), _prelogits_counts(computed.prelogits)
+
+    @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)])
+    def step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
+        values, counts = run.strategy.run(replica_step, args=(batch, stop))
+        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
+        reduced = tf.unstack(run.strategy.reduce(mean, values, None))
+        counts = run.strategy.reduce(total, counts, None)
+        return dict(zip(names, reduced, strict=True)) | {"prelogits_counts": counts}
+
+    return step
+
+
+def _move_averages(pairs: Sequence[tuple[Any, Any]], decay: float, steps: Any) -> None:
+    """Move each average towards its variable, faster at first, as TF 1's averages did."""
+    made = tf.cast(steps, tf.float32)
+    kept = tf.minimum(decay, (1.0 + made) / (10.0 + made))
+    for average, variable in pairs:
+        value = tf.convert_to_tensor(average)
+        part = tf.cast(1.0 - kept, value.dtype)
+        average.assign(value - part * (value - tf.convert_to_tensor(variable)))
+
+
+def _prelogits_counts(prelogits: tf.Tensor) -> tf.Tensor:
+    """How many absolute prelogits are in each bin of the run's histogram, int64."""
+    sizes = tf.abs(tf.cast(prelogits, tf.float32))
+    sizes = tf.where(tf.math.is_finite(sizes), sizes, 0.0)  # the loss tells of the others
+    bins = len(PRELOGITS_EDGES) - 1
+    return tf.histogram_fixed_width(sizes, [0.0, float(PRELOGITS_EDGES[-1])], bins, tf.int64)
