@@ -24,6 +24,7 @@ from facenet_lib.published.model_folder import (
 )
 from facenet_lib.runs.checkpoints import (
     assign_variables,
+    is_float,
     last_checkpoint,
     name_variables,
 )
@@ -38,9 +39,6 @@ from facenet_lib.runs.folder import (
 )
 from facenet_lib.runs.tables import (
     last_evaluation,
-)
-from facenet_lib.training.state import (
-    is_float,
 )
 
 SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")

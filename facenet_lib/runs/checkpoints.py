@@ -123,6 +123,11 @@ def name_variables(part: str, variables: Sequence[Any]) -> dict[str, Any]:
     }
 
 
+def is_float(variable: Any) -> bool:
+    """Whether a variable holds floating point numbers, of which there are averages."""
+    return "float" in str(variable.dtype)
+
+
 def assign_variables(
     path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:

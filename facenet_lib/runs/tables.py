@@ -1,21 +1,20 @@
-"""The figures of a run: tables for people and programs, and the same for TensorBoard.
+"""The tables of a run: what it measured, a row a step, an evaluation or an epoch.
 
 Derived in chapter 6, "Training".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.files import explain_write_errors, open_whole_file, read_text
 
 METRICS_FILE = "metrics.csv"
 EVALUATIONS_FILE = "evaluations.csv"
@@ -107,8 +106,8 @@ def _last_row(path: Path, step: int) -> dict[str, float] | None:
     return {name: float(column[rows[-1]]) for name, column in table.items()} if len(rows) else None
 
 
-class MetricsFiles:
-    """The tables of a run and TensorBoard's files, written on from a given step.
+class RunTables:
+    """The tables of a run, written on from a given step.
 
     ``metrics.csv`` has a row for each step, ``evaluations.csv`` one for each evaluation on pairs,
     ``validations.csv``, where there is validation, one for each, and ``prelogits.csv`` a
@@ -134,45 +133,43 @@ class MetricsFiles:
         validation_columns: Sequence[str] = (),
     ) -> None:
         self._run = run
-        tables = {
+        self.columns: dict[str, tuple[str, ...]] = {
             METRICS_FILE: (*_POSITION, "learning_rate", *columns),
             EVALUATIONS_FILE: _EVALUATIONS,
             PRELOGITS_FILE: _PRELOGITS,
         }
         if validation_columns:
-            tables[VALIDATIONS_FILE] = (*_POSITION, "minutes", *validation_columns)
-        with _writing(run), ExitStack() as opening:
-            self._tables = {
-                name: (opening.enter_context(_continued(run / name, names, step)), names)
-                for name, names in tables.items()
+            self.columns[VALIDATIONS_FILE] = (*_POSITION, "minutes", *validation_columns)
+        with explain_write_errors(run), ExitStack() as opening:
+            self._files = {
+                name: opening.enter_context(_continued(run / name, names, step))
+                for name, names in self.columns.items()
             }
-            self._summary = tf.summary.create_file_writer(str(run / "tensorboard"))
-            opening.callback(self._summary.close)
             self._open = opening.pop_all()
 
-    def __enter__(self) -> MetricsFiles:
+    def __enter__(self) -> RunTables:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with _writing(self._run):
+        with explain_write_errors(self._run):
             self._open.close()
 
-    def add_step(self, values: Mapping[str, float]) -> None:
-        """Add the row of a training step."""
-        self._add(METRICS_FILE, "train", values)
+    def add(self, table: str, values: Mapping[str, float]) -> None:
+        """Add a row to metrics.csv, evaluations.csv or validations.csv.
 
-    def add_evaluation(self, values: Mapping[str, float]) -> None:
-        """Add the row of an evaluation on the pairs."""
-        self._add(EVALUATIONS_FILE, "pairs", values)
+        Args:
+            table: the file's name.
+            values: column to value; others are left out.
 
-    def add_validation(self, values: Mapping[str, float]) -> None:
-        """Add the row of a validation."""
-        self._add(VALIDATIONS_FILE, "validation", values)
+        Raises:
+            FacenetError: when the file cannot be written.
+        """
+        measured = self.columns[table][len(_POSITION) :]
+        cells = [f"{values[name]:d}" for name in _POSITION]
+        self._write_row(table, cells + [f"{values[name]:.7g}" for name in measured])
 
-    def add_prelogits_histogram(
-        self, epoch: int, step: int, counts: NDArray[np.integer[Any]]
-    ) -> None:
-        """Add the row of an epoch: how the sizes of its prelogits are spread.
+    def add_prelogits(self, epoch: int, step: int, counts: NDArray[np.integer[Any]]) -> None:
+        """Add the row of an epoch to prelogits.csv: how the sizes of its prelogits are spread.
 
         Args:
             epoch: the epoch, from 0.
@@ -191,40 +188,11 @@ class MetricsFiles:
                 f"{np.array_repr(counts)[:60]}"
             )
         self._write_row(PRELOGITS_FILE, [str(int(number)) for number in (epoch, step, *counts)])
-        # TensorBoard's function counts for itself; this is what it writes then.
-        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="histograms")
-        buckets = np.stack([PRELOGITS_EDGES[:-1], PRELOGITS_EDGES[1:], counts], axis=1)
-        with _writing(self._run), self._summary.as_default(step=int(step)):
-            tf.summary.write(
-                "train/absolute_prelogits",
-                buckets,
-                metadata=tf.compat.v1.SummaryMetadata(plugin_data=plugin),
-            )
-
-    def add_histograms(self, step: int, named_arrays: Mapping[str, np.ndarray]) -> None:
-        """Give TensorBoard the histograms of arrays; no table holds them.
-
-        Args:
-            step: number of steps made.
-            named_arrays: TensorBoard's name to numbers of any shape.
-        """
-        with _writing(self._run), self._summary.as_default(step=int(step)):
-            for name, array in named_arrays.items():
-                tf.summary.histogram(name, array)
-
-    def _add(self, table: str, scope: str, values: Mapping[str, float]) -> None:
-        measured = self._tables[table][1][len(_POSITION) :]
-        cells = [f"{values[name]:d}" for name in _POSITION]
-        self._write_row(table, cells + [f"{values[name]:.7g}" for name in measured])
-        with _writing(self._run), self._summary.as_default(step=int(values["step"])):
-            for name in measured:
-                tf.summary.scalar(f"{scope}/{name}", values[name])
 
     def _write_row(self, table: str, cells: Sequence[str]) -> None:
-        file, _ = self._tables[table]
-        with _writing(self._run):
-            file.write(",".join(cells) + "\n")
-            file.flush()
+        with explain_write_errors(self._run):
+            self._files[table].write(",".join(cells) + "\n")
+            self._files[table].flush()
 
 
 def _continued(path: Path, columns: Sequence[str], step: int) -> TextIO:
@@ -246,26 +214,7 @@ def _continued(path: Path, columns: Sequence[str], step: int) -> TextIO:
 
 def _read_table(path: Path) -> tuple[list[str], list[str]]:
     """Return the columns and the rows, without a last one that is not written to its end."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except OSError as error:
-        raise FacenetError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise FacenetError(
-            f"{path}: expected a table of numbers, found byte {error.start}"
-        ) from error
+    lines = read_text(path).split("\n")[:-1]
     if not lines:
         raise FacenetError(f"{path}: expected a table of numbers, found an empty file")
     return lines[0].split(","), lines[1:]
-
-
-@contextmanager
-def _writing(run: Path) -> Iterator[None]:
-    """As :func:`checkpoints.writing`, for TensorFlow's writer too, which has its own errors."""
-    try:
-        with explain_write_errors(run):
-            yield
-    except tf.errors.OpError as error:
-        raise FacenetError(
-            f"{run}: cannot be written: {' '.join(error.message.split())}"
-        ) from error

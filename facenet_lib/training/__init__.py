@@ -3,11 +3,9 @@
 from facenet_lib.training.loop import TrainingResult, train
 from facenet_lib.training.objectives import Objective, objective_of
 from facenet_lib.training.optimizers import make_optimizer
-from facenet_lib.training.state import prepare_faces
 from facenet_lib.training.workers import (
     Worker,
     strategy_of_environment,
-    worker_of,
     worker_of_environment,
 )
 
@@ -17,9 +15,7 @@ __all__ = [
     "Worker",
     "make_optimizer",
     "objective_of",
-    "prepare_faces",
     "strategy_of_environment",
     "train",
-    "worker_of",
     "worker_of_environment",
 ]

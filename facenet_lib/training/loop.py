@@ -14,7 +14,7 @@ A run is a folder::
     evaluations.csv       accuracy and rates on the pairs, every ``evaluate_every`` epochs
     validations.csv       cross-entropy and accuracy of images held out, or rates of people
     prelogits.csv         a histogram of the prelogits' sizes for every epoch
-    tensorboard/          all of these for TensorBoard (:mod:`facenet_lib.runs`)
+    tensorboard/          all of these for TensorBoard
     record.json           every start: its arguments, versions and revision
     lock                  held by the process that trains
 """
@@ -57,8 +57,10 @@ from facenet_lib.runs.config import (
 )
 from facenet_lib.runs.provenance import RECORD_FILE, append_record, describe_environment
 from facenet_lib.runs.tables import (
+    EVALUATIONS_FILE,
+    METRICS_FILE,
     RATES,
-    MetricsFiles,
+    VALIDATIONS_FILE,
     last_evaluation,
 )
 from facenet_lib.training.objectives import SoftmaxObjective
@@ -70,6 +72,7 @@ from facenet_lib.training.state import (
     prepare_faces,
 )
 from facenet_lib.training.step import training_step
+from facenet_lib.training.tensorboard import MetricsFiles
 from facenet_lib.training.workers import check_agreement, watch_peers
 from facenet_lib.triplet_loss import COLLAPSED_SPREAD, explain_collapse
 from facenet_lib.verification import EvaluationPairs, VerificationResult, evaluate_pairs
@@ -220,7 +223,7 @@ class _Loop:
                 run.save()
                 break
             if self.metrics is not None:
-                self.metrics.add_prelogits_histogram(run.epoch, run.step, run.prelogits_counts)
+                self.metrics.add_prelogits(run.epoch, run.step, run.prelogits_counts)
             run.end_epoch()
             run.save()
             logs |= self._measure()
@@ -320,7 +323,7 @@ class _Loop:
             "images_per_second": values.pop("images") / seconds,
         }
         if self.metrics is not None:
-            self.metrics.add_step(values)
+            self.metrics.add(METRICS_FILE, values)
         self._check_spread(values)
         return values
 
@@ -375,7 +378,7 @@ class _Loop:
             embed, self.pairs, config.evaluate_metric, config.evaluate_subtract_mean
         )
         row = _rates(result)
-        metrics.add_evaluation(self._position() | row)
+        metrics.add(EVALUATIONS_FILE, self._position() | row)
         return {f"pairs_{name}": value for name, value in row.items()}
 
     def _validate(self, metrics: MetricsFiles) -> dict[str, float]:
@@ -386,7 +389,7 @@ class _Loop:
             row = self._validate_images()
         else:
             row = _rates(evaluate_pairs(self.embed, self.held_out_pairs))
-        metrics.add_validation(self._position() | row)
+        metrics.add(VALIDATIONS_FILE, self._position() | row)
         return {f"validation_{name}": value for name, value in row.items()}
 
     def _validate_images(self) -> dict[str, float]:

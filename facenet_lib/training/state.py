@@ -31,6 +31,7 @@ from facenet_lib.models import (
 from facenet_lib.runs.checkpoints import (
     Checkpoint,
     assign_variables,
+    is_float,
     last_checkpoint,
     name_variables,
     write_checkpoint,
@@ -52,12 +53,12 @@ from facenet_lib.runs.folder import (
 from facenet_lib.runs.tables import (
     PRELOGITS_EDGES,
     RATES,
-    MetricsFiles,
     last_evaluation,
     last_validation,
 )
 from facenet_lib.training.objectives import objective_of
 from facenet_lib.training.optimizers import make_optimizer
+from facenet_lib.training.tensorboard import MetricsFiles
 from facenet_lib.training.workers import check_agreement, worker_of
 from facenet_lib.triplet_loss import people_batches
 from facenet_lib.verification import EvaluationPairs
@@ -273,11 +274,6 @@ def open_metrics(run: RunState) -> MetricsFiles:
         validation = ("cross_entropy", "accuracy") if by_images else RATES
     columns = (*run.objective.columns, "images_per_second")
     return MetricsFiles(run.out, run.step, columns, validation)
-
-
-def is_float(variable: Any) -> bool:
-    """Whether a variable holds floating point numbers."""
-    return bool(tf.as_dtype(variable.dtype).is_floating)
 
 
 def _sharing_problems(config: TrainingConfig, strategy: tf.distribute.Strategy) -> list[str]:

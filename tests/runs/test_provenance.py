@@ -22,7 +22,6 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.runs.provenance import append_record, describe_environment
 
 LIBRARY = Path(facenet_lib.__file__).parent
-MODULES = ("__init__", "errors", "checkpoints", "run_record")
 DESCRIBE = (
     "import json, sys; from facenet_lib.runs.provenance import describe_environment; "
     "print(json.dumps([describe_environment(sys.argv[1:]), sorted(sys.modules)]))"
@@ -81,12 +80,9 @@ def test_nothing_private_is_described(monkeypatch):
 
 @pytest.fixture
 def library(tmp_path):
-    """As much of the library as the record needs, in a folder of its own."""
+    """The library, in a folder of its own."""
     folder = tmp_path / "project" / "facenet_lib"
-    folder.mkdir(parents=True)
-    for module in MODULES:
-        shutil.copy(LIBRARY / f"{module}.py", folder)
-    return folder
+    return shutil.copytree(LIBRARY, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def described(library, **environment):
