@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facenet_lib.drawn_faces import render as synthetic_faces
+from facenet_lib.drawn_faces import dataset as synthetic_faces
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import open_whole_file
 from facenet_lib.lfw_pairs import (

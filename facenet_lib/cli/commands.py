@@ -390,7 +390,7 @@ def _argument_type(field: dataclasses.Field[Any]) -> dict[str, Any]:
 
 def _draw_faces(options: argparse.Namespace) -> None:
     """Draw made-up people in LFW's layout, with pairs.txt, people.txt and peopleDevTrain.txt."""
-    from facenet_lib.drawn_faces.render import write_faces
+    from facenet_lib.drawn_faces.dataset import write_faces
 
     drawn = write_faces(
         options.out,

@@ -26,7 +26,9 @@ import tensorflow as tf
 from PIL import Image
 
 from facenet_lib import __version__
-from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces.identity import draw_identity
+from facenet_lib.drawn_faces.nuisance import draw_nuisance
+from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.embedding import image_embedder, unique_files
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors

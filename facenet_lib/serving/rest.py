@@ -25,7 +25,9 @@ from urllib.parse import unquote
 from google.protobuf import json_format
 from PIL import Image
 
-from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces.identity import draw_identity
+from facenet_lib.drawn_faces.nuisance import draw_nuisance
+from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.model_card import CARD
 from facenet_lib.serving.grpc import metadata_response, status_response
 from facenet_lib.serving.limits import Limits, RequestRecord

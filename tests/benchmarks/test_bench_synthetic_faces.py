@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bench_report import Report, Row, Spread
 
-from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face, write_faces
+from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face, write_faces
 
 DRAWING = "Drawing faces, one process (images a second)"
 

@@ -19,7 +19,7 @@ import worker_protocol
 from PIL import Image
 from worker_protocol import rate_of
 
-from facenet_lib.drawn_faces.render import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face
 
 FACES = 64
 KINDS = {

@@ -696,7 +696,7 @@ def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facenet_lib.drawn_faces.render.write_faces", interrupted)
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", interrupted)
     assert main(["draw-faces", "nowhere"]) == 1
     assert one_line(capsys.readouterr()) == "facenet: interrupted\n"
 
@@ -705,7 +705,7 @@ def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
     def wrong(*arguments, **options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("facenet_lib.drawn_faces.render.write_faces", wrong)
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", wrong)
     with pytest.raises(ZeroDivisionError):
         main(["draw-faces", str(Path("nowhere"))])
 

@@ -17,16 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facenet_lib.drawn_faces import render as synthetic_faces
-from facenet_lib.drawn_faces.render import (
-    BACKGROUNDS,
-    BEARDS,
-    EYE_COLOURS,
-    GLASSES,
-    HAIR_COLOURS,
-    HAIR_STYLES,
-    IDENTITY_RANGES,
-    NUISANCE_RANGES,
+from facenet_lib.drawn_faces import (
+    DrawnFaces,
     Identity,
     Nuisance,
     draw_identity,
@@ -35,6 +27,16 @@ from facenet_lib.drawn_faces.render import (
     render_face,
     write_faces,
 )
+from facenet_lib.drawn_faces import render as rendering
+from facenet_lib.drawn_faces.head import build_head
+from facenet_lib.drawn_faces.identity import (
+    BEARDS,
+    EYE_COLOURS,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    IDENTITY_RANGES,
+)
+from facenet_lib.drawn_faces.nuisance import BACKGROUNDS, GLASSES, NUISANCE_RANGES
 from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import read_pairs, read_people, resolve_pairs
 
@@ -124,7 +126,7 @@ def test_numpys_global_state_plays_no_part() -> None:
     pictures = []
     for state in (1, 2):
         np.random.seed(state)  # noqa: NPY002
-        synthetic_faces._head.cache_clear()
+        build_head.cache_clear()
         pictures.append(render_face(draw_identity(3), draw_nuisance(4), SIZE))
     np.testing.assert_array_equal(*pictures)
 
@@ -171,7 +173,7 @@ def test_impossible_sizes_are_refused(size: object) -> None:
 def test_the_same_picture_twice_is_the_same_to_the_last_bit() -> None:
     identity, nuisance = draw_identity(11), draw_nuisance(12)
     first = render_face(identity, nuisance, SIZE)
-    synthetic_faces._head.cache_clear()
+    build_head.cache_clear()
     np.testing.assert_array_equal(first, render_face(identity, nuisance, SIZE))
 
 
@@ -267,7 +269,7 @@ def test_no_head_leaves_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def one_colour(nuisance: Nuisance, size: int) -> np.ndarray:
         return np.full((size, size, 3), 0.1 * nuisance.background_seed, np.float32)
 
-    monkeypatch.setattr(synthetic_faces, "_background", one_colour)
+    monkeypatch.setattr(rendering, "draw_background", one_colour)
     for seed in range(24):
         corner = np.random.default_rng(seed)
         extreme = {
@@ -316,12 +318,12 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> synthetic_faces.DrawnFaces:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnFaces:
     root = tmp_path_factory.mktemp("faces") / "new" / "folder"
     return write_faces(root, **DATASET, workers=1, progress=False)
 
 
-def test_a_dataset_has_the_layout_of_lfw(drawn: synthetic_faces.DrawnFaces) -> None:
+def test_a_dataset_has_the_layout_of_lfw(drawn: DrawnFaces) -> None:
     assert drawn.images == drawn.images_drawn == 23 * 3
     assert len(drawn.test_names) == 20
     assert len(drawn.train_names) == 3
@@ -336,7 +338,7 @@ def test_a_dataset_has_the_layout_of_lfw(drawn: synthetic_faces.DrawnFaces) -> N
 
 
 def test_folds_share_no_one_and_pairs_keep_to_their_fold(
-    drawn: synthetic_faces.DrawnFaces,
+    drawn: DrawnFaces,
 ) -> None:
     folds = read_people(drawn.root / "people.txt")
     assert len(folds) == 10
@@ -355,7 +357,7 @@ def test_folds_share_no_one_and_pairs_keep_to_their_fold(
 
 
 def test_the_bytes_depend_neither_on_the_workers_nor_on_the_number_of_people(
-    drawn: synthetic_faces.DrawnFaces, tmp_path: Path
+    drawn: DrawnFaces, tmp_path: Path
 ) -> None:
     write_faces(tmp_path / "two", **DATASET, workers=2, progress=False)
     assert contents(tmp_path / "two") == contents(drawn.root)
@@ -366,7 +368,7 @@ def test_the_bytes_depend_neither_on_the_workers_nor_on_the_number_of_people(
 
 
 def test_an_interrupted_call_is_finished_by_the_next(
-    drawn: synthetic_faces.DrawnFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: DrawnFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
     save = Image.Image.save
@@ -391,14 +393,12 @@ def test_an_interrupted_call_is_finished_by_the_next(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process")
-def test_a_killed_call_leaves_whole_files_and_no_process(
-    drawn: synthetic_faces.DrawnFaces, tmp_path: Path
-) -> None:
+def test_a_killed_call_leaves_whole_files_and_no_process(drawn: DrawnFaces, tmp_path: Path) -> None:
     script = tmp_path / "draw.py"
     out = tmp_path / "faces"
     script.write_text(
         textwrap.dedent(f"""
-        from facenet_lib.drawn_faces.render import write_faces
+        from facenet_lib.drawn_faces import write_faces
         write_faces({str(out)!r}, **{DATASET!r}, workers=2, progress=False)
         """)
     )
@@ -428,7 +428,7 @@ def session_lives(leader: int) -> bool:
 
 
 def test_other_arguments_do_not_touch_a_folder_drawn_before(
-    drawn: synthetic_faces.DrawnFaces,
+    drawn: DrawnFaces,
 ) -> None:
     before = contents(drawn.root)
     other = {**DATASET, "seed": 10, "size": 65}

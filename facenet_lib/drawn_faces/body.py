@@ -1,0 +1,173 @@
+"""Neck, shoulders, hanging hair and ears: ellipsoids in front of or behind the head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from facenet_lib.drawn_faces.canvas import Canvas
+from facenet_lib.drawn_faces.head import Head
+from facenet_lib.drawn_faces.identity import HAIR_STYLES, Identity
+from facenet_lib.drawn_faces.light import Light, shade
+from facenet_lib.drawn_faces.mathematics import (
+    FloatArray,
+    IndexArray,
+    bump,
+    dot,
+    rotation_matrix,
+    smoothstep,
+    to_linear,
+)
+from facenet_lib.drawn_faces.nuisance import Nuisance
+
+
+def paint_body(
+    canvas: Canvas, identity: Identity, nuisance: Nuisance, head: Head, light: Light
+) -> None:
+    """Shoulders, neck and hanging hair."""
+    turned = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    body = rotation_matrix(0.35 * nuisance.yaw, 0.0, 0.3 * nuisance.roll)
+    joint = np.array([0.0, -0.45, -0.2])  # head and body meet here
+    offset = (turned - body) @ joint
+    cloth = to_linear(nuisance.cloth_colour)
+    half_neck = 0.20 + 0.34 * identity.jaw_width
+
+    def paint(part: _Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
+        samples, height, ball = _hit_ellipsoid(canvas, part, body, offset)
+        normal = _ellipsoid_normal(part, ball, body)
+        openness: FloatArray | float = 1.0
+        if shadow:  # the head keeps light away from the neck
+            below = canvas.up[samples // canvas.side] - np.float32(offset[1])
+            openness = smoothstep(-0.62, -1.35, below) * 0.65 + 0.35
+        shaded = shade(light, colour[:, None], normal, openness, openness, gloss, 8)
+        canvas.paint(samples, height, shaded)
+
+    paint(_Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
+    paint(_Ellipsoid((0.0, -1.95, -0.25), (1.30, 0.80, 0.5), _UPRIGHT), cloth, 0.0, True)
+    paint(_Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
+    style = HAIR_STYLES[identity.hair_style]
+    if style.back:
+        half = (0.8 - style.back) / 2
+        width = head.ear_width + 0.7 * identity.hair_volume * style.side
+        fall = _Ellipsoid((0.0, 0.8 - half, -0.38), (width, half, 0.42), _UPRIGHT)
+        _paint_hair(canvas, identity, head, light, fall, body, offset)
+    if style.bun:
+        radius = style.bun * (0.7 + 0.3 * identity.hair_volume)
+        bun = _Ellipsoid(
+            (0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT
+        )
+        _paint_hair(canvas, identity, head, light, bun, turned, np.zeros(3))
+
+
+def _paint_hair(
+    canvas: Canvas,
+    identity: Identity,
+    head: Head,
+    light: Light,
+    part: _Ellipsoid,
+    rotation: FloatArray,
+    offset: FloatArray,
+) -> None:
+    samples, height, ball = _hit_ellipsoid(canvas, part, rotation, offset)
+    normal = _ellipsoid_normal(part, ball, rotation)
+    curl = HAIR_STYLES[identity.hair_style].curl
+    waves = ball[0] * 9.0 + (0.2 + 0.8 * curl) * np.sin(ball[1] * 7.0)
+    strands = np.sin(waves * 2.0) + np.sin(waves * 5.3 + 1.0) + 0.7 * np.sin(waves * 11.7 + 2.0)
+    colour = head.hair[:, None] * np.exp(0.13 * strands)
+    dim = 0.8
+    canvas.paint(samples, height, shade(light, colour, normal, dim, dim, 0.02, 8))
+
+
+def paint_ears(
+    canvas: Canvas, identity: Identity, nuisance: Nuisance, head: Head, light: Light
+) -> None:
+    """Both ears: discs that stand off the head, a rim around a bowl."""
+    turned = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    out = math.radians(identity.ear_protrusion)
+    tall = identity.ear_size
+    for side in (-1.0, 1.0):
+        # Axes of the ear's disc: through it, up it (leaning back), and backwards along it.
+        back = np.array([side * math.sin(out), 0.0, -math.cos(out)])
+        through = np.array([side * math.cos(out), 0.0, math.sin(out)])
+        up = np.array([0.0, 1.0, 0.0]) - 0.2 * np.array([0.0, 0.0, 1.0])
+        up -= through * (through @ up)
+        up /= np.sqrt(up @ up)
+        back = np.cross(through, up) * side
+        middle = np.array([side * (head.ear_width - 0.03), -0.10, -0.02])
+        middle = middle + 0.45 * tall * back * np.sign(-back[2])
+        ear = _Ellipsoid(
+            (float(middle[0]), float(middle[1]), float(middle[2])),
+            (0.055, tall, 0.58 * tall),
+            np.stack([through, up, back]),
+        )
+        samples, height, ball = _hit_ellipsoid(canvas, ear, turned, np.zeros(3))
+        if not samples.size:
+            continue
+        normal = _ellipsoid_normal(ear, ball, turned)
+        reach = np.sqrt(ball[1] ** 2 + ball[2] ** 2)
+        # A rim around a bowl: the bowl's walls lean the other way and get less light.
+        bowl = smoothstep(0.82, 0.55, np.sqrt((ball[1] - 0.05) ** 2 + ball[2] ** 2))
+        rim = np.exp(-(((reach - 0.62) / 0.12) ** 2))
+        openness = 1.0 - 0.45 * bowl * (1.0 - 0.5 * bump(ball[1] + 0.1, ball[2], 0.25, 0.2))
+        colour = head.skin[:, None] * np.exp(
+            np.array([[0.05], [-0.22], [-0.18]], np.float32) * (0.7 + 0.3 * bowl)
+        )
+        shaded = shade(light, colour, normal, 0.9 * openness, openness * (1 - 0.25 * rim), 0.02, 8)
+        canvas.paint(samples, height, shaded)
+
+
+_UPRIGHT = np.eye(3)
+
+
+@dataclass(frozen=True)
+class _Ellipsoid:
+    """An ellipsoid in some frame of coordinates.
+
+    Attributes:
+        centre: (3,).
+        axes: (3, 3) unit vectors of its axes, one per row.
+        radii: (3,).
+    """
+
+    centre: tuple[float, float, float]
+    radii: tuple[float, float, float]
+    axes: FloatArray
+
+
+def _hit_ellipsoid(
+    canvas: Canvas, body: _Ellipsoid, rotation: FloatArray, offset: FloatArray
+) -> tuple[IndexArray, FloatArray, FloatArray]:
+    """Samples whose ray meets the body first; their height and (3, n) position on the unit ball.
+
+    ``rotation`` and ``offset`` take the body's frame to the camera's.
+    """
+    centre = rotation @ np.array(body.centre) + offset
+    # Camera coordinates to those in which the body is the unit ball.
+    to_ball = (body.axes @ rotation.T) / np.array(body.radii)[:, None]
+    spread = np.linalg.inv(to_ball)
+    reach = np.sqrt((spread**2).sum(axis=1))
+    samples, x, y = canvas.inside(centre[0], centre[1], reach[0], reach[1])
+    plane = to_ball.astype(np.float32)
+    x = x - np.float32(centre[0])
+    y = y - np.float32(centre[1])
+    origin = plane[:, 0:1] * x + plane[:, 1:2] * y
+    direction = plane[:, 2]
+    a = float(direction @ direction)
+    b = dot(direction, origin)
+    root = b * b - a * ((origin * origin).sum(axis=0) - 1.0)
+    met = root > 0.0
+    height = (np.sqrt(np.maximum(root, 0.0)) - b) / a
+    seen = met & canvas.visible(samples, height + np.float32(centre[2]))
+    height = height[seen]
+    ball = origin[:, seen] + direction[:, None] * height
+    return samples[seen], height + np.float32(centre[2]), ball
+
+
+def _ellipsoid_normal(body: _Ellipsoid, ball: FloatArray, rotation: FloatArray) -> FloatArray:
+    """(3, n) unit normals in the camera's frame."""
+    to_camera = (rotation @ body.axes.T) / np.array(body.radii)
+    normal = np.stack([dot(row, ball) for row in to_camera.astype(np.float32)])
+    normal /= np.sqrt((normal * normal).sum(axis=0))
+    return normal

@@ -1,0 +1,52 @@
+"""Where chance comes from: NumPy's ``SeedSequence``, whatever was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from facenet_lib.errors import FacenetError
+
+IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED, NAME_SEED = range(4)
+"""What a folder's seed is spawned for."""
+Seed = int | tuple[int, ...] | np.random.SeedSequence
+
+
+def make_generator(seed: Seed) -> np.random.Generator:
+    """NumPy's generator for a seed.
+
+    Raises:
+        FacenetError: if ``seed`` is not a seed.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise FacenetError(
+            f"seed: expected a whole number >= 0, a tuple of such or a SeedSequence, found {seed!r}"
+        ) from error
+
+
+def draw_uniform(
+    generator: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    """Draw a number for each name, uniformly between its lowest and highest."""
+    return {name: float(generator.uniform(low, high)) for name, (low, high) in ranges.items()}
+
+
+def draw_choice(generator: np.random.Generator, options: tuple[str, ...]) -> str:
+    """Draw one of the options, each as likely as the others."""
+    return options[int(generator.integers(len(options)))]
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as an int; a FacenetError for anything but a whole number >= 0."""
+    if not is_whole(seed) or seed < 0:
+        raise FacenetError(f"seed: expected a whole number >= 0, found {seed!r}")
+    return int(seed)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer of Python or NumPy."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
