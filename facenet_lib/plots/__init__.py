@@ -1,43 +1,31 @@
-"""The figures of the book, a module a chapter."""
+"""The figures of the book, a module a chapter.
 
-from facenet_lib.plots.figures import (
-    COLORS,
-    GREY,
-    NARROW,
-    WIDTH,
-    Table,
-    accuracies,
-    accuracy_over_time,
-    answers_over_time,
-    center_errors,
-    face_map,
-    feature_clusters,
-    image_grid,
-    index_stream,
-    loss_comparison,
-    negatives_on_a_line,
-    network_stages,
-    outcome_counts,
+Each function returns the :class:`matplotlib.figure.Figure` it made; a notebook shows it by
+ending a cell with the call.
+"""
+
+from facenet_lib.plots.book_style import COLORS, GREY, NARROW, WIDTH, Table, style
+from facenet_lib.plots.center_loss import center_errors, face_map, feature_clusters
+from facenet_lib.plots.export import threshold_trade, throughput
+from facenet_lib.plots.index_queue import index_stream, outcome_counts, shuffle_orders, times_seen
+from facenet_lib.plots.input_pipeline import image_grid, pixel_tables, value_distributions
+from facenet_lib.plots.lfw_pairs import (
     pair_distances,
     pair_sheet,
-    pixel_tables,
-    rates_and_limits,
     roc_curves,
-    run_comparison,
-    run_report,
-    service_load,
-    shuffle_orders,
-    similarity_matrices,
-    style,
     threshold_choice,
     threshold_sweep,
-    threshold_trade,
-    throughput,
-    times_seen,
-    training_curves,
-    unit_circle,
-    value_distributions,
 )
+from facenet_lib.plots.network import (
+    network_stages,
+    rates_and_limits,
+    similarity_matrices,
+    unit_circle,
+)
+from facenet_lib.plots.published import accuracies
+from facenet_lib.plots.serving import answers_over_time, service_load
+from facenet_lib.plots.training import run_comparison, run_report
+from facenet_lib.plots.triplet_loss import loss_comparison, negatives_on_a_line
 
 __all__ = [
     "COLORS",
@@ -46,7 +34,6 @@ __all__ = [
     "WIDTH",
     "Table",
     "accuracies",
-    "accuracy_over_time",
     "answers_over_time",
     "center_errors",
     "face_map",
@@ -73,7 +60,6 @@ __all__ = [
     "threshold_trade",
     "throughput",
     "times_seen",
-    "training_curves",
     "unit_circle",
     "value_distributions",
 ]
