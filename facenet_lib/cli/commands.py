@@ -30,7 +30,7 @@ from facenet_lib.runs.config import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from facenet_lib.serving.client import RemoteEmbedder
+    from facenet_lib.serving.remote_embedder import RemoteEmbedder
 
 _FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
 _MODEL_HELP = "the folder of a run, of imported weights, or of an exported SavedModel"
@@ -654,7 +654,7 @@ def _remote_embedder(options: argparse.Namespace) -> RemoteEmbedder:
     if "://" not in options.server:
         _load_tensorflow()  # which gRPC's protos do, and less quietly
     with serving_extra("--server"):
-        from facenet_lib.serving.client import RemoteEmbedder
+        from facenet_lib.serving.remote_embedder import RemoteEmbedder
 
     return RemoteEmbedder(options.server, options.name or "facenet")
 

@@ -1,7 +1,7 @@
 """Models over the network: TF Serving, clients and the local server (chapter 8).
 
-Importing this package loads neither TensorFlow nor a server: what needs them comes when it is
-first asked for.
+Importing this package loads neither TensorFlow nor what the extra ``serving`` installs: each
+module comes when something of it is first asked for.
 """
 
 from __future__ import annotations
@@ -9,29 +9,47 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from facenet_lib.serving.client import (
-    Client,
-    GrpcClient,
-    RemoteEmbedder,
-    RestClient,
-    Retries,
-    connect,
-)
-from facenet_lib.serving.tensorflow_serving import (
-    TENSORFLOW_SERVING_IMAGE,
-    ServedModel,
-    run_tensorflow_serving,
-    start_tensorflow_serving,
-    write_configuration,
-)
-
 if TYPE_CHECKING:
+    from facenet_lib.serving.addresses import Address, parse_address
+    from facenet_lib.serving.client import Client, connect
+    from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
+    from facenet_lib.serving.remote_embedder import RemoteEmbedder
+    from facenet_lib.serving.rest_client import RestClient
+    from facenet_lib.serving.retries import Retries
     from facenet_lib.serving.server import LocalServer, serve
+    from facenet_lib.serving.tensorflow_serving import (
+        TENSORFLOW_SERVING_IMAGE,
+        ServedModel,
+        run_tensorflow_serving,
+        start_tensorflow_serving,
+        write_configuration,
+    )
     from facenet_lib.serving.versions import Batching, ServedModels
+
+_MODULES = {
+    "addresses": ["Address", "parse_address"],
+    "client": ["Client", "connect"],
+    "grpc_client": ["GrpcClient"],
+    "limits": ["Limits"],
+    "remote_embedder": ["RemoteEmbedder"],
+    "rest_client": ["RestClient"],
+    "retries": ["Retries"],
+    "server": ["LocalServer", "serve"],
+    "tensorflow_serving": [
+        "TENSORFLOW_SERVING_IMAGE",
+        "ServedModel",
+        "run_tensorflow_serving",
+        "start_tensorflow_serving",
+        "write_configuration",
+    ],
+    "versions": ["Batching", "ServedModels"],
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "TENSORFLOW_SERVING_IMAGE",
+    "Address",
     "Batching",
     "Client",
     "GrpcClient",
@@ -43,22 +61,15 @@ __all__ = [
     "ServedModel",
     "ServedModels",
     "connect",
+    "parse_address",
     "run_tensorflow_serving",
     "serve",
     "start_tensorflow_serving",
     "write_configuration",
 ]
 
-_LATER = {
-    "Batching": "versions",
-    "Limits": "limits",
-    "LocalServer": "server",
-    "ServedModels": "versions",
-    "serve": "server",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -24,10 +24,12 @@ from typing import Any, Literal
 
 import yaml
 
+from facenet_lib.checks import check_model_name
 from facenet_lib.errors import FacenetError, serving_extra
 from facenet_lib.files import open_whole_file
 from facenet_lib.model_card import version_folders
-from facenet_lib.serving.client import RestClient, Retries, check_model_name
+from facenet_lib.serving.rest_client import RestClient
+from facenet_lib.serving.retries import Retries
 
 TENSORFLOW_SERVING_IMAGE = "tensorflow/serving:2.21.0"
 """Docker image of the minor version of TensorFlow that the models are exported with. Never

@@ -104,7 +104,7 @@ class Serving:
     # ------------------------------------------------------------ client
 
     def connect(self, protocol: str, address: str, faces: str, first: int) -> None:
-        from facenet_lib.serving.client import GrpcClient, RestClient
+        from facenet_lib.serving import GrpcClient, RestClient
 
         client = RestClient(address) if protocol == "REST" else GrpcClient(address)
         self._read(faces)

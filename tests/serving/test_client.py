@@ -42,16 +42,13 @@ from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model, load_embedder
 from facenet_lib.runs.config import TrainingConfig
-from facenet_lib.serving.client import (
-    Client,
-    GrpcClient,
-    RemoteEmbedder,
-    RestClient,
-    Retries,
-    TensorInfo,
-    VersionStatus,
-    connect,
-)
+from facenet_lib.serving.addresses import Address, parse_address
+from facenet_lib.serving.answers import TensorInfo, VersionStatus
+from facenet_lib.serving.client import Client, connect
+from facenet_lib.serving.grpc_client import GrpcClient
+from facenet_lib.serving.remote_embedder import RemoteEmbedder
+from facenet_lib.serving.rest_client import RestClient
+from facenet_lib.serving.retries import Retries
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.training import loop as training
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
@@ -608,7 +605,7 @@ def test_attempts_come_to_an_end(server):
 def waits(monkeypatch):
     """How long was waited, without waiting."""
     found: list[float] = []
-    monkeypatch.setattr("facenet_lib.serving.client.time.sleep", found.append)
+    monkeypatch.setattr("facenet_lib.serving.retries.time.sleep", found.append)
     return found
 
 
@@ -663,7 +660,7 @@ def test_a_server_that_comes_late_is_reached(monkeypatch):
                 begun.append(ThreadingHTTPServer(("127.0.0.1", port), Handler))
                 threading.Thread(target=begun[0].serve_forever, args=[0.01]).start()
 
-        monkeypatch.setattr("facenet_lib.serving.client.time.sleep", begin)
+        monkeypatch.setattr("facenet_lib.serving.retries.time.sleep", begin)
         with RestClient(f"http://127.0.0.1:{port}") as client:
             assert client.status() == []
         begun[0].shutdown()
@@ -783,7 +780,7 @@ def test_pieces_of_which_only_the_second_decides_are_an_error(rest):
 
 @pytest.fixture
 def small_answers(monkeypatch):
-    monkeypatch.setattr("facenet_lib.serving.client._MOST_ANSWER_BYTES", 4000)
+    monkeypatch.setattr(Client, "most_answer_bytes", 4000)
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(rest, small_answers):
@@ -906,6 +903,30 @@ def test_an_address_decides_the_protocol():
 
 
 @pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://localhost:8501", ("REST", "http://localhost:8501", "facenet")),
+        ("http://localhost:8501/", ("REST", "http://localhost:8501", "facenet")),
+        ("http://localhost:8501/faces", ("REST", "http://localhost:8501", "faces")),
+        ("https://host/behind/a/proxy/faces/", ("REST", "https://host/behind/a/proxy", "faces")),
+        ("http://h:1/gr%C3%B6%C3%9Fe", ("REST", "http://h:1", "größe")),
+        ("grpc://localhost:8500", ("gRPC", "localhost:8500", "facenet")),
+        ("GRPC://localhost:8500/faces", ("gRPC", "localhost:8500", "faces")),
+        ("[::1]:8500/faces", ("gRPC", "[::1]:8500", "faces")),
+    ],
+)
+def test_an_address_may_end_with_the_models_name(address, expected):
+    assert parse_address(address) == Address(*expected)
+
+
+def test_a_path_before_a_model_that_is_named_is_a_proxys():
+    expected = Address("REST", "http://host/behind/a/proxy", "faces")
+    assert parse_address("http://host/behind/a/proxy", "faces") == expected
+    with pytest.raises(FacenetError, match="expected host:port"):
+        parse_address("grpc://localhost:8500/behind", "faces")
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"model": ""},
@@ -949,7 +970,7 @@ def test_waits_are_seconds(name):
 def test_the_rest_client_loads_no_tensorflow(rest):
     program = """
         import sys
-        from facenet_lib.serving.client import RemoteEmbedder, RestClient
+        from facenet_lib.serving import RemoteEmbedder, RestClient
         with RestClient(sys.argv[1]) as client:
             assert client.embed([b"one", b"bad"]).valid.tolist() == [True, False]
             client.embed_tensors(__import__("numpy").zeros((1, 2, 2, 3)))

@@ -1,0 +1,91 @@
+"""Addresses of servers, as users write them; derived in chapter 8."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from dataclasses import dataclass
+from typing import Literal
+
+import urllib3
+from urllib3.util import parse_url
+
+from facenet_lib.errors import FacenetError
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is served.
+
+    Attributes:
+        protocol: ``"REST"`` or ``"gRPC"``.
+        server: a URL without the model for REST, ``host:port`` for gRPC.
+        model: the name under which it is served.
+    """
+
+    protocol: Literal["REST", "gRPC"]
+    server: str
+    model: str
+
+
+def parse_address(address: str, model: str | None = None) -> Address:
+    """Return what an address says: the protocol, the server, and the model at its end.
+
+    Args:
+        address: ``http://HOST:PORT[/NAME]``, or with ``https``, for REST;
+            ``[grpc://]HOST:PORT[/NAME]`` for gRPC.
+        model: the name, where the address does not end with it; a path in a URL then is a
+            proxy's. None: what the address ends with, or else ``facenet``.
+
+    Raises:
+        FacenetError: for what is no address.
+
+    >>> parse_address("http://localhost:8501/faces")
+    Address(protocol='REST', server='http://localhost:8501', model='faces')
+    >>> parse_address("grpc://localhost:8500")
+    Address(protocol='gRPC', server='localhost:8500', model='facenet')
+    """
+    if re.match(r"https?://", address, re.IGNORECASE):
+        server = check_url(address)
+        scheme, _, rest = server.partition("://")
+        if model is None and "/" in rest:
+            rest, _, name = rest.rpartition("/")
+            return Address("REST", f"{scheme}://{rest}", urllib.parse.unquote(name))
+        return Address("REST", server, model or "facenet")
+    server = re.sub(r"(?i)^grpc://", "", address)
+    name = ""
+    if model is None:
+        server, _, name = server.partition("/")
+    check_host_and_port(server)
+    return Address("gRPC", server, model or urllib.parse.unquote(name) or "facenet")
+
+
+def check_url(url: str) -> str:
+    """Return a server's URL without a slash at its end.
+
+    Raises:
+        FacenetError: for anything else, and for a user, a query or a fragment in it.
+    """
+    try:
+        parts = parse_url(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.host)
+    except urllib3.exceptions.LocationParseError:
+        usable = False
+    if not usable or parts.query is not None or parts.fragment is not None or parts.auth:
+        raise FacenetError(f"server: expected a URL such as http://localhost:8501, found {url!r}")
+    return f"{parts.scheme}://{parts.netloc}{(parts.path or '').rstrip('/')}"
+
+
+def check_host_and_port(address: str) -> str:
+    """Return ``host:port``.
+
+    Raises:
+        FacenetError: for anything else.
+    """
+    match = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", address)
+    if match and 0 < int(match[1]) < 65536:
+        return address
+    raise FacenetError(
+        "server: expected host:port, such as localhost:8500, for gRPC, or a URL such as "
+        f"http://localhost:8501 for REST, found {address!r}"
+    )

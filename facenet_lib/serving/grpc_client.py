@@ -1,0 +1,146 @@
+"""The client over gRPC, by the stubs of ``tensorflow-serving-api``; derived in chapter 8."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.serving.addresses import check_host_and_port
+from facenet_lib.serving.answers import (
+    ModelMetadata,
+    VersionStatus,
+    beginning,
+    metadata_from_json,
+    not_understood,
+    status_from_json,
+)
+from facenet_lib.serving.client import Client
+from facenet_lib.serving.retries import TemporaryError, with_retries
+
+
+class GrpcClient(Client):
+    """Asks over gRPC, by the stubs of ``tensorflow-serving-api``.
+
+    Importing those imports TensorFlow, on whose protos they are built. Connections are not
+    encrypted: beyond one machine, put a proxy or a network of your own between.
+    """
+
+    def _open(self, server: str) -> str:
+        check_host_and_port(server)
+        with serving_extra("the gRPC client"):
+            import grpc
+            from tensorflow_serving.apis import (
+                model_service_pb2_grpc,
+                prediction_service_pb2_grpc,
+            )
+        self._grpc = grpc
+        self._channel = grpc.insecure_channel(
+            server,
+            options=[
+                # The pieces of a batch keep messages small; what is larger, the server judges.
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", self.most_answer_bytes),
+                # A channel that was refused waits before it connects again, and refuses calls
+                # meanwhile: no longer than our own attempts are apart.
+                ("grpc.initial_reconnect_backoff_ms", int(1000 * self._retries.first_wait)),
+                ("grpc.max_reconnect_backoff_ms", int(1000 * self._retries.longest_wait)),
+                ("grpc.min_reconnect_backoff_ms", int(1000 * self._connect_timeout)),
+                ("grpc.enable_http_proxy", 0),  # as the REST client: straight to the server
+            ],
+        )
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        return server
+
+    def status(self) -> list[VersionStatus]:
+        """Return the state of the model's versions, or of the one that the client names."""
+        from google.protobuf import json_format
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        request = get_model_status_pb2.GetModelStatusRequest()
+        self._name_model(request.model_spec)
+        answer = self._call(self._models.GetModelStatus, request)
+        return status_from_json(
+            json_format.MessageToDict(answer, preserving_proto_field_name=True), self._where
+        )
+
+    def metadata(self) -> ModelMetadata:
+        """Return which version answers, and the model's signatures."""
+        from google.protobuf import json_format
+        from google.protobuf.message import DecodeError
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._name_model(request.model_spec)
+        answer = self._call(self._prediction.GetModelMetadata, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        try:
+            unpacked = answer.metadata["signature_def"].Unpack(signatures)
+        except DecodeError:
+            unpacked = False
+        if not unpacked:
+            raise not_understood(self._where, "signatures", answer)
+        return metadata_from_json(
+            {"name": answer.model_spec.name, "version": answer.model_spec.version.value},
+            json_format.MessageToDict(signatures, preserving_proto_field_name=True),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._channel.close()
+
+    def _name_model(self, model_spec: Any) -> None:
+        model_spec.name = self.model
+        if self.version is not None:
+            model_spec.version.value = self.version
+        if self.label is not None:
+            model_spec.version_label = self.label
+
+    def _size(self, item: bytes | np.ndarray) -> int:
+        # Before a string stand its field's number and its length.
+        return len(item) + 8 if isinstance(item, bytes) else 4 * item.size
+
+    def _predict(self, signature: str, inputs: Mapping[str, Any], answers: str) -> dict[str, Any]:
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        self._name_model(request.model_spec)
+        request.model_spec.signature_name = signature
+        for name, images in inputs.items():
+            tensor = request.inputs[name]
+            if isinstance(images, np.ndarray):
+                tensor.CopyFrom(tf.make_tensor_proto(images, tf.float32))
+            else:  # not by way of numpy, whose strings lose the zeros at their end
+                tensor.dtype = tf.string.as_datatype_enum
+                tensor.tensor_shape.dim.add().size = len(images)
+                tensor.string_val.extend(images)
+        answer = self._call(self._prediction.Predict, request)
+        for name, tensor in answer.outputs.items():
+            # One number that is repeated can stand for an array of any size.
+            if math.prod(dim.size for dim in tensor.tensor_shape.dim) > self.most_answer_bytes // 8:
+                raise not_understood(self._where, f"a smaller array {name}", tensor.tensor_shape)
+        try:
+            return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+        except (TypeError, ValueError) as error:
+            raise not_understood(self._where, f"arrays of {signature}", error) from error
+
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        def attempt() -> Any:
+            try:
+                return method(request, timeout=self._timeout)
+            except self._grpc.RpcError as error:
+                raise self._explained(error) from error
+
+        return with_retries(attempt, self._retries)
+
+    def _explained(self, error: Any) -> FacenetError:
+        code, details = error.code(), error.details() or ""
+        told = f"{self._where}: {code.name}: {beginning(details)}"
+        too_large = "larger than max" in details
+        temporary = code.name in ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
+        return TemporaryError(told) if temporary and not too_large else FacenetError(told)
