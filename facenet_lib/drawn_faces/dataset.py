@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from PIL import Image
 from tqdm import tqdm
 
@@ -103,9 +105,9 @@ def write_faces(
         tasks = _missing_images(root, names, plan)
         drawn = sum(len(task.missing) for task in tasks)
         if workers is None:
-            workers = _processors() if drawn >= _FEWEST_FOR_WORKERS else 1
+            workers = cpu_count() if drawn >= _FEWEST_FOR_WORKERS else 1
         with tqdm(total=drawn, unit="image", desc="drawing faces", disable=not progress) as bar:
-            for count in _draw_all(tasks, min(workers, max(1, len(tasks)))):
+            for count in _draw_people(tasks, min(workers, max(1, len(tasks)))):
                 bar.update(count)
         pairs = _write_protocol(root, names, plan)
         for path in abandoned:  # by a call that was killed
@@ -130,6 +132,9 @@ _MOST_IMAGES = 9999  # names of files have four digits
 
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
 
+_IDLE_SECONDS = 10  # after which a worker without work ends; a call takes its workers with it
+_PART = ".part"
+_SAFE_PATH = "PYTHONSAFEPATH"
 _SETTINGS = "drawn_faces.json"
 
 DRAWING_VERSION = 1
@@ -213,12 +218,6 @@ def _plan(
     return _Plan(identities, images_per_identity, seed, size, tested, count)
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _claim_folder(root: Path, plan: _Plan) -> None:
     """Note the plan in a new folder, or make sure that the folder was begun with the same one."""
     root.mkdir(parents=True, exist_ok=True)
@@ -271,71 +270,54 @@ def _image_name(name: str, image: int) -> str:
     return f"{name}_{image + 1:04d}.jpg"
 
 
-def _draw_all(tasks: list[_Task], workers: int) -> Iterator[int]:
+def _draw_people(tasks: list[_Task], workers: int) -> Iterator[int]:
     """Draw every task and yield its number of images when it is done."""
-    if workers == 1:
-        yield from map(_draw_task, tasks)
-        return
-    # Programs of their own: a fork of a process that runs TensorFlow may hang, and the processes
-    # that multiprocessing spawns would run the caller's script again.
-    answers, answering = os.pipe()
-    programs: list[subprocess.Popen[bytes]] = []
-    try:
-        for share in range(workers):
-            programs.append(_start_worker(tasks[share::workers], answering))
-        os.close(answering)  # the workers' copies are left: the pipe ends when the last one does
-        with os.fdopen(answers) as lines:
-            for line in lines:
-                answer = json.loads(line)
-                if isinstance(answer, str):
-                    raise OSError(answer)
-                yield answer
-        if any(program.wait() for program in programs):
-            raise FacenetError("a drawing process ended too early; the same call draws the rest")
-    finally:
-        for program in programs:
-            program.kill()
-            program.communicate()
-
-
-def _start_worker(tasks: list[_Task], answering: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", f"import {__name__}; {__name__}._work()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answering, env=environment)
-    wanted = [{**asdict(task), "folder": str(task.folder)} for task in tasks]
-    assert program.stdin is not None
-    program.stdin.write(json.dumps(wanted).encode() + b"\n")
-    program.stdin.flush()  # and left open: when it closes, the caller is gone
-    return program
-
-
-def _work() -> None:
-    """Draw what a line of standard input asks for; the main function of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's
-    wanted = json.loads(sys.stdin.buffer.readline())
-
-    def end_with_caller() -> None:
-        sys.stdin.buffer.read()
-        os._exit(1)
-
-    threading.Thread(target=end_with_caller, daemon=True).start()
-    for task in wanted:
-        task |= {"folder": Path(task["folder"]), "missing": tuple(task["missing"])}
+    parallel = Parallel(
+        workers,
+        backend="loky",  # new programs: a fork of a process that runs TensorFlow may hang
+        return_as="generator_unordered",
+        batch_size=1,
+        idle_worker_timeout=_IDLE_SECONDS,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the caller's
+    )
+    jobs = [delayed(_draw_person)(task, os.getpid()) for task in tasks]
+    with _without_current_folder(), contextlib.closing(parallel(jobs)) as counts:
         try:
-            answer: int | str = _draw_task(_Task(**task))
-        except OSError as error:
-            answer = str(error)
-        os.write(1, json.dumps(answer).encode() + b"\n")  # one write: workers share the pipe
-        if isinstance(answer, str):
-            break
-    os._exit(0)  # without waiting for the thread, which holds standard input
+            yield from counts
+        except BrokenProcessPool as error:
+            raise FacenetError(
+                "a drawing process ended too early; the same call draws the rest"
+            ) from error
 
 
-def _draw_task(task: _Task) -> int:
+@contextmanager
+def _without_current_folder() -> Iterator[None]:
+    """Keep the current folder off the path of Python programs that are started meanwhile.
+
+    What lies there by chance, a ``json.py`` or another ``facenet_lib``, would be loaded in place
+    of ours. The folder that this library came from stays on the path.
+    """
+    path, safe = sys.path, os.environ.get(_SAFE_PATH)
+    library = str(Path(__file__).parents[2])
+    current = [] if library in path else [library]  # in place of "", the current folder
+    sys.path = [each for folder in path for each in ([folder] if folder else current)]
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        sys.path = path
+        del os.environ[_SAFE_PATH]
+        os.environ.update({} if safe is None else {_SAFE_PATH: safe})
+
+
+def _draw_person(task: _Task, caller: int) -> int:
     identity = draw_identity(
         np.random.SeedSequence(task.seed, spawn_key=(IDENTITY_SEED, task.index))
     )
     for image in task.missing:
+        if caller not in (os.getpid(), os.getppid()):
+            os._exit(1)  # it was killed
         nuisance = draw_nuisance(
             np.random.SeedSequence(task.seed, spawn_key=(NUISANCE_SEED, task.index, image))
         )
@@ -346,11 +328,12 @@ def _draw_task(task: _Task) -> int:
     return len(task.missing)
 
 
-_PART = ".part"
-
-
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either not there or complete, whenever this process is killed."""
+    """Write a file that is either not there or complete, whenever this process is killed.
+
+    Not by :func:`facenet_lib.files.open_whole_file`: pictures can be drawn again, so that
+    thousands need not wait for the disk one by one, and two calls may fill one folder.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         part.write_bytes(content)
