@@ -1,0 +1,296 @@
+"""What every image goes through, in training, evaluation, export and serving alike."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from facenet_lib.checks import integer_problems, word_problems
+from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.input_pipeline.decoding import decode
+
+# The place of a window in its frame is a fraction in [0, 1) of the places it could take.
+# Just under one half is the centre, rounded as tf.image.resize_with_crop_or_pad rounds it.
+CENTRE = np.nextafter(np.full(2, 0.5, np.float32), np.float32(0))
+
+
+def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Cut, resize and standardize images without augmentation: the input of inference.
+
+    Args:
+        images: uint8 or floating (n, height, width, 3), values 0 to 255.
+        preprocessing: sizes and standardization.
+
+    Returns:
+        float32 (n, image_size, image_size, 3).
+
+    Raises:
+        FacenetError: if ``images`` has another rank, number of channels or dtype.
+
+    >>> preprocess(tf.zeros([1, 40, 30, 3], tf.uint8), Preprocessing(image_size=20)).shape
+    TensorShape([1, 20, 20, 3])
+    """
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or images.shape[-1] != 3:
+        raise FacenetError(f"images: expected shape (n, height, width, 3), found {images.shape}")
+    if not (images.dtype == tf.uint8 or images.dtype.is_floating):
+        raise FacenetError(f"images: expected uint8 or floats, found {images.dtype.name}")
+    fixed = preprocessing.standardization == "fixed"
+    return standardize(resize(cut_window(images, CENTRE, preprocessing), preprocessing), fixed)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a face image becomes the network's input; training, evaluation and export share it.
+
+    Attributes:
+        image_size: side of the network's square input, in pixels.
+        crop_size: side of the square window that is cut from the frame; None: ``image_size``.
+            A window of another size than ``image_size`` is resized to it.
+        frame_size: side of the centre square of the source image that may be seen at all;
+            None: the whole image. Where the source is smaller than the window, the window is
+            padded with zeros (black) on all sides alike.
+        standardization: ``"fixed"`` for (x - 127.5) / 128, ``"per_image"`` for zero mean and
+            unit deviation of every image.
+
+    Raises:
+        FacenetError: if a size is below 1, the window larger than the frame, or the
+            standardization unknown.
+
+    >>> Preprocessing(image_size=80, crop_size=112).window_size
+    112
+    """
+
+    image_size: int = 160
+    crop_size: int | None = None
+    frame_size: int | None = None
+    standardization: Literal["fixed", "per_image"] = "fixed"
+
+    def __post_init__(self) -> None:
+        problems = integer_problems("image_size", self.image_size, at_least=1)
+        for name in ("crop_size", "frame_size"):
+            if (size := getattr(self, name)) is not None:
+                problems += integer_problems(name, size, at_least=1)
+        if not problems and self.frame_size is not None and self.window_size > self.frame_size:
+            problems.append(
+                f"expected the window to fit the frame, found a window of {self.window_size} "
+                f"pixels in a frame_size of {self.frame_size}"
+            )
+        problems += word_problems("standardization", self.standardization, ("fixed", "per_image"))
+        refuse("preprocessing", problems)
+
+    @property
+    def window_size(self) -> int:
+        """Side of the window that is cut from the source image, in pixels."""
+        return self.image_size if self.crop_size is None else self.crop_size
+
+    @property
+    def window_alone(self) -> Preprocessing:
+        """The same window without resizing, in the standardization that can be undone."""
+        return Preprocessing(self.window_size, None, self.frame_size)
+
+    @property
+    def control(self) -> Control:
+        """The control bits of inference: the standardization and no augmentation."""
+        return Control.FIXED_STANDARDIZATION if self.standardization == "fixed" else Control(0)
+
+
+class Control(enum.IntFlag):
+    """What to do with one image: the bits of the reference implementation, which may be added.
+
+    >>> int(Control.RANDOM_CROP | Control.FIXED_STANDARDIZATION)
+    10
+    """
+
+    #: Turn the image by an angle drawn uniformly from -10 to 10 degrees.
+    RANDOM_ROTATE = 1
+    #: Cut the window at a random place of the frame; without this bit, at its centre.
+    RANDOM_CROP = 2
+    #: Mirror left to right with probability one half.
+    RANDOM_FLIP = 4
+    #: Standardize with (x - 127.5) / 128; without this bit, by the image's own mean and deviation.
+    FIXED_STANDARDIZATION = 8
+    #: Mirror left to right always (after the random flip).
+    FLIP = 16
+
+
+def decode_and_preprocess(
+    encoded: tf.Tensor, preprocessing: Preprocessing
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode and preprocess a batch of image files of any sizes, inside a graph if need be.
+
+    One damaged file does not fail its batch: its row is zero and marked, and so is that of an
+    image of more than :data:`MAX_PIXELS`. The files are decoded in parallel, by operations that
+    a SavedModel can hold, and of each only the window is kept: there are never more whole images
+    in memory than the machine has processors.
+
+    Args:
+        encoded: string (n,), the bytes of n JPEG or PNG files; n may be 0.
+        preprocessing: sizes and standardization.
+
+    Returns:
+        ``images``, float32 (n, image_size, image_size, 3), and ``valid``, bool (n,), False where
+        the file could not be decoded or has too many pixels.
+
+    Raises:
+        FacenetError: if ``encoded`` has another rank.
+
+    >>> decode_and_preprocess(tf.constant([b"damaged"]), Preprocessing())[1].numpy()
+    array([False])
+    """
+    encoded = tf.convert_to_tensor(encoded, tf.string)
+    if encoded.shape.rank != 1:
+        raise FacenetError(f"encoded images: expected shape (n,), found {encoded.shape}")
+    count = tf.shape(encoded, tf.int64)[0]
+    side = preprocessing.window_size
+
+    def cut(row: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return row, cut_window(decode(file, bounded=True), CENTRE, preprocessing)
+
+    decoded = (
+        tf.data.Dataset.from_tensor_slices(encoded)
+        .enumerate()
+        .map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .ignore_errors()
+    )
+    # One row more than asked for, so that there is a batch even when no file could be decoded.
+    spare_row = tf.data.Dataset.from_tensors((count, tf.zeros((side, side, 3), tf.uint8)))
+    rows, windows = decoded.concatenate(spare_row).batch(count + 1).get_single_element()
+    rows, windows = rows[:-1, tf.newaxis], windows[:-1]
+    valid = tf.scatter_nd(rows, tf.ones_like(rows[:, 0], tf.bool), count[tf.newaxis])
+    images = preprocess(windows, preprocessing)
+    shape = tf.stack([count, preprocessing.image_size, preprocessing.image_size, 3])
+    images = tf.scatter_nd(rows, images, tf.cast(shape, tf.int64))
+    return tf.ensure_shape(images, (None, *images.shape[1:])), valid
+
+
+def decode_windows(encoded: tf.Tensor, preprocessing: Preprocessing) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode image files and cut the window that the network sees, but leave it as pixels.
+
+    Args:
+        encoded: string (n,), the bytes of n JPEG or PNG files; n may be 0.
+        preprocessing: says which window.
+
+    Returns:
+        ``windows``, float32 (n, window_size, window_size, 3) of values 0 to 255, and ``valid``,
+        bool (n,), as :func:`decode_and_preprocess` has it.
+
+    >>> decode_windows(tf.constant([b"damaged"]), Preprocessing(80, crop_size=112))[0].shape
+    TensorShape([1, 112, 112, 3])
+    """
+    standardized, valid = decode_and_preprocess(encoded, preprocessing.window_alone)
+    return as_pixels(standardized), valid
+
+
+def as_pixels(standardized: tf.Tensor) -> tf.Tensor:
+    """Undo fixed standardization, exactly."""
+    return standardized * 128.0 + 127.5
+
+
+def cut_window(
+    images: tf.Tensor,
+    place: tf.Tensor | npt.NDArray[np.float32],
+    preprocessing: Preprocessing,
+    degrees: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Cut (..., height, width, 3) to (..., window_size, window_size, 3), turned if asked.
+
+    All axes are computed at once, as vectors (..., down, right, channels): for one image in
+    ``tf.data``, the number of operations is what costs.
+    """
+    side = preprocessing.window_size
+    size = tf.shape(images)
+    uncut = [0.0] * (images.shape.rank - 3)
+
+    def square(side: int) -> tf.Tensor:
+        return tf.concat([size[:-3], [side, side, 3]], axis=0) if uncut else [side, side, 3]
+
+    frame = size
+    if preprocessing.frame_size is not None:
+        frame = tf.minimum(size, square(preprocessing.frame_size))
+    window = square(side)
+    cut = tf.minimum(frame, window)
+    choices = tf.cast(frame - cut + 1, tf.float32)
+    top_left = tf.cast(tf.concat([uncut, place, [0.0]], axis=0) * choices, tf.int32)
+    if preprocessing.frame_size is not None:
+        top_left += (size - frame) // 2
+    if degrees is None:
+        pixels = tf.slice(images, top_left, cut)
+    else:
+        pixels = tf.cond(
+            degrees == 0,
+            lambda: tf.slice(images, top_left, cut),
+            lambda: _rotate(images, degrees, top_left[:2], cut[:2]),
+        )
+    before = (window - cut) // 2
+    padded = tf.pad(pixels, tf.stack([before, window - cut - before], axis=1))
+    return tf.ensure_shape(padded, (*images.shape[:-3], side, side, 3))
+
+
+def _rotate(
+    image: tf.Tensor, degrees: tf.Tensor, top_left: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
+    """Turn uint8 (height, width, 3) counter-clockwise about its centre; return one window of it.
+
+    Only the window's pixels are computed, bilinearly. Beyond the edges comes the image's own
+    reflection: the black wedges that the reference leaves never occur at inference, and they
+    would shift the mean of per-image standardization.
+    """
+    radians = degrees * (math.pi / 180)
+    cos, sin = tf.cos(radians), tf.sin(radians)
+    centre = (tf.cast(tf.shape(image)[:2], tf.float32) - 1) / 2
+    corner = tf.cast(top_left, tf.float32) - centre
+    # The transform takes a pixel (x, y) of the window to where its value is found in the image.
+    to_x = [cos, -sin, cos * corner[1] - sin * corner[0] + centre[1]]
+    to_y = [sin, cos, sin * corner[1] + cos * corner[0] + centre[0]]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(image, tf.float32)[tf.newaxis],
+        transforms=tf.stack([*to_x, *to_y, 0.0, 0.0])[tf.newaxis],
+        output_shape=size,
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )[0]
+    # Rounds; on uint8 the operation itself would cut the fractions off and darken the image.
+    return tf.cast(turned + 0.5, tf.uint8)
+
+
+def resize(windows: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Bring windows to the network's size.
+
+    Bilinear with antialiasing averages over the source pixels when it makes smaller, where
+    plain bilinear would drop some; when it makes larger, the two are the same.
+    """
+    side = preprocessing.image_size
+    if preprocessing.window_size == side:
+        return windows
+    return tf.image.resize(windows, (side, side), method="bilinear", antialias=True)
+
+
+def standardize(images: tf.Tensor, fixed: tf.Tensor | bool) -> tf.Tensor:
+    """Standardize images to float32, all in one way or each as ``fixed`` (n,) says."""
+    if fixed is True:
+        return _standardize_fixed(images)
+    per_image = tf.image.per_image_standardization(images)
+    if fixed is False:
+        return per_image
+    which = fixed[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return tf.where(which, _standardize_fixed(images), per_image)
+
+
+def _standardize_fixed(images: tf.Tensor) -> tf.Tensor:
+    """(x - 127.5) / 128 as float32."""
+    if images.dtype != tf.uint8:
+        return (tf.cast(images, tf.float32) - 127.5) / 128.0
+    # Spreads 0 ... 255 evenly over the range: the same numbers to the last bit, but in one pass
+    # over the memory instead of three.
+    lowest, highest = (0 - 127.5) / 128, (255 - 127.5) / 128
+    return tf.quantization.dequantize(
+        tf.bitcast(images, tf.quint8), lowest, highest, mode="MIN_COMBINED"
+    )
