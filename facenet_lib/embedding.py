@@ -1,26 +1,68 @@
-"""Image files to embeddings; derived in chapters 6 and 7."""
+"""Image files to embeddings, whichever model computes them; derived in chapters 6 and 7.
+
+One loop for all: every file once, batch by batch, and files that cannot be used are named. What
+computes a batch is a network of this process, a SavedModel or a server. Nothing here loads
+TensorFlow before a network is given, so that a client, which has none, starts at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from facenet_lib.errors import FacenetError
-from facenet_lib.input_pipeline import (
-    Preprocessing,
-    explained_errors,
-    input_pipeline,
-)
-from facenet_lib.network.inception_resnet import l2_normalize
+from facenet_lib.errors import FacenetError, refuse
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from facenet_lib.input_pipeline import Preprocessing
+
+ComputeBatches = Callable[[list[str], int], Iterator[np.ndarray]]
+"""From files and a batch size to the embeddings of one batch after the other."""
+
+
+class Embedder(Protocol):
+    """Anything that turns image files into embeddings: a run, weights, a SavedModel, a server."""
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image becomes the network's input; None of a server, which does not tell it."""
+
+    @property
+    def identities(self) -> Sequence[str]:
+        """The people it was trained on; none where the model does not name them: only runs do."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What a file of its figures says of it: its preprocessing, or its server and version."""
+
+    def embed(
+        self, paths: Sequence[str | Path], batch_size: int = ..., flip: bool = False
+    ) -> np.ndarray:
+        """Return float32 ``(len(paths), embedding_size)``, rows of length one.
+
+        With ``flip``, twice as wide: right of it the embedding of the mirror image, see
+        :func:`embed_images`; a server has none. A file that stands there twice is decoded once.
+
+        Raises:
+            FacenetError: naming the file, when one cannot be decoded.
+        """
+
+    def close(self) -> None:
+        """Let go of the connections, where there are any."""
 
 
 def embed_images(
     network: keras.Model,
-    paths: Sequence[str],
+    paths: Sequence[str | Path],
     preprocessing: Preprocessing,
     batch_size: int = 64,
     flip: bool = False,
@@ -50,6 +92,11 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
 
     It compiles the network once, and not at every call.
     """
+    import tensorflow as tf
+
+    from facenet_lib.input_pipeline import explained_errors, input_pipeline
+    from facenet_lib.network.inception_resnet import l2_normalize
+
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
 
     @tf.function(input_signature=signature)
@@ -63,15 +110,77 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
 
     def embed(paths: Sequence[str | Path], batch_size: int = 64, flip: bool = False) -> np.ndarray:
         compute = embed_batch_and_mirror_images if flip else embed_batch
-        files, rows = unique_files(paths)
-        if not files:
-            return np.empty((0, network.output_shape[1] * (2 if flip else 1)), np.float32)
-        batches = input_pipeline(files, preprocessing=preprocessing, batch_size=batch_size)
-        with explained_errors(files):
-            computed = np.concatenate([compute(batch["images"]).numpy() for batch in batches])
-        return computed[rows]
+
+        def compute_batches(files: list[str], batch_size: int) -> Iterator[np.ndarray]:
+            batches = input_pipeline(files, preprocessing=preprocessing, batch_size=batch_size)
+            with explained_errors(files):
+                for batch in batches:
+                    yield compute(batch["images"]).numpy()
+
+        return embed_files(paths, batch_size, network.output_shape[1] * (1 + flip), compute_batches)
 
     return embed
+
+
+def embed_files(
+    paths: Sequence[str | Path], batch_size: int, width: int, compute_batches: ComputeBatches
+) -> np.ndarray:
+    """Compute a row for each path, and for a file that stands there twice only once.
+
+    Args:
+        paths: image files; none are no work for ``compute_batches``.
+        batch_size: files at a time.
+        width: numbers in a row.
+        compute_batches: from the files, each once, to the rows of one batch after the other.
+
+    Returns:
+        float32 ``(len(paths), width)``.
+
+    Raises:
+        FacenetError: for one path in place of a sequence, or another batch size; and what
+            ``compute_batches`` raises.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise FacenetError(
+            f"expected batch_size to be an integer of at least 1, found {batch_size!r}"
+        )
+    files, places = unique_files(paths)
+    computed = np.empty((len(files), width), np.float32)
+    row = 0
+    for rows in compute_batches(files, batch_size) if files else ():
+        computed[row : row + len(rows)] = rows
+        row += len(rows)
+    return computed[places]
+
+
+def encoded_batches(
+    ask: Callable[[list[bytes]], tuple[Any, Any]], explain: Callable[[bytes], str]
+) -> ComputeBatches:
+    """Make an argument for :func:`embed_files` of a model that decodes images itself.
+
+    Args:
+        ask: from the bytes of image files to their rows, and which of them are valid.
+        explain: from the bytes of a file that is not valid to what is wrong with it.
+
+    Returns:
+        A function that raises a FacenetError naming all files of a batch that are not valid, or
+        the first that cannot be read.
+    """
+
+    def compute_batches(files: list[str], batch_size: int) -> Iterator[np.ndarray]:
+        for first in range(0, len(files), batch_size):
+            batch = files[first : first + batch_size]
+            images = [read_image(path) for path in batch]
+            rows, all_valid = ask(images)
+            problems = [
+                f"{path}: {explain(image)}"
+                for path, image, valid in zip(batch, images, all_valid, strict=True)
+                if not valid
+            ]
+            refuse("image files that cannot be used", problems)
+            yield rows
+
+    return compute_batches
 
 
 def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
@@ -84,5 +193,17 @@ def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
     """
     if isinstance(paths, str | Path):
         raise FacenetError(f"expected paths to be a sequence of files, found the one {paths!r}")
-    unique, rows = np.unique([str(path) for path in paths], return_inverse=True)
-    return unique.tolist(), rows
+    unique, places = np.unique([str(path) for path in paths], return_inverse=True)
+    return unique.tolist(), places
+
+
+def read_image(path: str) -> bytes:
+    """Read an image file's bytes.
+
+    Raises:
+        FacenetError: naming the file, when it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error

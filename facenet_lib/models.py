@@ -1,89 +1,121 @@
-"""Any folder of a model to one loaded network; derived in chapters 6, 7 and 11."""
+"""Any folder or address of a model to one loaded network, or to what embeds image files.
+
+Derived in chapters 6, 7 and 11.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from facenet_lib.errors import FacenetError
-from facenet_lib.input_pipeline import (
-    Preprocessing,
-)
+from facenet_lib.embedding import Embedder, embed_files, encoded_batches, image_embedder
+from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.input_pipeline import Preprocessing, decode_and_preprocess, decode_image
+from facenet_lib.model_card import CARD, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
-from facenet_lib.published.model_folder import (
-    ModelCard,
-    PretrainedNetwork,
-    is_model_folder,
-    load_pretrained,
-    read_card,
-)
+from facenet_lib.published import model_folder
 from facenet_lib.runs.checkpoints import (
     assign_variables,
     is_float,
     last_checkpoint,
     name_variables,
 )
-from facenet_lib.runs.config import (
-    TrainingConfig,
-)
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     read_config_file,
     read_identities,
 )
-from facenet_lib.runs.tables import (
-    last_evaluation,
-)
+from facenet_lib.runs.tables import last_evaluation
 
 SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")
 """What a run and the initial model whose weights it begins with must agree on."""
 
+BuildNetwork = Callable[[TrainingConfig], keras.Model]
+
 
 @dataclass(frozen=True)
-class TrainedNetwork:
-    """A run's network as of its last checkpoint.
+class LoadedNetwork:
+    """The network of a run as of its last checkpoint, or one with published weights.
 
     Attributes:
         network: standardized images to prelogits.
-        preprocessing: how an image becomes its input.
-        config: the run's settings.
-        identities: the people it was trained on, by label.
-        step: steps it was trained for.
-        evaluation: the last row of evaluations.csv up to that step, or None.
+        config: the run's settings; of published weights, those with which a run can begin.
+        origin: where the weights come from, as a card has it: ``{"training": {"identities",
+            "steps", "precision"}}``, with ``initial_model`` where there was one, or
+            ``{"weights": ...}``, the card of published weights.
+        identities: the people it was trained on, by label; none of published weights.
+        step: steps that it was trained for here; 0 of published weights.
+        evaluation: the last row of the run's evaluations.csv up to that step, or None.
     """
 
     network: keras.Model
-    preprocessing: Preprocessing
     config: TrainingConfig
-    identities: tuple[str, ...]
-    step: int
-    evaluation: dict[str, float] | None
+    origin: Mapping[str, Mapping[str, Any]]
+    identities: tuple[str, ...] = ()
+    step: int = 0
+    evaluation: dict[str, float] | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input."""
+        return preprocessing_of(self.config)
 
 
-def load_network(model: str | Path) -> TrainedNetwork | PretrainedNetwork:
-    """Load the network of a run or of a model folder.
+def network_of(config: TrainingConfig) -> keras.Model:
+    """Build this run's network, with fresh weights."""
+    return inception_resnet_v1(
+        image_size=config.image_size,
+        embedding_size=config.embedding_size,
+        dropout_rate=config.dropout_rate,
+        width=config.width,
+        blocks=config.blocks,
+        batch_norm_momentum=config.batch_norm_momentum,
+        precision=config.precision,
+    )
+
+
+def load_network(model: str | Path, *, build_network: BuildNetwork = network_of) -> LoadedNetwork:
+    """Load the network of a run or of imported weights.
 
     Args:
-        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+        model: a folder that :func:`facenet_lib.training.train` or
+            :func:`facenet_lib.published.import_weights` made.
+        build_network: see :func:`load_run`.
 
     Raises:
         FacenetError: when the folder is neither, or is damaged.
     """
     check_is_network(model)
-    return load_pretrained(model) if is_model_folder(model) else load_run(model)
+    if not model_folder.is_model_folder(model):
+        return load_run(model, build_network=build_network)
+    card = model_folder.read_card(model)
+    config = _config_of_weights(card)
+    network = model_folder.load_imported_weights(model, partial(build_network, config))
+    return LoadedNetwork(network, config, {"weights": dataclasses.asdict(card)})
 
 
-def load_run(run: str | Path) -> TrainedNetwork:
+def load_run(
+    run: str | Path, averaged: bool = True, *, build_network: BuildNetwork = network_of
+) -> LoadedNetwork:
     """Load a run's network from its last good checkpoint.
 
     Args:
-        run: a folder that :func:`train` made.
+        run: a folder that :func:`facenet_lib.training.train` made.
+        averaged: with the moving averages of the weights, as a run is evaluated and exported
+            where it keeps them; False: with the weights themselves.
+        build_network: from the settings to the network, if the run was trained with another one
+            than the library's.
 
     Raises:
         FacenetError: when the folder is no run, has no checkpoint yet, or none that is whole.
@@ -94,27 +126,67 @@ def load_run(run: str | Path) -> TrainedNetwork:
     checkpoint = last_checkpoint(run / CHECKPOINTS_FOLDER)
     if checkpoint is None:
         raise FacenetError(f"{run}: the run has no checkpoint yet")
-    network = network_of(config)
-    assign_variables(checkpoint.path, *_as_evaluated(network, checkpoint.arrays))
-    return TrainedNetwork(
+    network = build_network(config)
+    assign_variables(checkpoint.path, *_stored_weights(network, checkpoint.arrays, averaged))
+    step = checkpoint.state["step"]
+    training = {"identities": len(identities), "steps": step, "precision": config.precision}
+    if config.initial_model:
+        training["initial_model"] = Path(config.initial_model).name
+    return LoadedNetwork(
         network=network,
-        preprocessing=preprocessing_of(config),
         config=config,
+        origin={"training": training},
         identities=tuple(identities),
-        step=checkpoint.state["step"],
-        evaluation=last_evaluation(run, checkpoint.state["step"]),
+        step=step,
+        evaluation=last_evaluation(run, step),
     )
 
 
-def _as_evaluated(
-    network: keras.Model, arrays: Mapping[str, np.ndarray]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Variables and what a checkpoint has for them: the averages where there are any."""
-    part, variables = "network", list(network.variables)
-    if any(name.startswith("average/") for name in arrays):
-        part, variables = "average", [variable for variable in variables if is_float(variable)]
-    kept = {name: array for name, array in arrays.items() if name.startswith(f"{part}/")}
-    return name_variables(part, variables), kept
+def load_embedder(
+    model: str | Path | LoadedNetwork,
+    *,
+    standardization: str | None = None,
+    crop_size: int | None = None,
+) -> Embedder:
+    """Load a model to embed image files with, whichever kind of folder or address it is.
+
+    Load only models whose origin you trust: a SavedModel is a program that TensorFlow runs.
+
+    Args:
+        model: a run that :func:`facenet_lib.training.train` made; imported weights that
+            :func:`facenet_lib.published.import_weights` made; a SavedModel that
+            :func:`facenet_lib.export.export_model` made, a version's folder or the model's, of
+            which the highest version is loaded; a server's address, ``http://HOST:PORT/NAME``
+            for REST or ``grpc://HOST:PORT/NAME`` for gRPC, where the name is ``facenet`` if there
+            is none; or a network that is loaded already.
+        standardization: ``"fixed"`` or ``"per_image"``; None: what the model was trained with.
+        crop_size: side in pixels of the window at the centre of an image that the network sees,
+            for images that show faces larger or smaller than those of the training; None: as in
+            training.
+
+    Raises:
+        FacenetError: when the folder is none of them, the server does not answer, or when a
+            SavedModel or a server, which has its preprocessing inside, is asked for another.
+    """
+    changes: dict[str, Any] = {}
+    if standardization is not None:
+        changes["standardization"] = standardization
+    if crop_size is not None:
+        # A frame limits where training's random windows may lie; one at the centre needs none.
+        changes |= {"crop_size": crop_size, "frame_size": None}
+    if isinstance(model, LoadedNetwork):
+        return _network_embedder(model, changes)
+    if is_address(model):
+        _refuse_changes(model, "a server", changes)
+        with serving_extra("a server's address"):
+            from facenet_lib.serving.remote_embedder import RemoteEmbedder
+        return RemoteEmbedder(str(model))
+    saved_model = _saved_model_in(Path(model))
+    if saved_model is not None:
+        _refuse_changes(model, "a SavedModel", changes)
+        return _saved_model_embedder(saved_model)
+    check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
+    return _network_embedder(load_network(model), changes)
 
 
 def network_settings(model: str | Path) -> dict[str, Any]:
@@ -126,43 +198,67 @@ def network_settings(model: str | Path) -> dict[str, Any]:
         train(TrainingConfig(**settings), faces, out)
 
     Args:
-        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+        model: a folder that :func:`facenet_lib.training.train` or
+            :func:`facenet_lib.published.import_weights` made.
 
     Returns:
         Setting to value. ``crop_size`` and ``frame_size`` may be changed, because they say where
-        in an image the face is; the others the weights depend on, so that :func:`train` refuses
-        other values.
+        in an image the face is; the others the weights depend on, so that
+        :func:`facenet_lib.training.train` refuses other values.
 
     Raises:
         FacenetError: when the folder is neither, or is damaged.
     """
     check_is_network(model)
-    if is_model_folder(model):
-        return settings_of_network(read_card(model))
-    return settings_of_network(read_config_file(Path(model))[0])
+    if model_folder.is_model_folder(model):
+        config = _config_of_weights(model_folder.read_card(model))
+    else:
+        config, _ = read_config_file(Path(model))
+    settings = config.to_dict()
+    return {name: settings[name] for name in (*SHARED_SETTINGS, "crop_size", "frame_size")}
 
 
-def settings_of_network(about: TrainingConfig | ModelCard) -> dict[str, Any]:
-    """Return what a network needs of a run's settings, or of imported weights."""
-    if isinstance(about, TrainingConfig):
-        settings = about.to_dict()
-        return {name: settings[name] for name in (*SHARED_SETTINGS, "crop_size", "frame_size")}
-    return {
-        "image_size": about.image_size,
-        "standardization": about.standardization,
-        "embedding_size": about.embedding_size,
-        "width": 1.0,  # published weights are those of the full network
-        "blocks": [5, 10, 5],
-        "crop_size": 0,
-        "frame_size": 0,
-    }
+def preprocessing_of(config: TrainingConfig) -> Preprocessing:
+    """Return the sizes and standardization with which this run's network sees an image."""
+    return Preprocessing(
+        image_size=config.image_size,
+        crop_size=config.crop_size or None,
+        frame_size=config.frame_size or None,
+        standardization=cast(Any, config.standardization),
+    )
+
+
+def _config_of_weights(card: model_folder.ModelCard) -> TrainingConfig:
+    """The settings of a run whose network is that of published weights: the full one."""
+    return TrainingConfig(
+        image_size=card.image_size,
+        standardization=card.standardization,
+        embedding_size=card.embedding_size,
+    )
+
+
+def _stored_weights(
+    network: keras.Model, arrays: Mapping[str, np.ndarray], averaged: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Variables and what a checkpoint has for them: the averages where there are any."""
+    part, variables = "network", list(network.variables)
+    if averaged and any(name.startswith("average/") for name in arrays):
+        part, variables = "average", [variable for variable in variables if is_float(variable)]
+    kept = {name: array for name, array in arrays.items() if name.startswith(f"{part}/")}
+    return name_variables(part, variables), kept
+
+
+# --------------------------------------------------------------------------------------------
+# What a folder or an address is
+# --------------------------------------------------------------------------------------------
 
 
 def check_is_network(model: str | Path, or_of: str = "") -> None:
     """Refuse what :func:`load_network` does not take, by what is there.
 
     Args:
-        model: a folder that :func:`train` or ``pretrained.import_weights`` made.
+        model: a folder that :func:`facenet_lib.training.train` or
+            :func:`facenet_lib.published.import_weights` made.
         or_of: what else the caller takes a folder of, for the message.
 
     Raises:
@@ -170,7 +266,7 @@ def check_is_network(model: str | Path, or_of: str = "") -> None:
     """
     model = Path(model)
     try:
-        if is_model_folder(model) or (model / CONFIG_FILE).is_file():
+        if model_folder.is_model_folder(model) or (model / CONFIG_FILE).is_file():
             return
         found = _what_is_there(model)
     except OSError as error:
@@ -188,24 +284,117 @@ def _what_is_there(model: Path) -> str:
     return "nothing"
 
 
-def preprocessing_of(config: TrainingConfig) -> Preprocessing:
-    """Return the sizes and standardization with which this run's network sees an image."""
-    return Preprocessing(
-        image_size=config.image_size,
-        crop_size=config.crop_size or None,
-        frame_size=config.frame_size or None,
-        standardization=cast(Any, config.standardization),
-    )
+def is_address(model: str | Path) -> bool:
+    """Return whether ``model`` is the address of a server and no folder.
+
+    >>> is_address("grpc://localhost:8500/facenet"), is_address("models/facenet")
+    (True, False)
+    """
+    return isinstance(model, str) and re.match("(?i)(https?|grpc)://", model) is not None
 
 
-def network_of(config: TrainingConfig) -> keras.Model:
-    """Build this run's network, with fresh weights."""
-    return inception_resnet_v1(
-        image_size=config.image_size,
-        embedding_size=config.embedding_size,
-        dropout_rate=config.dropout_rate,
-        width=config.width,
-        blocks=config.blocks,
-        batch_norm_momentum=config.batch_norm_momentum,
-        precision=config.precision,
-    )
+def _saved_model_in(model: Path) -> Path | None:
+    """The SavedModel that is the folder itself, or the highest version in it."""
+    try:
+        for folder in (model, *reversed(version_folders(model).values())):
+            if (folder / "saved_model.pb").is_file():
+                return folder
+    except OSError as error:
+        raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
+    return None
+
+
+def _refuse_changes(model: str | Path, what: str, changes: Mapping[str, Any]) -> None:
+    if changes:
+        raise FacenetError(
+            f"{model}: {what} has its standardization and crop inside, which nothing can change; "
+            "name the run or the model folder that it was exported from"
+        )
+
+
+# --------------------------------------------------------------------------------------------
+# The embedders
+# --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _LocalEmbedder:
+    """An :class:`facenet_lib.embedding.Embedder` of this process."""
+
+    embed: Callable[..., np.ndarray]
+    embedding_size: int
+    preprocessing: Preprocessing
+    identities: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return {"preprocessing": dataclasses.asdict(self.preprocessing)}
+
+    def close(self) -> None:
+        pass
+
+
+def _network_embedder(loaded: LoadedNetwork, changes: Mapping[str, Any]) -> Embedder:
+    preprocessing = dataclasses.replace(loaded.preprocessing, **changes)
+    embed = image_embedder(loaded.network, preprocessing)
+    return _LocalEmbedder(embed, loaded.network.output_shape[1], preprocessing, loaded.identities)
+
+
+def _saved_model_embedder(path: Path) -> Embedder:
+    card = read_card(path)
+    try:
+        preprocessing = Preprocessing(**card.preprocessing)
+    except (FacenetError, TypeError) as error:
+        raise FacenetError(
+            f"{path / CARD}: expected the card of a model that 'facenet export' wrote, "
+            f"found: {error}"
+        ) from error
+    try:
+        model = tf.saved_model.load(str(path))
+        answer = model.signatures["serving_default"].structured_outputs
+        size = int(answer["embeddings"].shape[1])
+    except Exception as error:
+        # A damaged program fails wherever the damage makes itself felt.
+        raise FacenetError(f"{path}: not a whole SavedModel of ours: {error}") from error
+
+    def ask(images: list[bytes]) -> tuple[tf.Tensor, tf.Tensor]:
+        answer = model.signatures["serving_default"](images=tf.constant(images))
+        return answer["embeddings"], answer["valid"]
+
+    def ask_with_mirror_images(images: list[bytes]) -> tuple[tf.Tensor, tf.Tensor]:
+        # Only a tensor can be mirrored. What the model then cuts from a window is all of it.
+        windows, valid = decode_windows(tf.constant(images), preprocessing)
+        embed = model.signatures["embed_tensors"]
+        answers = [embed(images=side) for side in (windows, tf.reverse(windows, [2]))]
+        return tf.concat([answer["embeddings"] for answer in answers], axis=1), valid
+
+    def embed(paths: Any, batch_size: int = 64, flip: bool = False) -> np.ndarray:
+        batches = encoded_batches(ask_with_mirror_images if flip else ask, explain_invalid)
+        return embed_files(paths, batch_size, size * (1 + flip), batches)
+
+    return _LocalEmbedder(embed, size, preprocessing)
+
+
+def decode_windows(encoded: tf.Tensor, preprocessing: Preprocessing) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode image files and cut the window that the network sees, but leave it as pixels.
+
+    Args:
+        encoded: string (n,), the bytes of n JPEG or PNG files.
+        preprocessing: says which window.
+
+    Returns:
+        ``windows``, float32 (n, window_size, window_size, 3) of values 0 to 255, and ``valid``,
+        bool (n,), as :func:`facenet_lib.input_pipeline.decode_and_preprocess` has it.
+    """
+    cut = Preprocessing(preprocessing.window_size, None, preprocessing.frame_size)
+    standardized, valid = decode_and_preprocess(encoded, cut)
+    return standardized * 128.0 + 127.5, valid  # undoes fixed standardization, exactly
+
+
+def explain_invalid(encoded: bytes) -> str:
+    """Say why the bytes of an image file are not valid."""
+    try:
+        decode_image(tf.constant(encoded))
+    except FacenetError as error:
+        return str(error)
+    return "the model cannot decode it"

@@ -487,7 +487,7 @@ def _distances(options: argparse.Namespace) -> None:
     _check_folder_of(options.out)
     faces = training_faces(open_faces(options.faces, options.pairs, options.people))
     _load_tensorflow()
-    from facenet_lib.export.saved_model import load_embedder
+    from facenet_lib.models import load_embedder
 
     paths, labels = image_and_label_lists(faces)
     distances = distances_to_centers(load_embedder(options.model).embed(paths), labels)
@@ -543,7 +543,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise FacenetError(f"{folder.root}: has no pairs.txt; name a pairs file with --pairs")
 
     _load_tensorflow()
-    from facenet_lib.export.saved_model import load_embedder
+    from facenet_lib.models import load_embedder
     from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root)
@@ -557,14 +557,14 @@ def _evaluate(options: argparse.Namespace) -> None:
         if options.server:
             remote = stack.enter_context(_remote_embedder(options))
             embed = remote.embed
-            how |= {"server": options.server, "version": remote.version}
+            how |= remote.about
         else:
             model = load_embedder(
                 options.model, standardization=options.standardization, crop_size=options.crop
             )
             _warn_of_known_people(model.identities, pairs.paths)
             embed = functools.partial(model.embed, flip=options.flip)
-            how["preprocessing"] = dataclasses.asdict(model.preprocessing)
+            how |= model.about
         result = evaluate_pairs(embed, pairs, options.metric, options.subtract_mean)
     print(result)
     rate = options.false_accept_rate
@@ -604,7 +604,7 @@ def _embed(options: argparse.Namespace) -> None:
             embeddings = remote.embed(options.images)
     else:
         _load_tensorflow()
-        from facenet_lib.export.saved_model import load_embedder
+        from facenet_lib.models import load_embedder
 
         embeddings = load_embedder(options.model).embed(options.images)
     with open_whole_file(options.out) as file:

@@ -8,7 +8,6 @@ from facenet_lib.export.saved_model import (
     WARMUP_REQUESTS,
     drawn_faces,
     export_model,
-    load_embedder,
     read_windows,
 )
 
@@ -18,6 +17,5 @@ __all__ = [
     "embed_litert",
     "export_litert",
     "export_model",
-    "load_embedder",
     "read_windows",
 ]

@@ -17,12 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib.embedding import unique_files
+from facenet_lib.embedding import embed_files, encoded_batches, unique_files
 from facenet_lib.errors import FacenetError
-from facenet_lib.export.saved_model import decode_windows, drawn_faces, read_windows
+from facenet_lib.export.saved_model import drawn_faces, read_windows
 from facenet_lib.files import open_whole_file
 from facenet_lib.input_pipeline import Preprocessing, preprocess
-from facenet_lib.models import load_network
+from facenet_lib.models import LoadedNetwork, decode_windows, explain_invalid, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
 
 LiteRTDtype = Literal["float16", "int8"]
@@ -31,7 +31,7 @@ _CALIBRATION_FACES = 32
 
 
 def export_litert(
-    model: str | Path,
+    model: str | Path | LoadedNetwork,
     out: str | Path,
     dtype: LiteRTDtype = "float16",
     calibration: Sequence[str | Path] = (),
@@ -43,7 +43,8 @@ def export_litert(
     ``(1, embedding_size)``, of length one.
 
     Args:
-        model: a folder that ``training.train`` or ``pretrained.import_weights`` made.
+        model: a folder that :func:`facenet_lib.training.train` or
+            :func:`facenet_lib.published.import_weights` made, or a network that is loaded.
         out: the file, usually named ``.tflite``; must not exist.
         dtype: how weights are stored: ``float16``, computed in float32 again; or ``int8``, in
             which the convolutions are computed, too. How far that moves the embeddings has to be
@@ -66,7 +67,7 @@ def export_litert(
         raise FacenetError(f"expected dtype to be 'float16' or 'int8', found {dtype!r}")
     if out.exists():
         raise FacenetError(f"{out}: already there; name another file")
-    loaded = load_network(model)
+    loaded = model if isinstance(model, LoadedNetwork) else load_network(model)
     preprocessing = loaded.preprocessing
     module = _litert_module(fold_batch_norm(loaded.network), preprocessing)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -108,11 +109,12 @@ def embed_litert(
     embed, shape, embedding_size = _load(Path(file))
     if shape != (1, side, side, 3):
         raise FacenetError(f"{file}: expected windows of shape {(1, side, side, 3)}, found {shape}")
-    files, rows = unique_files(paths)
-    found = np.empty((len(files), embedding_size), np.float32)
-    for row, window in enumerate(read_windows(files, preprocessing)):
-        found[row] = embed(window)
-    return found[rows]
+
+    def ask(images: list[bytes]) -> tuple[list[np.ndarray], tf.Tensor]:
+        windows, valid = decode_windows(tf.constant(images), preprocessing)
+        return [embed(window) for window in windows.numpy()], valid
+
+    return embed_files(paths, 1, embedding_size, encoded_batches(ask, explain_invalid))
 
 
 def _litert_module(network: keras.Model, preprocessing: Preprocessing) -> Any:

@@ -16,9 +16,8 @@ import json
 import numbers
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,26 +28,18 @@ from facenet_lib import __version__
 from facenet_lib.drawn_faces.identity import draw_identity
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import render_face
-from facenet_lib.embedding import image_embedder, unique_files
+from facenet_lib.embedding import read_image
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors
 from facenet_lib.input_pipeline import (
     MAX_PIXELS,
     Preprocessing,
     decode_and_preprocess,
-    decode_image,
     preprocess,
 )
-from facenet_lib.model_card import (
-    CARD,
-    CARD_FOR_PEOPLE,
-    ModelCard,
-    read_card,
-    version_folders,
-)
-from facenet_lib.models import TrainedNetwork, check_is_network, load_network
+from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, ModelCard, version_folders
+from facenet_lib.models import LoadedNetwork, decode_windows, explain_invalid, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
-from facenet_lib.published.model_folder import PretrainedNetwork
 
 WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TF Serving looks for requests that it answers itself before it answers anyone."""
@@ -57,88 +48,8 @@ DISTANCE_OF_INVALID = 4.0
 """What ``verify`` answers where an image is not valid: the largest distance that there is."""
 
 
-class Embedder(Protocol):
-    """Anything that turns image files into embeddings: a run, imported weights or a SavedModel."""
-
-    @property
-    def embedding_size(self) -> int:
-        """Length of an embedding."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How an image becomes the network's input."""
-
-    @property
-    def identities(self) -> Sequence[str]:
-        """The people it was trained on; none where the model does not name them: only runs do."""
-
-    def embed(
-        self, paths: Sequence[str | Path], batch_size: int = 64, flip: bool = False
-    ) -> np.ndarray:
-        """Return float32 ``(len(paths), embedding_size)``, rows of length one.
-
-        With ``flip``, twice as wide: right of it the embedding of the mirror image, see
-        :func:`facenet_lib.embedding.embed_images`. A file that stands there twice is decoded once.
-
-        Raises:
-            FacenetError: naming the file, when one cannot be decoded.
-        """
-
-
-def load_embedder(
-    model: str | Path, *, standardization: str | None = None, crop_size: int | None = None
-) -> Embedder:
-    """Load a model, whichever of the three kinds of folder it is.
-
-    Load only models whose origin you trust: a SavedModel is a program that TensorFlow runs.
-
-    Args:
-        model: a run that ``training.train`` made, a model folder that
-            ``pretrained.import_weights`` made, or a SavedModel that :func:`export_model` made: a
-            version's folder, or the model's, of which the highest version is loaded.
-        standardization: ``"fixed"`` or ``"per_image"``; None: what the model was trained with.
-        crop_size: side in pixels of the window at the centre of an image that the network sees,
-            for images that show faces larger or smaller than those of the training; None: as in
-            training.
-
-    Raises:
-        FacenetError: when the folder is none of them, or when a SavedModel, which has its
-            preprocessing inside, is asked for another.
-    """
-    model = Path(model)
-    changes: dict[str, Any] = {}
-    if standardization is not None:
-        changes["standardization"] = standardization
-    if crop_size is not None:
-        # A frame limits where training's random windows may lie; one at the centre needs none.
-        changes |= {"crop_size": crop_size, "frame_size": None}
-    saved_model = _saved_model_in(model)
-    if saved_model is not None:
-        if changes:
-            raise FacenetError(
-                f"{model}: a SavedModel has its standardization and crop inside, which nothing "
-                "can change; name the run or the model folder that it was exported from"
-            )
-        return _load_saved_model(saved_model)
-    check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
-    loaded = load_network(model)
-    preprocessing = dataclasses.replace(loaded.preprocessing, **changes)
-    return _NetworkEmbedder(loaded, preprocessing)
-
-
-def _saved_model_in(model: Path) -> Path | None:
-    """The SavedModel that is the folder itself, or the highest version in it."""
-    try:
-        for folder in (model, *reversed(version_folders(model).values())):
-            if (folder / "saved_model.pb").is_file():
-                return folder
-    except OSError as error:
-        raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
-    return None
-
-
 def export_model(
-    model: str | Path,
+    model: str | Path | LoadedNetwork,
     out: str | Path,
     dtype: str = "float32",
     *,
@@ -177,7 +88,8 @@ def export_model(
     of bfloat16 where the run was ``mixed_bfloat16``, whose network is exported in ``dtype`` too.
 
     Args:
-        model: a folder that ``training.train`` or ``pretrained.import_weights`` made.
+        model: a folder that :func:`facenet_lib.training.train` or
+            :func:`facenet_lib.published.import_weights` made, or a network that is loaded.
         out: the model's folder: new, empty, or one that holds versions.
         dtype: ``float32``, or ``bfloat16``: half the size, and up to twice as fast on processors
             with instructions for it (measure on others); embeddings turn by about a degree at
@@ -203,7 +115,7 @@ def export_model(
     out = Path(out)
     folder = out / str(_new_version(out, version))
     _check_threshold(threshold, false_accept_rate)
-    loaded = load_network(model)
+    loaded = model if isinstance(model, LoadedNetwork) else load_network(model)
     card = _card(loaded, dtype, evaluation, threshold, false_accept_rate)
     network = fold_batch_norm(loaded.network, dtype)
     module = _serving_module(network, loaded.preprocessing, card.threshold)
@@ -326,18 +238,18 @@ def _serving_module(
 
 
 def _card(
-    loaded: TrainedNetwork | PretrainedNetwork,
+    loaded: LoadedNetwork,
     dtype: str,
     evaluation: str | Path | None,
     threshold: float | None,
     false_accept_rate: float | None,
 ) -> ModelCard:
-    about: dict[str, Any] = {}
+    about: dict[str, Any] = dict(loaded.origin)
     figures = _last_evaluation(loaded)
     if evaluation is not None:
         figures = _read_evaluation(Path(evaluation), loaded.preprocessing)
     if figures is not None:
-        about = {name: figures[name] for name in _HIGHEST} | {"evaluation": figures}
+        about |= {name: figures[name] for name in _HIGHEST} | {"evaluation": figures}
         about["threshold_chosen_for"] = "accuracy"
         if threshold is None and "chosen" in figures:
             threshold = figures["chosen"]["threshold"]
@@ -345,10 +257,6 @@ def _card(
     if threshold is not None and false_accept_rate is not None:
         about |= {"threshold": float(threshold), "false_accept_rate": float(false_accept_rate)}
         about["threshold_chosen_for"] = "false_accept_rate"
-    if isinstance(loaded, PretrainedNetwork):
-        about["weights"] = dataclasses.asdict(loaded.card)
-    else:
-        about["training"] = _training(loaded)
     return ModelCard(
         facenet_lib=__version__,
         embedding_size=loaded.network.output_shape[1],
@@ -363,24 +271,11 @@ _HIGHEST = {"accuracy": 1, "standard_error": 1, "threshold": 4}
 """The figures that stand in the card by themselves, and how large each can be."""
 
 
-def _training(loaded: TrainedNetwork) -> dict[str, Any]:
-    training: dict[str, Any] = {
-        "identities": len(loaded.identities),
-        "steps": loaded.step,
-        "precision": loaded.config.precision,
-    }
-    if loaded.config.initial_model:
-        training["initial_model"] = Path(loaded.config.initial_model).name
-    return training
-
-
 _AS_SERVED = {"metric": "sqeuclidean", "flip": False, "subtract_mean": False}
 
 
-def _last_evaluation(loaded: TrainedNetwork | PretrainedNetwork) -> dict[str, Any] | None:
+def _last_evaluation(loaded: LoadedNetwork) -> dict[str, Any] | None:
     """The run's last evaluation, if it compared embeddings as ``verify`` does."""
-    if isinstance(loaded, PretrainedNetwork):
-        return None
     how = {name: getattr(loaded.config, f"evaluate_{name}") for name in _AS_SERVED}
     return loaded.evaluation if how == _AS_SERVED else None
 
@@ -485,79 +380,8 @@ def _varint(number: int) -> bytes:
 
 
 # --------------------------------------------------------------------------------------------
-# Models as embedders
+# Windows
 # --------------------------------------------------------------------------------------------
-
-
-class _NetworkEmbedder:
-    def __init__(
-        self, loaded: TrainedNetwork | PretrainedNetwork, preprocessing: Preprocessing
-    ) -> None:
-        self.embedding_size: int = loaded.network.output_shape[1]
-        self.preprocessing = preprocessing
-        self.identities = loaded.identities if isinstance(loaded, TrainedNetwork) else ()
-        self.embed = image_embedder(loaded.network, preprocessing)
-
-
-@dataclass(frozen=True)
-class _SavedModelEmbedder:
-    model: Any  # keeps the variables alive that its signatures read
-    embedding_size: int
-    preprocessing: Preprocessing
-    identities: tuple[str, ...] = ()
-
-    def embed(
-        self, paths: Sequence[str | Path], batch_size: int = 64, flip: bool = False
-    ) -> np.ndarray:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise FacenetError(
-                f"expected batch_size to be an integer of at least 1, found {batch_size!r}"
-            )
-        compute = self._embed_with_mirror_images if flip else self._embed
-        files, rows = unique_files(paths)
-        computed = np.empty((len(files), self.embedding_size * (2 if flip else 1)), np.float32)
-        for first in range(0, len(files), batch_size):
-            batch = files[first : first + batch_size]
-            encoded = [_read_image(path) for path in batch]
-            answer, all_valid = compute(tf.constant(encoded))
-            problems = [
-                _why_invalid(path, image)
-                for path, image, valid in zip(batch, encoded, all_valid, strict=True)
-                if not valid
-            ]
-            refuse("image files that cannot be used", problems)
-            computed[first : first + batch_size] = answer
-        return computed[rows]
-
-    def _embed(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        answer = self.model.signatures["serving_default"](images=encoded)
-        return answer["embeddings"], answer["valid"]
-
-    def _embed_with_mirror_images(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode and cut here, because only a tensor can be mirrored, and give those to the model.
-
-        What it then cuts from a window is the whole window.
-        """
-        windows, valid = decode_windows(encoded, self.preprocessing)
-        embed = self.model.signatures["embed_tensors"]
-        sides = [embed(images=images) for images in (windows, tf.reverse(windows, [2]))]
-        return tf.concat([side["embeddings"] for side in sides], axis=1), valid
-
-
-def decode_windows(encoded: tf.Tensor, preprocessing: Preprocessing) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decode image files and cut the window that the network sees, but leave it as pixels.
-
-    Args:
-        encoded: string (n,), the bytes of n JPEG or PNG files.
-        preprocessing: says which window.
-
-    Returns:
-        ``windows``, float32 (n, window_size, window_size, 3) of values 0 to 255, and ``valid``,
-        bool (n,), as :func:`facenet_lib.input_pipeline.decode_and_preprocess` has it.
-    """
-    cut = Preprocessing(preprocessing.window_size, None, preprocessing.frame_size)
-    standardized, valid = decode_and_preprocess(encoded, cut)
-    return standardized * 128.0 + 127.5, valid  # undoes fixed standardization, exactly
 
 
 def read_windows(paths: Sequence[str | Path], preprocessing: Preprocessing) -> Iterator[np.ndarray]:
@@ -574,42 +398,8 @@ def read_windows(paths: Sequence[str | Path], preprocessing: Preprocessing) -> I
         input_signature=[tf.TensorSpec([1], tf.string)],
     )
     for path in map(str, paths):
-        file = _read_image(path)
+        file = read_image(path)
         windows, valid = decode(tf.constant([file]))
         if not valid[0]:
-            raise FacenetError(_why_invalid(path, file))
+            raise FacenetError(f"{path}: {explain_invalid(file)}")
         yield windows[0].numpy()
-
-
-def _read_image(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _why_invalid(path: str, encoded: bytes) -> str:
-    try:
-        decode_image(tf.constant(encoded))
-    except FacenetError as error:
-        return f"{path}: {error}"
-    return f"{path}: the model cannot decode it"
-
-
-def _load_saved_model(path: Path) -> _SavedModelEmbedder:
-    card = read_card(path)
-    try:
-        preprocessing = Preprocessing(**card.preprocessing)
-    except (FacenetError, TypeError) as error:
-        raise FacenetError(
-            f"{path / CARD}: expected the card of a model that 'facenet export' wrote, "
-            f"found: {error}"
-        ) from error
-    try:
-        model = tf.saved_model.load(str(path))
-        answer = model.signatures["serving_default"].structured_outputs
-        size = int(answer["embeddings"].shape[1])
-    except Exception as error:
-        # A damaged program fails wherever the damage makes itself felt.
-        raise FacenetError(f"{path}: not a whole SavedModel of ours: {error}") from error
-    return _SavedModelEmbedder(model, size, preprocessing)

@@ -2,22 +2,20 @@
 
 from facenet_lib.published.model_folder import (
     ModelCard,
-    PretrainedNetwork,
     Standardization,
     assign_tf1_variables,
     import_weights,
-    load_pretrained,
     read_card,
+    read_weights,
     tf1_variable_names,
 )
 
 __all__ = [
     "ModelCard",
-    "PretrainedNetwork",
     "Standardization",
     "assign_tf1_variables",
     "import_weights",
-    "load_pretrained",
     "read_card",
+    "read_weights",
     "tf1_variable_names",
 ]

@@ -71,39 +71,59 @@ class ModelCard:
         return Preprocessing(self.image_size, standardization=self.standardization)
 
 
-@dataclass(frozen=True)
-class PretrainedNetwork:
-    """The network with published weights, and how its images are prepared.
+def read_weights(
+    file: str | Path,
+    *,
+    image_size: int = 160,
+    standardization: Standardization | None = None,
+    training_set: str | None = None,
+) -> tuple[keras.Model, ModelCard]:
+    """Build the network with the weights of a published file.
 
-    Attributes:
-        network: a full Inception-ResNet-v1, standardized images to prelogits.
-        preprocessing: how an image becomes the network's input.
-        card: where the weights come from.
-    """
+    The arguments are those of :func:`import_weights`, which makes a model folder of it.
 
-    network: keras.Model
-    preprocessing: Preprocessing
-    card: ModelCard
-
-
-def load_pretrained(path: str | Path) -> PretrainedNetwork:
-    """Load published weights, from a model folder or from a published file itself.
-
-    Args:
-        path: a folder that :func:`import_weights` wrote; or a published file, which is then
-            taken with that function's defaults.
+    Returns:
+        A full Inception-ResNet-v1, standardized images to prelogits, and what is known of it.
 
     Raises:
-        FacenetError: when it is neither, is damaged, or does not fit the network.
+        FacenetError: when the file is damaged or does not fit the network.
     """
-    path = Path(path)
-    if not is_model_folder(path):
-        return _read_published(path, 160, None, None)
-    card = read_card(path)
-    with open_npz(path / _WEIGHTS) as arrays:
-        network = inception_resnet_v1(card.image_size, card.embedding_size)
-        assign_tf1_variables(network, arrays, str(path / _WEIGHTS))
-    return PretrainedNetwork(network, card.preprocessing, card)
+    with open_weight_file(Path(file)) as weights:
+        embedding_size = _embedding_size(weights)
+        standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
+        # Refuses before the network is built.
+        Preprocessing(image_size, standardization=standardization)
+        card = ModelCard(
+            source=weights.source,
+            weights_format=weights.weights_format,
+            sha256=_sha256(weights.path),
+            embedding_size=embedding_size,
+            image_size=image_size,
+            standardization=standardization,
+            training_set=training_set or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
+        )
+        network = inception_resnet_v1(image_size, embedding_size)
+        assign_tf1_variables(network, _without_gammas(weights, network), str(file))
+    return network, card
+
+
+def load_imported_weights(
+    model: str | Path, build_network: Callable[[], keras.Model]
+) -> keras.Model:
+    """Build a network and give it the weights of a model folder.
+
+    Args:
+        model: a folder that :func:`import_weights` wrote.
+        build_network: called once the weights are seen to be no damaged file.
+
+    Raises:
+        FacenetError: when they are damaged or do not fit the network.
+    """
+    path = Path(model) / _WEIGHTS
+    with open_npz(path) as arrays:
+        network = build_network()
+        assign_tf1_variables(network, arrays, str(path))
+    return network
 
 
 def read_card(model: str | Path) -> ModelCard:
@@ -166,8 +186,13 @@ def import_weights(
     with explain_damage(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FacenetError(f"{out}: already there; name a folder that is new or empty")
-    pretrained = _read_published(Path(file), image_size, standardization, training_set)
-    variables = tf1_variable_names(pretrained.network)
+    network, about = read_weights(
+        file,
+        image_size=image_size,
+        standardization=standardization,
+        training_set=training_set,
+    )
+    variables = tf1_variable_names(network)
     arrays: dict[str, Any] = {name: variable.numpy() for name, variable in variables.items()}
     with explain_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +201,7 @@ def import_weights(
             part = Path(scratch) / "model"
             part.mkdir()
             np.savez(part / _WEIGHTS, **arrays)
-            card = json.dumps(dataclasses.asdict(pretrained.card), indent=2)
+            card = json.dumps(dataclasses.asdict(about), indent=2)
             (part / _CARD).write_text(f"{card}\n", encoding="utf-8")
             part.replace(out)
     return out
@@ -247,30 +272,6 @@ def assign_tf1_variables(
     refuse(source, sorted(problems))
     for name, variable in variables.items():
         variable.assign(values[name])
-
-
-def _read_published(
-    path: Path,
-    image_size: int,
-    standardization: Standardization | None,
-    training_set: str | None,
-) -> PretrainedNetwork:
-    with open_weight_file(path) as weights:
-        embedding_size = _embedding_size(weights)
-        standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
-        card = ModelCard(
-            source=weights.source,
-            weights_format=weights.weights_format,
-            sha256=_sha256(weights.path),
-            embedding_size=embedding_size,
-            image_size=image_size,
-            standardization=standardization,
-            training_set=training_set or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
-        )
-        preprocessing = card.preprocessing  # refuses before the network is built
-        network = inception_resnet_v1(image_size, embedding_size)
-        assign_tf1_variables(network, _without_gammas(weights, network), str(path))
-    return PretrainedNetwork(network, preprocessing, card)
 
 
 def _embedding_size(weights: WeightFile) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.embedding import embed_files, encoded_batches
+from facenet_lib.errors import FacenetError
 from facenet_lib.serving.client import MAX_BATCH_SIZE, connect
 
 
@@ -17,15 +19,17 @@ class RemoteEmbedder:
     It stays with the version that it finds: embeddings of two versions cannot be compared, and
     one that is taken away meanwhile ends in an error and not in a mixture.
 
-    It does what an :class:`facenet_lib.export.Embedder` does, but for ``preprocessing``: that
-    is in the server's model, which takes the files as they are. Hence no mirror images either: a
-    file can be mirrored only by decoding it and encoding it anew, and would then no longer give
-    what the same model gives locally.
+    It is an :class:`facenet_lib.embedding.Embedder`, but its preprocessing is in the server's
+    model, which takes the files as they are. Hence no mirror images either: a file can be mirrored
+    only by decoding it and encoding it anew, and would then no longer give what the same model
+    gives locally.
 
     Attributes:
         embedding_size: length of an embedding.
         version: the model's version that answers.
+        preprocessing: None, not known.
         identities: none; a server does not name whom its model was trained on.
+        about: the server's address and the version.
     """
 
     def __init__(self, address: str, model: str | None = None) -> None:
@@ -33,16 +37,24 @@ class RemoteEmbedder:
             metadata = client.metadata()
         self.version = metadata.version
         self.embedding_size = metadata.embedding_size
+        self.preprocessing = None
         self.identities: Sequence[str] = ()
+        self.about: Mapping[str, Any] = {"server": address, "version": metadata.version}
         self._client = connect(address, model, version=metadata.version)
 
     def __enter__(self) -> RemoteEmbedder:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         self._client.close()
 
-    def embed(self, paths: Sequence[str | Path], batch_size: int = MAX_BATCH_SIZE) -> np.ndarray:
+    def embed(
+        self, paths: Sequence[str | Path], batch_size: int = MAX_BATCH_SIZE, flip: bool = False
+    ) -> np.ndarray:
         """Return float32 ``(len(paths), embedding_size)``, rows of length one.
 
         A file that stands there twice is sent once.
@@ -50,40 +62,34 @@ class RemoteEmbedder:
         Args:
             paths: JPEG or PNG files.
             batch_size: files that are read at a time; the client may split them further.
+            flip: mirror images, which a server cannot make.
 
         Raises:
-            FacenetError: naming the files that cannot be read or decoded, or the server.
+            FacenetError: naming the files that cannot be read or decoded, or the server; and
+                where mirror images are asked for.
         """
-        if isinstance(paths, str | Path):
-            raise FacenetError(f"expected paths to be a sequence of files, found the one {paths!r}")
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if flip:
             raise FacenetError(
-                f"expected batch_size to be an integer of at least 1, found {batch_size!r}"
+                f"{self.about['server']}: a server takes images as they are, without mirror "
+                "images; name the model's folder"
             )
-        files, rows = np.unique([str(path) for path in paths], return_inverse=True)
-        computed = np.empty((len(files), self.embedding_size), np.float32)
-        for first in range(0, len(files), batch_size):
-            batch = files[first : first + batch_size].tolist()
-            images = [_read_image(path) for path in batch]
-            answer = self._client.embed(images)
-            problems = [
-                f"{path}: the model cannot decode it: expected a whole JPEG or PNG, not too large, "
-                f"found {len(image)} bytes that begin with {image[:4]!r}"
-                for path, image, valid in zip(batch, images, answer.valid, strict=True)
-                if not valid
-            ]
-            refuse("image files that cannot be used", problems)
-            if answer.embeddings.shape[1] != self.embedding_size:
-                raise FacenetError(
-                    f"{self._client.model}: expected embeddings of {self.embedding_size} numbers, "
-                    f"as its metadata has it, found {answer.embeddings.shape[1]}"
-                )
-            computed[first : first + batch_size] = answer.embeddings
-        return computed[rows]
+        batches = encoded_batches(self._ask, _explain_invalid)
+        return embed_files(paths, batch_size, self.embedding_size, batches)
+
+    def _ask(self, images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        answer = self._client.embed(images)
+        size = answer.embeddings.shape[1]
+        # Images that are not valid are told first.
+        if answer.valid.all() and size != self.embedding_size:
+            raise FacenetError(
+                f"{self._client.model}: expected embeddings of {self.embedding_size} numbers, "
+                f"as its metadata has it, found {size}"
+            )
+        return answer.embeddings, answer.valid
 
 
-def _read_image(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error
+def _explain_invalid(image: bytes) -> str:
+    return (
+        "the model cannot decode it: expected a whole JPEG or PNG, not too large, "
+        f"found {len(image)} bytes that begin with {image[:4]!r}"
+    )

@@ -21,13 +21,7 @@ from facenet_lib.datasets import filter_faces, read_distances, split_faces
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors
 from facenet_lib.index_queue import IndexQueue, image_and_label_lists
-from facenet_lib.models import (
-    SHARED_SETTINGS,
-    TrainedNetwork,
-    load_network,
-    network_of,
-    settings_of_network,
-)
+from facenet_lib.models import SHARED_SETTINGS, load_network, network_of
 from facenet_lib.runs.checkpoints import (
     Checkpoint,
     assign_variables,
@@ -316,8 +310,7 @@ def _take_weights(network: keras.Model, config: TrainingConfig) -> None:
         FacenetError: naming every setting in which the two disagree.
     """
     initial = load_network(config.initial_model)
-    about = initial.config if isinstance(initial, TrainedNetwork) else initial.card
-    theirs, ours = settings_of_network(about), config.to_dict()
+    theirs, ours = initial.config.to_dict(), config.to_dict()
     problems = [
         f"{name} is {theirs[name]!r} in the initial model, but {ours[name]!r} in the settings"
         for name in SHARED_SETTINGS

@@ -22,9 +22,8 @@ from operation_profile import operation_times
 from worker_protocol import peak_memory, rate_of, seconds_of, serve
 
 from facenet_lib.export import saved_model as export
-from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.models import LoadedNetwork, network_of
 from facenet_lib.network import inception_resnet as network
-from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.softmax_heads import SoftmaxHead
 from facenet_lib.training import loop as training
@@ -117,13 +116,12 @@ class FacenetLib:
 
     def export(self, out: str, dtype: str = "float32", folded: bool = True) -> str:
         """Write the SavedModel of a full network with random weights."""
-        card = ModelCard("random", "tf1_checkpoint", "0" * 64, 512, SIDE, "fixed", "nothing")
-        model = PretrainedNetwork(network.inception_resnet_v1(SIDE), Preprocessing(SIDE), card)
-        with mock.patch.object(export, "load_network", return_value=model):
-            if folded:
-                return str(export.export_model("random", out, dtype))
-            with mock.patch.object(export, "fold_batch_norm", lambda unfolded, _: unfolded):
-                return str(export.export_model("random", out))
+        config = TrainingConfig(image_size=SIDE)
+        model = LoadedNetwork(network_of(config), config, {})
+        if folded:
+            return str(export.export_model(model, out, dtype))
+        with mock.patch.object(export, "fold_batch_norm", lambda unfolded, _: unfolded):
+            return str(export.export_model(model, out))
 
     def load(self, folder: str) -> dict[str, float]:
         """Load a SavedModel for inference, by the signature that takes tensors."""

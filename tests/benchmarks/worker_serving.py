@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import worker_protocol
@@ -41,16 +40,11 @@ class Serving:
     def export(self, out: str, kind: str) -> list[str]:
         """Export a network of random weights; draw the faces; return both places."""
         from facenet_lib.export import saved_model as export
-        from facenet_lib.input_pipeline import Preprocessing
-        from facenet_lib.network import inception_resnet as network
-        from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+        from facenet_lib.models import LoadedNetwork, network_of
+        from facenet_lib.runs.config import TrainingConfig
 
-        built = network.inception_resnet_v1(**KINDS[kind])
-        size, embedding_size = KINDS[kind]["image_size"], KINDS[kind]["embedding_size"]
-        card = ModelCard("-", "keras_h5", "0" * 64, embedding_size, size, "fixed", "unknown")
-        loaded = PretrainedNetwork(built, Preprocessing(size, 144), card)
-        with mock.patch.object(export, "load_network", lambda model: loaded):
-            export.export_model("any", Path(out) / kind)
+        config = TrainingConfig(**KINDS[kind], crop_size=144)
+        export.export_model(LoadedNetwork(network_of(config), config, {}), Path(out) / kind)
         faces = Path(out) / "faces"
         faces.mkdir(exist_ok=True)
         for number in range(FACES):

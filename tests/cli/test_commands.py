@@ -22,11 +22,10 @@ from facenet_lib.cli.commands import main
 from facenet_lib.datasets import read_faces
 from facenet_lib.embedding import embed_images
 from facenet_lib.export.litert import embed_litert
-from facenet_lib.export.saved_model import load_embedder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.lfw_pairs import write_people
 from facenet_lib.model_card import read_card
-from facenet_lib.models import load_run
+from facenet_lib.models import load_embedder, load_run
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
@@ -388,7 +387,7 @@ def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys
     words = ["import-weights", file, model, "--image-size", 80, "--training-set", "made up"]
     with monkeypatch.context() as patch:
         patch.setattr(
-            "facenet_lib.published.model_folder.load_pretrained", None
+            "facenet_lib.published.model_folder.load_imported_weights", None
         )  # the card is enough
         assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out.splitlines()

@@ -6,7 +6,6 @@ import tensorflow as tf
 from PIL import Image
 from toy_training import SETTINGS, draw_people, toy_network
 
-from facenet_lib import models
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export import litert
@@ -14,6 +13,7 @@ from facenet_lib.export.litert import embed_litert, export_litert
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.models import load_run
 from facenet_lib.runs.config import TrainingConfig
+from facenet_lib.training import state
 from facenet_lib.training.loop import train
 
 
@@ -25,17 +25,17 @@ def faces(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def small_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "network_of", toy_network)
+        patch.setattr(state, "network_of", toy_network)
         yield
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, faces):
+def trained(tmp_path_factory, faces):
     """A run whose preprocessing does everything: frame, window and resizing."""
     out = tmp_path_factory.mktemp("runs") / "run"
     settings = {"image_size": 75, "crop_size": 78, "frame_size": 79, "epochs": 2}
     train(TrainingConfig(**SETTINGS | settings), faces, out, progress=False)
-    return out
+    return load_run(out, build_network=toy_network)
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +44,16 @@ def images(faces):
 
 
 @pytest.fixture(scope="module")
-def expected(run, images):
-    loaded = load_run(run)
-    return embed_images(loaded.network, images, loaded.preprocessing)
+def expected(trained, images):
+    return embed_images(trained.network, images, trained.preprocessing)
 
 
 PREPROCESSING = Preprocessing(75, 78, 79)
 
 
 @pytest.fixture(scope="module")
-def halves(tmp_path_factory, run):
-    return export_litert(run, tmp_path_factory.mktemp("litert") / "halves.tflite")
+def halves(tmp_path_factory, trained):
+    return export_litert(trained, tmp_path_factory.mktemp("litert") / "halves.tflite")
 
 
 def test_float16_embeds_nearly_alike(halves, images, expected):
@@ -68,9 +67,9 @@ def test_float16_embeds_nearly_alike(halves, images, expected):
 
 
 @pytest.mark.parametrize("calibrated_by", ["drawn faces", "images"])
-def test_int8_embeds_similarly(tmp_path, run, images, expected, calibrated_by):
+def test_int8_embeds_similarly(tmp_path, trained, images, expected, calibrated_by):
     calibration = images if calibrated_by == "images" else ()
-    out = export_litert(run, tmp_path / "bytes.tflite", "int8", calibration)
+    out = export_litert(trained, tmp_path / "bytes.tflite", "int8", calibration)
     found = embed_litert(out, images, PREPROCESSING)
     assert found.dtype == np.float32
     cosines = np.sum(found * expected, axis=1)
@@ -78,8 +77,8 @@ def test_int8_embeds_similarly(tmp_path, run, images, expected, calibrated_by):
     assert not np.allclose(found, expected, atol=2e-3)  # it did compute otherwise
 
 
-def test_weights_are_stored_in_the_dtype(tmp_path, run, halves):
-    exported = export_litert(run, tmp_path / "bytes.tflite", "int8")
+def test_weights_are_stored_in_the_dtype(tmp_path, trained, halves):
+    exported = export_litert(trained, tmp_path / "bytes.tflite", "int8")
     for file, dtype in ((halves, np.float16), (exported, np.int8)):
         interpreter = tf.lite.Interpreter(model_content=file.read_bytes())
         kernels = [
@@ -107,22 +106,22 @@ def test_resizing_by_products_is_tensorflow_s_resizing(side, size):
 def test_per_image_standardization_is_inside(tmp_path, faces, images):
     settings = {"standardization": "per_image", "epochs": 1}
     train(TrainingConfig(**SETTINGS | settings), faces, tmp_path / "run", progress=False)
-    loaded = load_run(tmp_path / "run")
+    loaded = load_run(tmp_path / "run", build_network=toy_network)
     assert loaded.preprocessing == Preprocessing(75, standardization="per_image")
-    out = export_litert(tmp_path / "run", tmp_path / "model.tflite")
+    out = export_litert(loaded, tmp_path / "model.tflite")
     expected = embed_images(loaded.network, images, loaded.preprocessing)
     found = embed_litert(out, images, loaded.preprocessing)
     np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
-def test_what_cannot_be_exported_is_told(run, halves, tmp_path):
+def test_what_cannot_be_exported_is_told(trained, halves, tmp_path):
     for arguments, told in (
-        ((run, halves), "already there"),
+        ((trained, halves), "already there"),
         ((tmp_path, tmp_path / "x"), "expected the folder of a run"),
-        ((run, tmp_path / "x", "float32"), "'float16' or 'int8', found 'float32'"),
-        ((run, tmp_path / "x", "int8", [tmp_path / "none.jpg"]), "none.jpg: cannot be read"),
-        ((run, tmp_path / "x", "int8", "none.jpg"), "expected paths to be a sequence"),
-        ((run, tmp_path / "none" / "x"), "cannot be written"),
+        ((trained, tmp_path / "x", "float32"), "'float16' or 'int8', found 'float32'"),
+        ((trained, tmp_path / "x", "int8", [tmp_path / "none.jpg"]), "none.jpg: cannot be read"),
+        ((trained, tmp_path / "x", "int8", "none.jpg"), "expected paths to be a sequence"),
+        ((trained, tmp_path / "none" / "x"), "cannot be written"),
     ):
         with pytest.raises(FacenetError, match=told):
             export_litert(*arguments)
@@ -144,13 +143,12 @@ def test_what_cannot_be_embedded_is_told(halves, images, tmp_path):
         embed_litert(tmp_path / "none", images, PREPROCESSING)
 
 
-def test_the_window_is_cut_as_in_training(halves, run, images, tmp_path):
+def test_the_window_is_cut_as_in_training(halves, trained, images, tmp_path):
     """An image larger than the frame, and one smaller than the window."""
     paths = []
     for size in ((200, 121), (60, 61)):
         paths.append(tmp_path / f"{size[0]}.png")
         Image.open(images[0]).resize(size).save(paths[-1])
-    loaded = load_run(run)
-    expected = embed_images(loaded.network, list(map(str, paths)), loaded.preprocessing)
+    expected = embed_images(trained.network, paths, trained.preprocessing)
     np.testing.assert_allclose(embed_litert(halves, paths, PREPROCESSING), expected, atol=2e-3)
     assert Path(halves).suffix == ".tflite"

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -15,21 +16,28 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 from toy_training import SETTINGS, draw_people, full_disk, toy_network, write_ten_folds
 
-from facenet_lib import models
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
-from facenet_lib.export.saved_model import WARMUP_REQUESTS, export_model, load_embedder
+from facenet_lib.export.saved_model import WARMUP_REQUESTS, export_model
 from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, read_card
-from facenet_lib.models import load_run, network_settings
+from facenet_lib.models import (
+    load_embedder,
+    load_network,
+    load_run,
+    network_of,
+    network_settings,
+)
 from facenet_lib.network.inception_resnet import fold_batch_norm
-from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
-from facenet_lib.training import loop as training
+from facenet_lib.training import state
 from facenet_lib.training.loop import train
 from facenet_lib.verification import EvaluationPairs
 
-REAL_NETWORK_OF = models.network_of
+
+def loaded(run):
+    return load_run(run, build_network=toy_network)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,8 @@ def faces(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def small_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "network_of", toy_network)
+        patch.setattr(state, "network_of", toy_network)
+        patch.setattr(state, "load_network", partial(load_network, build_network=toy_network))
         yield
 
 
@@ -55,7 +64,7 @@ def run(tmp_path_factory, faces):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, run):
-    return export_model(run, tmp_path_factory.mktemp("models") / "new" / "facenet")
+    return export_model(loaded(run), tmp_path_factory.mktemp("models") / "new" / "facenet")
 
 
 THRESHOLD = 0.3
@@ -65,7 +74,7 @@ THRESHOLD = 0.3
 def deciding(tmp_path_factory, run):
     """The same model with a threshold."""
     out = tmp_path_factory.mktemp("models") / "deciding"
-    return export_model(run, out, threshold=THRESHOLD, false_accept_rate=0.001)
+    return export_model(loaded(run), out, threshold=THRESHOLD, false_accept_rate=0.001)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +84,8 @@ def images(faces):
 
 @pytest.fixture(scope="module")
 def expected(run, images):
-    loaded = load_run(run)
-    return embed_images(loaded.network, images, loaded.preprocessing)
+    network = loaded(run)
+    return embed_images(network.network, images, network.preprocessing)
 
 
 def image_file(size, format="PNG", seed=0):
@@ -198,7 +207,7 @@ def test_every_operation_is_tensorflows_own(exported):
 
 
 def test_the_weights_are_written_once(exported, run):
-    folded = fold_batch_norm(load_run(run).network).weights
+    folded = fold_batch_norm(loaded(run).network).weights
     numbers = sum(int(np.prod(weight.shape)) for weight in folded)
     (data,) = (exported / "variables").glob("variables.data-*")
     assert 4 * numbers <= data.stat().st_size <= 1.02 * 4 * numbers + 4096
@@ -208,7 +217,7 @@ def test_the_weights_are_written_once(exported, run):
 
 
 def test_a_bfloat16_model_is_smaller_and_nearly_equal(tmp_path, run, exported, images):
-    half = export_model(run, tmp_path / "half", dtype="bfloat16")
+    half = export_model(loaded(run), tmp_path / "half", dtype="bfloat16")
     sizes = [
         next((model / "variables").glob("variables.data-*")).stat().st_size
         for model in (half, exported)
@@ -220,7 +229,7 @@ def test_a_bfloat16_model_is_smaller_and_nearly_equal(tmp_path, run, exported, i
     assert np.sum(exact * rounded, axis=1).min() > 0.999
     assert not np.array_equal(exact, rounded)
     with pytest.raises(FacenetError, match="found 'float16'"):
-        export_model(run, tmp_path / "other", dtype="float16")
+        export_model(loaded(run), tmp_path / "other", dtype="float16")
 
 
 def test_an_empty_batch_is_answered(exported):
@@ -237,7 +246,7 @@ def test_an_empty_batch_is_answered(exported):
 
 def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, monkeypatch):
     # Its first convolution is one that TensorFlow fuses with what stands before it.
-    monkeypatch.setattr(models, "network_of", REAL_NETWORK_OF)
+    monkeypatch.setattr(state, "network_of", network_of)
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})
     train(config, faces, tmp_path / "run", progress=False)
     model = tf.saved_model.load(str(export_model(tmp_path / "run", tmp_path / "model")))
@@ -271,7 +280,7 @@ def test_a_damaged_file_costs_its_neighbours_nothing(exported):
 def test_run_and_exported_model_are_used_alike(exported, run, images, expected):
     repeated = [*images[::-1], images[3], Path(images[0])]
     rows = [*range(len(images))[::-1], 3, 0]
-    for model in (exported, run):
+    for model in (exported, loaded(run)):
         embedder = load_embedder(model)
         assert embedder.embedding_size == 16
         assert embedder.preprocessing == Preprocessing(75, 60, 71, "fixed")
@@ -285,7 +294,7 @@ def test_both_name_the_files_that_cannot_be_embedded(exported, run, images, tmp_
     (tmp_path / "short.jpg").write_bytes(Path(images[0]).read_bytes()[:300])
     (tmp_path / "moving.jpg").write_bytes(b"GIF89a" + bytes(100))
     bad = [str(tmp_path / "short.jpg"), str(tmp_path / "moving.jpg")]
-    for model in (exported, run):
+    for model in (exported, loaded(run)):
         embedder = load_embedder(model)
         with pytest.raises(FacenetError) as caught:
             embedder.embed([images[0], *bad])
@@ -330,14 +339,14 @@ def evaluated(tmp_path_factory, faces):
 
 
 def test_a_run_s_evaluation_gives_accuracy_and_threshold(evaluated, tmp_path, monkeypatch):
-    figures = load_run(evaluated).evaluation
-    card = read_card(export_model(evaluated, tmp_path / "model"))
+    figures = loaded(evaluated).evaluation
+    card = read_card(export_model(loaded(evaluated), tmp_path / "model"))
     assert card.accuracy == figures["accuracy"]
     assert card.standard_error == figures["standard_error"]
     assert card.threshold == figures["threshold"]
     assert (card.threshold_chosen_for, card.false_accept_rate) == ("accuracy", None)
     assert card.evaluation == figures
-    chosen = export_model(evaluated, tmp_path / "model", threshold=1, false_accept_rate=0)
+    chosen = export_model(loaded(evaluated), tmp_path / "model", threshold=1, false_accept_rate=0)
     assert (read_card(chosen).threshold, read_card(chosen).accuracy) == (1, card.accuracy)
 
 
@@ -350,7 +359,7 @@ def test_a_threshold_for_other_distances_is_not_stored(evaluated, tmp_path, sett
     other = Path(shutil.copytree(evaluated, tmp_path / "run"))
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | settings))
-    card = read_card(export_model(other, tmp_path / "model"))
+    card = read_card(export_model(loaded(other), tmp_path / "model"))
     assert (card.accuracy, card.threshold, card.evaluation) == (None, None, None)
 
 
@@ -377,13 +386,13 @@ SERVED_FIGURES |= {"server": "http://localhost:8501", "version": 1}
 
 def test_numbers_of_numpy_are_thresholds_too(run, tmp_path):
     chosen = {"threshold": np.float32(0.25), "false_accept_rate": np.float32(0.5)}
-    card = read_card(export_model(run, tmp_path / "model", **chosen))
+    card = read_card(export_model(loaded(run), tmp_path / "model", **chosen))
     assert (card.threshold, card.false_accept_rate) == (0.25, 0.5)
 
 
 def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
     (tmp_path / "figures.json").write_text(json.dumps(FIGURES))
-    exported = export_model(run, tmp_path / "model", evaluation=tmp_path / "figures.json")
+    exported = export_model(loaded(run), tmp_path / "model", evaluation=tmp_path / "figures.json")
     card = read_card(exported)
     assert (card.accuracy, card.standard_error, card.threshold) == (0.9, 0.01, 1.25)
     assert card.threshold_chosen_for == "accuracy"
@@ -415,11 +424,11 @@ def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
 def test_an_evaluation_of_another_model_is_refused(run, tmp_path, text, told):
     (tmp_path / "figures.json").write_text(text)
     with pytest.raises(FacenetError, match=told) as caught:
-        export_model(run, tmp_path / "model", evaluation=tmp_path / "figures.json")
+        export_model(loaded(run), tmp_path / "model", evaluation=tmp_path / "figures.json")
     assert "figures.json: " in str(caught.value)
     assert not (tmp_path / "model").exists()
     with pytest.raises(FacenetError, match=r"none\.json: expected what"):
-        export_model(run, tmp_path / "model", evaluation=tmp_path / "none.json")
+        export_model(loaded(run), tmp_path / "model", evaluation=tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +443,7 @@ def test_an_evaluation_of_another_model_is_refused(run, tmp_path, text, told):
 )
 def test_a_threshold_needs_what_it_was_chosen_for(run, tmp_path, chosen, told):
     with pytest.raises(FacenetError, match=told):
-        export_model(run, tmp_path / "model", **chosen)
+        export_model(loaded(run), tmp_path / "model", **chosen)
     assert not (tmp_path / "model").exists()
 
 
@@ -485,34 +494,36 @@ def test_warm_up_faces_differ(exported):
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory, run):
-    """Imported weights, for which a small network stands: the loader is tested elsewhere."""
-    folder = tmp_path_factory.mktemp("imported") / "model"
-    card = ModelCard("20180402-114759.pt", "facenet_pytorch", "a" * 64, 16, 75, "fixed", "VGGFace2")
-    pretrained = PretrainedNetwork(load_run(run).network, Preprocessing(75), card)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "is_model_folder", lambda path: Path(path) == folder)
-        patch.setattr(training, "load_pretrained", lambda path: pretrained)
-        yield folder
+    """Imported weights, those of the small network: the whole one is tested elsewhere."""
+    folder = tmp_path_factory.mktemp("imported")
+    variables = tf1_variable_names(loaded(run).network)
+    np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in variables.items()})
+    (folder / "model.json").write_text(json.dumps(WEIGHTS))
+    return folder
+
+
+WEIGHTS = {
+    "source": "20180402-114759.pt",
+    "weights_format": "facenet_pytorch",
+    "sha256": "a" * 64,
+    "embedding_size": 16,
+    "image_size": 75,
+    "standardization": "fixed",
+    "training_set": "VGGFace2",
+}
 
 
 def test_imported_weights_are_exported_with_what_is_known_of_them(
     model_folder, run, images, tmp_path
 ):
-    exported = export_model(model_folder, tmp_path / "exported")
+    imported = load_network(model_folder, build_network=toy_network)
+    exported = export_model(imported, tmp_path / "exported")
     card = json.loads((exported / CARD).read_text())
-    assert card["weights"] == {
-        "source": "20180402-114759.pt",
-        "weights_format": "facenet_pytorch",
-        "sha256": "a" * 64,
-        "embedding_size": 16,
-        "image_size": 75,
-        "standardization": "fixed",
-        "training_set": "VGGFace2",
-    }
+    assert card["weights"] == WEIGHTS
     assert card["embedding_size"] == 16
     assert card["training"] is None
-    expected = embed_images(load_run(run).network, images, Preprocessing(75))
-    for model in (model_folder, exported):
+    expected = embed_images(loaded(run).network, images, Preprocessing(75))
+    for model in (imported, exported):
         embedder = load_embedder(model)
         assert (embedder.embedding_size, len(embedder.identities)) == (16, 0)
         np.testing.assert_allclose(embedder.embed(images), expected, atol=1e-5)
@@ -522,7 +533,7 @@ def test_the_card_of_a_fine_tuned_run_names_what_it_began_with(run, faces, tmp_p
     settings = {"epoch_size": 1, "epochs": 1, "initial_model": run, "precision": "mixed_bfloat16"}
     config = TrainingConfig(**SETTINGS | network_settings(run) | settings)
     train(config, faces, tmp_path / "run", progress=False)
-    exported = export_model(tmp_path / "run", tmp_path / "exported")
+    exported = export_model(loaded(tmp_path / "run"), tmp_path / "exported")
     card = json.loads((exported / CARD).read_text())
     assert card["training"] == {
         "identities": 4,
@@ -543,9 +554,9 @@ def test_mirror_images_are_embedded_alike_by_run_and_exported_model(
             paths.append(str(tmp_path / f"{number}.png"))
             Path(paths[-1]).write_bytes(image_file(size, seed=number)[1])
     paths.append(paths[1])
-    loaded = load_run(run)
-    expected = embed_images(loaded.network, paths, loaded.preprocessing, flip=True)
-    for model in (exported, run):
+    network = loaded(run)
+    expected = embed_images(network.network, paths, network.preprocessing, flip=True)
+    for model in (exported, loaded(run)):
         embedder = load_embedder(model)
         found = embedder.embed(paths, batch_size=5, flip=True)
         assert found.dtype == np.float32
@@ -560,14 +571,14 @@ def test_a_damaged_file_has_no_mirror_image(exported, images, tmp_path):
 
 
 def test_a_network_may_be_given_other_preprocessing(run, images):
-    network = load_run(run).network
+    network = loaded(run).network
     for changes, preprocessing in (
         ({}, Preprocessing(75, 60, 71)),
         ({"standardization": "per_image"}, Preprocessing(75, 60, 71, "per_image")),
         ({"crop_size": 40}, Preprocessing(75, 40)),
         ({"crop_size": 80}, Preprocessing(75, 80)),  # beyond the frame of the training
     ):
-        embedder = load_embedder(run, **changes)
+        embedder = load_embedder(loaded(run), **changes)
         assert embedder.preprocessing == preprocessing
         expected = embed_images(network, images, preprocessing)
         np.testing.assert_allclose(embedder.embed(images), expected, atol=1e-6)
@@ -577,7 +588,7 @@ def test_a_network_may_be_given_other_preprocessing(run, images):
         ({"crop_size": "all"}, "crop_size"),
     ):
         with pytest.raises(FacenetError, match=told):
-            load_embedder(run, **changes)
+            load_embedder(loaded(run), **changes)
 
 
 def test_the_preprocessing_inside_an_exported_model_cannot_be_changed(exported):
@@ -587,7 +598,7 @@ def test_the_preprocessing_inside_an_exported_model_cannot_be_changed(exported):
 
 
 def test_what_is_no_sequence_of_files_or_no_batch_is_refused(exported, run, images):
-    for model in (exported, run):
+    for model in (exported, loaded(run)):
         embedder = load_embedder(model)
         with pytest.raises(FacenetError, match="expected paths to be a sequence"):
             embedder.embed(images[0])
@@ -599,18 +610,20 @@ def test_what_is_no_sequence_of_files_or_no_batch_is_refused(exported, run, imag
 def test_each_export_is_the_next_version(run, exported, images, tmp_path):
     assert exported.name == "1"
     out = tmp_path / "facenet"
-    assert export_model(run, out) == out / "1"
-    assert export_model(run, out, version=7) == out / "7"
+    assert export_model(loaded(run), out) == out / "1"
+    assert export_model(loaded(run), out, version=7) == out / "7"
     (out / "notes").mkdir()  # no version, and nobody's business
     (out / "010").mkdir()
-    assert export_model(run, str(out)) == out / "11"
+    assert export_model(loaded(run), str(out)) == out / "11"
     assert sorted(path.name for path in out.iterdir()) == ["010", "1", "11", "7", "notes"]
 
 
 def test_the_highest_version_that_is_there_is_loaded(run, tmp_path):
     out = tmp_path / "facenet"
     for version, threshold in ((9, 0.1), (10, 0.2)):
-        folder = export_model(run, out, version=version, threshold=threshold, false_accept_rate=0.1)
+        folder = export_model(
+            loaded(run), out, version=version, threshold=threshold, false_accept_rate=0.1
+        )
     shutil.rmtree(folder / "variables")
     with pytest.raises(FacenetError, match="10: not a whole SavedModel"):
         load_embedder(out)
@@ -623,42 +636,42 @@ def test_the_highest_version_that_is_there_is_loaded(run, tmp_path):
 def test_nothing_is_written_over(run, exported, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in exported.rglob("*")}
     with pytest.raises(FacenetError, match="1: already there; name another version"):
-        export_model(run, exported.parent, version=1)
+        export_model(loaded(run), exported.parent, version=1)
     with pytest.raises(FacenetError, match="already there; name a folder that is new, empty or"):
-        export_model(run, run)
+        export_model(loaded(run), run)
     assert {path: path.stat().st_mtime_ns for path in exported.rglob("*")} == before
     (tmp_path / "file").touch()
     with pytest.raises(FacenetError, match="already there"):
-        export_model(run, tmp_path / "file")
+        export_model(loaded(run), tmp_path / "file")
     with pytest.raises(FacenetError, match="cannot be written"):
-        export_model(run, tmp_path / "file" / "model")
+        export_model(loaded(run), tmp_path / "file" / "model")
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.0, "2", True])
 def test_a_version_is_a_number_from_1(run, tmp_path, version):
     with pytest.raises(FacenetError, match="version to be an integer of at least 1, found"):
-        export_model(run, tmp_path / "model", version=version)
+        export_model(loaded(run), tmp_path / "model", version=version)
 
 
 def test_a_version_s_folder_is_not_taken_for_the_model_s(run, tmp_path):
     with pytest.raises(FacenetError, match=r"facenet/1: expected the model's folder"):
-        export_model(run, tmp_path / "facenet" / "1")
+        export_model(loaded(run), tmp_path / "facenet" / "1")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_folder_is_filled(run, tmp_path):
     (tmp_path / "model").mkdir()
-    assert load_embedder(export_model(run, tmp_path / "model")).embedding_size == 16
+    assert load_embedder(export_model(loaded(run), tmp_path / "model")).embedding_size == 16
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["1"]
 
 
 def test_a_full_disk_leaves_nothing_behind(run, exported, tmp_path):
     with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
-        export_model(run, tmp_path / "model")
+        export_model(loaded(run), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     with full_disk(2000), pytest.raises(FacenetError, match="cannot be written"):
-        export_model(run, exported.parent)
+        export_model(loaded(run), exported.parent)
     assert list(exported.parent.iterdir()) == [exported]
 
 

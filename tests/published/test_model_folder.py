@@ -19,8 +19,10 @@ import published_files
 import pytest
 import tf1_reference
 
+from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.models import load_network
 from facenet_lib.network.inception_resnet import inception_resnet_v1, l2_normalize
 from facenet_lib.published import model_folder as pretrained
 from facenet_lib.published.containers import StoredArray
@@ -29,8 +31,8 @@ from facenet_lib.published.model_folder import (
     assign_tf1_variables,
     import_weights,
     is_model_folder,
-    load_pretrained,
     read_card,
+    read_weights,
     tf1_variable_names,
 )
 
@@ -249,12 +251,12 @@ def test_a_published_file_gives_the_references_embeddings(
     write: Callable, variables: dict, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "published", variables)
-    loaded = load_pretrained(path)
-    np.testing.assert_allclose(embedded(loaded.network), EXPECTED, atol=1e-4)
+    network, card = read_weights(path)
+    np.testing.assert_allclose(embedded(network), EXPECTED, atol=1e-4)
     data = "model-20180402-114759.ckpt-275.data-00000-of-00001"
     numbers = path / data if path.is_dir() else path
     weights_format, training_set = FORMATS[write]
-    assert loaded.card == ModelCard(
+    assert card == ModelCard(
         source="published/model-20180402-114759.ckpt-275" if path.is_dir() else "published",
         weights_format=weights_format,
         sha256=hashlib.sha256(numbers.read_bytes()).hexdigest(),
@@ -263,7 +265,7 @@ def test_a_published_file_gives_the_references_embeddings(
         standardization="fixed",
         training_set=training_set,
     )
-    assert (loaded.preprocessing.image_size, loaded.preprocessing.standardization) == (160, "fixed")
+    assert (card.preprocessing.image_size, card.preprocessing.standardization) == (160, "fixed")
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +288,10 @@ def test_a_model_folder_gives_the_references_embeddings(
         assert set(arrays.files) == set(variables)
         for name in arrays.files:
             np.testing.assert_array_equal(arrays[name], variables[name])
-    loaded = load_pretrained(model_folder)
+    loaded = load_network(model_folder)
     np.testing.assert_allclose(embedded(loaded.network), EXPECTED, atol=1e-4)
-    assert loaded.card.source == "20180402-114759-vggface2.pt"
-    assert loaded.card.training_set == "VGGFace2"
+    assert loaded.origin["weights"]["source"] == "20180402-114759-vggface2.pt"
+    assert loaded.origin["weights"]["training_set"] == "VGGFace2"
 
 
 @pytest.fixture(scope="module")
@@ -302,11 +304,12 @@ def built(full_network: keras.Model, monkeypatch: pytest.MonkeyPatch) -> list[tu
     """Let one network stand for all that would be built, and tell what was asked for."""
     asked: list[tuple[int, int]] = []
 
-    def build(image_size: int, embedding_size: int) -> keras.Model:
+    def build(image_size: int, embedding_size: int, **others: object) -> keras.Model:
         asked.append((image_size, embedding_size))
         return full_network
 
-    monkeypatch.setattr(pretrained, "inception_resnet_v1", build)
+    for module in (pretrained, models):
+        monkeypatch.setattr(module, "inception_resnet_v1", build)
     return asked
 
 
@@ -317,11 +320,11 @@ def test_what_is_given_goes_before_what_is_guessed(
     out = import_weights(
         file, tmp_path / "model", image_size=182, standardization="per_image", training_set="Ours"
     )
-    loaded = load_pretrained(out)
+    loaded = load_network(out)
     assert built == [(182, 512), (182, 512)]
     assert loaded.preprocessing.image_size == 182
     assert loaded.preprocessing.standardization == "per_image"
-    assert loaded.card.training_set == "Ours"
+    assert loaded.origin["weights"]["training_set"] == "Ours"
 
 
 def test_the_older_releases_have_128_numbers_and_standardize_each_image(
@@ -331,10 +334,10 @@ def test_the_older_releases_have_128_numbers_and_standardize_each_image(
         name: values[..., :128] if "/Bottleneck/" in name else values
         for name, values in variables.items()
     }
-    loaded = load_pretrained(keras_weights(tmp_path / "facenet_weights.h5", shorter))
-    assert (loaded.card.embedding_size, loaded.card.standardization) == (128, "per_image")
-    assert loaded.preprocessing.standardization == "per_image"
-    assert loaded.network.output_shape == (None, 128)
+    network, card = read_weights(keras_weights(tmp_path / "facenet_weights.h5", shorter))
+    assert (card.embedding_size, card.standardization) == (128, "per_image")
+    assert card.preprocessing.standardization == "per_image"
+    assert network.output_shape == (None, 128)
 
 
 @pytest.mark.parametrize("write", [release, frozen_graph, keras_weights, torch_zip, torch_legacy])
@@ -382,7 +385,7 @@ def test_factors_of_batch_normalization_must_be_one(
     state["last_bn.weight"] = np.full(512, np.nan, np.float32)
     path = published_files.write_torch(tmp_path / "tuned.pt", state)
     with pytest.raises(FacenetError) as raised:
-        load_pretrained(path)
+        read_weights(path)
     reason = "expected factors of 1, because this network has none, found"
     assert str(raised.value).splitlines() == [
         f"{path}: 2 problems",
@@ -398,7 +401,7 @@ def test_factors_that_are_no_real_numbers_are_told_unread(
     factors = {f"{FIRST}/BatchNorm/gamma": np.ones(32, np.complex64)}
     path = keras_weights(tmp_path / "a.h5", variables | factors)
     with pytest.raises(FacenetError) as raised:
-        load_pretrained(path)
+        read_weights(path)
     assert str(raised.value) == (
         f"{path}: {FIRST}/BatchNorm/gamma: expected real numbers, found dtype complex64"
     )
@@ -408,7 +411,7 @@ def test_weights_of_another_network_are_told_by_their_names(built: list, tmp_pat
     state = {"conv1.weight": np.zeros((10, 3, 3, 3), "f4"), "prelu1.weight": np.zeros(10, "f4")}
     path = published_files.write_torch(tmp_path / "pnet.pt", state)
     with pytest.raises(FacenetError) as raised:
-        load_pretrained(path)
+        read_weights(path)
     assert str(raised.value) == (
         f"{path}: expected an InceptionResnetV1, found conv1.weight, prelu1.weight"
     )
@@ -419,14 +422,14 @@ def test_no_network_is_built_for_an_absurd_embedding(built: list, tmp_path: Path
     name = "InceptionResnetV1/Bottleneck/weights"
     path = published_files.write_keras(tmp_path / "a.h5", {name: np.zeros((0, 2**40))})
     with pytest.raises(FacenetError, match="embeddings of 1 to 4096 numbers, found 1099511627776"):
-        load_pretrained(path)
+        read_weights(path)
     assert not built
 
 
 def test_a_missing_bottleneck_is_told_with_the_rest(built: list, tmp_path: Path) -> None:
     path = published_files.write_keras(tmp_path / "a.h5", {f"{FIRST}/BatchNorm/beta": np.ones(3)})
     with pytest.raises(FacenetError, match=r": 490 problems\n.*Block8/"):
-        load_pretrained(path)
+        read_weights(path)
     assert built == [(160, 512)]
 
 
@@ -495,7 +498,7 @@ def test_a_card_edited_by_hand_is_told_all_its_mistakes(copied: Path, built: lis
     }
     path.write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(FacenetError) as raised:
-        load_pretrained(copied)
+        load_network(copied)
     assert str(raised.value).splitlines() == [
         f"{path}: 8 problems",
         "  crop: unknown",
@@ -515,7 +518,7 @@ def test_a_card_edited_by_hand_is_told_all_its_mistakes(copied: Path, built: lis
 def test_a_card_that_is_none_is_told(content: bytes, copied: Path) -> None:
     (copied / "model.json").write_bytes(content)
     with pytest.raises(FacenetError, match=r"model\.json: expected the card of a model folder"):
-        load_pretrained(copied)
+        load_network(copied)
 
 
 def rewrite(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
@@ -533,7 +536,7 @@ def test_weights_that_do_not_fit_the_card_are_told(copied: Path, built: list) ->
 
     rewrite(copied / "weights.npz", change)
     with pytest.raises(FacenetError) as raised:
-        load_pretrained(copied)
+        load_network(copied)
     assert str(raised.value).splitlines() == [
         f"{copied / 'weights.npz'}: 2 problems",
         "  InceptionResnetV1/Bottleneck/weights: expected shape (1792, 512), found (1792, 128)",
@@ -548,12 +551,12 @@ def test_damaged_weights_are_told(copied: Path, built: list) -> None:
     for length in (0, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(FacenetError, match=r"weights\.npz: damaged: "):
-            load_pretrained(copied)
+            load_network(copied)
     wrong = bytearray(whole)
     wrong[len(whole) // 2] ^= 1
     path.write_bytes(wrong)
     with pytest.raises(FacenetError, match=r"weights\.npz: damaged: Bad CRC-32"):
-        load_pretrained(copied)
+        load_network(copied)
 
 
 def test_a_bomb_for_weights_is_not_unpacked(copied: Path, built: list) -> None:
@@ -562,7 +565,7 @@ def test_a_bomb_for_weights_is_not_unpacked(copied: Path, built: list) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(f"{FIRST}/weights.npy", bytes(2**26))
     with pytest.raises(FacenetError, match=r"weights\.npz: damaged: "):
-        load_pretrained(copied)
+        load_network(copied)
     assert not built
 
 
@@ -586,4 +589,4 @@ def test_only_a_folder_with_both_files_is_a_model_folder(copied: Path) -> None:
     assert not is_model_folder(copied)
     assert not is_model_folder(copied / "weights.npz")
     with pytest.raises(FacenetError, match=r"a TF 1 checkpoint, found weights\.npz"):
-        load_pretrained(copied)
+        read_weights(copied)

@@ -38,9 +38,9 @@ from tensorflow_serving.apis import (
 )
 from toy_training import SETTINGS, draw_people, toy_network
 
-from facenet_lib import models
 from facenet_lib.errors import FacenetError
-from facenet_lib.export.saved_model import export_model, load_embedder
+from facenet_lib.export.saved_model import export_model
+from facenet_lib.models import load_embedder, load_run
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.serving.addresses import Address, parse_address
 from facenet_lib.serving.answers import TensorInfo, VersionStatus
@@ -51,6 +51,7 @@ from facenet_lib.serving.rest_client import RestClient
 from facenet_lib.serving.retries import Retries
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.training import loop as training
+from facenet_lib.training import state
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
 SIZE = 4
@@ -1102,9 +1103,9 @@ def exported(tmp_path_factory):
     root = tmp_path_factory.mktemp("exported")
     faces = draw_people(root / "faces", "Known")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "network_of", toy_network)
+        patch.setattr(state, "network_of", toy_network)
         training.train(TrainingConfig(**SETTINGS), faces, root / "run", progress=False)
-        export_model(root / "run", root / "facenet")
+        export_model(load_run(root / "run", build_network=toy_network), root / "facenet")
     return root / "facenet"
 
 

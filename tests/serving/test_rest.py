@@ -22,13 +22,14 @@ from PIL import Image
 from serving_models import NAME, b64, save_model
 from toy_training import SETTINGS, draw_people, toy_network
 
-from facenet_lib import models as loading
 from facenet_lib import runs
-from facenet_lib.export.saved_model import export_model, load_embedder
+from facenet_lib.export.saved_model import export_model
+from facenet_lib.models import load_embedder, load_run
 from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import Batching
 from facenet_lib.training import loop as training
+from facenet_lib.training import state
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +162,12 @@ def test_other_names_for_this_machine_are_not_answered(models, server):
 def exported(tmp_path_factory):
     """A run, its folder of one exported version, and the images that it was trained on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "network_of", toy_network)
+        patch.setattr(state, "network_of", toy_network)
         root = tmp_path_factory.mktemp("exported")
         faces = draw_people(root / "faces", "Known")
         config = runs.TrainingConfig(**SETTINGS | {"crop_size": 60, "epochs": 1})
         training.train(config, faces, root / "run", progress=False)
-        export_model(root / "run", root / "facenet")
+        export_model(load_run(root / "run", build_network=toy_network), root / "facenet")
     return root / "facenet", [path for paths in faces.values() for path in paths[:3]]
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -39,13 +40,14 @@ from facenet_lib.models import (
     preprocessing_of,
 )
 from facenet_lib.network.inception_resnet import inception_resnet_v1
-from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.checkpoints import last_checkpoint
 from facenet_lib.runs.config import END_POINTS, TrainingConfig
 from facenet_lib.runs.tables import read_metrics, read_prelogits_histograms
 from facenet_lib.softmax_heads import SoftmaxHead
 from facenet_lib.training import loop as training
 from facenet_lib.training import objectives
+from facenet_lib.training import state as run_state
 from facenet_lib.training.loop import train
 from facenet_lib.verification import EvaluationPairs, evaluate, evaluate_pairs
 
@@ -601,6 +603,7 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
         from facenet_lib.training import objectives
+from facenet_lib.training import state as run_state
         from facenet_lib.training import loop as training
         from facenet_lib.datasets import read_faces
         from toy_training import SETTINGS, toy_network
@@ -1185,13 +1188,18 @@ def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_peo
 
     Its settings are those of the card alone, which takes no network.
     """
-    preprocessing = Preprocessing(SIZE, None, None, "per_image")
-    network = load_run(whole_run).network
-    card = ModelCard("x.pt", "facenet_pytorch", "0" * 64, 16, SIZE, "per_image", "VGGFace2")
-    pretrained = PretrainedNetwork(network, preprocessing, card)
-    monkeypatch.setattr(training, "is_model_folder", lambda path: Path(path) == tmp_path / "model")
-    monkeypatch.setattr(training, "read_card", lambda path: card)
-    monkeypatch.setattr(training, "load_pretrained", None)
+    (tmp_path / "model").mkdir()
+    card = {
+        "source": "x.pt",
+        "weights_format": "facenet_pytorch",
+        "sha256": "0" * 64,
+        "embedding_size": 16,
+        "image_size": SIZE,
+        "standardization": "per_image",
+        "training_set": "VGGFace2",
+    }
+    (tmp_path / "model" / "model.json").write_text(json.dumps(card))
+    (tmp_path / "model" / "weights.npz").touch()
     assert network_settings(tmp_path / "model") == {
         "image_size": SIZE,
         "standardization": "per_image",
@@ -1201,7 +1209,11 @@ def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_peo
         "crop_size": 0,
         "frame_size": 0,
     }
-    monkeypatch.setattr(training, "load_pretrained", lambda path: pretrained)
+    network = load_run(whole_run, build_network=toy_network).network
+    variables = tf1_variable_names(network)
+    values = {name: variable.numpy() for name, variable in variables.items()}
+    np.savez(tmp_path / "model" / "weights.npz", **values)
+    monkeypatch.setattr(run_state, "load_network", partial(load_network, build_network=toy_network))
     whole = {"width": 1.0, "blocks": (5, 10, 5), "standardization": "per_image"}
     config = tuned_from(tmp_path / "model", epoch_size=1, epochs=1, **whole)
     beginning = Beginning()
