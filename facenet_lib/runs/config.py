@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ OPTIMIZERS = ("ADAGRAD", "ADADELTA", "ADAM", "RMSPROP", "MOM")
 TRIPLET_SELECTIONS = ("margin_violating", "semi_hard", "batch_hard")
 """How triplets are chosen; :mod:`facenet_lib.triplet_loss` does it."""
 
+_OLD_NAMES = {"average_decay": "ema_decay", "gradient_norm": "clip_norm"}
+_OLD_METRICS = {"euclidean": "sqeuclidean", "cosine": "angular"}
+
 
 def _setting(default: Any, about: str, lowest: float | None = None, below: float = math.inf) -> Any:
     """A field with its help text and its range ``[lowest, below)``."""
@@ -44,6 +47,12 @@ def _setting(default: Any, about: str, lowest: float | None = None, below: float
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def _choice(about: str, words: Sequence[str], default: str | None = None) -> Any:
+    """A field that is one of some words, by default the first."""
+    metadata = {"help": f"{about}: {', '.join(filter(None, words))}", "words": words}
+    return field(default=words[0] if default is None else default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ class TrainingConfig:
     image_size: int = _setting(160, "side of the network's input in pixels", 1)
     crop_size: int = _setting(0, "side of the window cut from an image; 0: image_size", 0)
     frame_size: int = _setting(0, "centre square of an image that is used; 0: all of it", 0)
-    standardization: str = _setting("fixed", "fixed: (x - 127.5) / 128, or per_image")
+    standardization: str = _choice(
+        "by (x - 127.5) / 128, or by each image's own", ("fixed", "per_image")
+    )
     random_crop: bool = _setting(True, "cut the training window at random, not in the centre")
     random_flip: bool = _setting(True, "mirror a training image with probability one half")
     random_rotate: bool = _setting(False, "turn training images by up to 10 degrees")
@@ -98,19 +109,19 @@ class TrainingConfig:
     dropout_rate: float = _setting(0.6, "part of the pooled features dropped", 0.0, 1.0)
     batch_norm_momentum: float = _setting(0.995, "kept of a moving average at a step", 0.0, 1.0)
     initial_model: str = _setting("", "run or model folder whose weights to begin with")
-    freeze_until: str = _setting("", f"train only what follows one of {', '.join(END_POINTS)}")
-    precision: str = _setting("float32", "of the convolutions: float32, or mixed_bfloat16")
-    loss: str = _setting("softmax", "softmax over the identities, or triplet")
+    freeze_until: str = _choice("train only what follows", ("", *END_POINTS))
+    precision: str = _choice("of the convolutions", ("float32", "mixed_bfloat16"))
+    loss: str = _choice("over the identities, or of triplets", ("softmax", "triplet"))
     batch_size: int = _setting(90, "images in a step", 2)
     epoch_size: int = _setting(1000, "steps in an epoch", 1)
     epochs: int = _setting(500, "epochs in the run, if its schedule does not end it before", 1)
     learning_rates: Mapping[int, float] = _setting(
         {0: 0.05, 100: 0.005, 200: 0.0005, 276: END_OF_TRAINING}, "schedule file, or epoch: rate"
     )
-    optimizer: str = _setting("ADAM", f"one of {', '.join(OPTIMIZERS)}")
+    optimizer: str = _choice("what makes a step of a gradient", OPTIMIZERS, "ADAM")
     adam_epsilon: float = _setting(0.1, "Adam's epsilon; a large one tames large rates", 1e-12)
     ema_decay: float = _setting(
-        0.9999, "kept of the weights' moving averages at a step; 0: no averages", 0.0, 1.0
+        0.9999, "kept of the weights' moving averages (EMA) at a step; 0: no averages", 0.0, 1.0
     )
     clip_norm: float = _setting(0.0, "clip a replica's gradient to this global norm; 0: never", 0.0)
     softmax_scale: float = _setting(0.0, "logits are cosines times this; 0: plain logits", 0.0)
@@ -121,9 +132,7 @@ class TrainingConfig:
         0, "other identities in a step's softmax, drawn anew each time; 0: all", 0
     )
     triplet_margin: float = _setting(0.2, "margin of the triplet loss (alpha)", 1e-6)
-    triplet_selection: str = _setting(
-        "semi_hard", f"which triplets: {', '.join(TRIPLET_SELECTIONS)}"
-    )
+    triplet_selection: str = _choice("which triplets", TRIPLET_SELECTIONS, "semi_hard")
     images_per_person: int = _setting(4, "images of each person in a batch of a triplet run", 2)
     center_loss_factor: float = _setting(0.0, "factor of the center loss", 0.0)
     center_loss_alpha: float = _setting(0.95, "kept of a center by one image", 0.0, 1.0)
@@ -137,19 +146,19 @@ class TrainingConfig:
         0.0, "keep images whose distance is within this percentile; 0: all", 0.0, 100.0
     )
     validation_part: float = _setting(0.0, "held out of the training for validation", 0.0, 1.0)
-    validation_by: str = _setting("images", "what is held out: images, or identities")
+    validation_by: str = _choice("what is held out", ("images", "identities"))
     validate_every: int = _setting(1, "epochs between two validations", 1)
     evaluate_every: int = _setting(1, "epochs between two evaluations on the pairs", 1)
     evaluate_flip: bool = _setting(False, "evaluate with mirror images as well")
     evaluate_subtract_mean: bool = _setting(False, "evaluate without the embeddings' mean")
-    evaluate_metric: str = _setting("sqeuclidean", "distance in evaluations: euclidean, or cosine")
+    evaluate_metric: str = _choice("distance in evaluations", ("sqeuclidean", "angular"))
     histograms_every: int = _setting(
         0, "epochs between two histograms of every weight in TensorBoard; 0: never", 0
     )
     checkpoint_every: int = _setting(
         0, "steps between two checkpoints inside an epoch; 0: only at its end", 0
     )
-    damaged_images: str = _setting("raise", "raise: stop at a damaged image; skip: leave it out")
+    damaged_images: str = _choice("stop at a damaged image, or leave it out", ("raise", "skip"))
     seed: int = _setting(0, "seed of all that is random in a run", 0, 2**32)
 
     def __post_init__(self) -> None:
@@ -208,11 +217,28 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise FacenetError(
             f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"
         )
-    settings = _read_yaml(file)
+    settings = rename_old_settings(_read_yaml(file))
     for name in ("learning_rates", "initial_model", "filter_distances"):
         if isinstance(settings.get(name), str) and settings[name]:
             settings[name] = str(file.parent / settings[name])
     return settings
+
+
+def rename_old_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of an older file the names, and the words, that they have today.
+
+    >>> rename_old_settings({"average_decay": 0.99, "evaluate_metric": "cosine"})
+    {'ema_decay': 0.99, 'evaluate_metric': 'angular'}
+    """
+    renamed = {
+        # A file with both names is left as it is, and refused for the one that nobody knows.
+        name if (new := _OLD_NAMES.get(name, name)) in settings else new: value
+        for name, value in settings.items()
+    }
+    metric = renamed.get("evaluate_metric")
+    if isinstance(metric, str) and metric in _OLD_METRICS:
+        renamed["evaluate_metric"] = _OLD_METRICS[metric]
+    return renamed
 
 
 def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> TrainingConfig:
@@ -340,21 +366,6 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     problems = []
     for setting in dataclasses.fields(TrainingConfig):
         problems += _setting_problems(setting, settings[setting.name])
-    for name, words in (
-        ("standardization", ("fixed", "per_image")),
-        ("precision", ("float32", "mixed_bfloat16")),
-        ("loss", ("softmax", "triplet")),
-        ("optimizer", OPTIMIZERS),
-        ("triplet_selection", TRIPLET_SELECTIONS),
-        ("validation_by", ("images", "identities")),
-        ("evaluate_metric", ("sqeuclidean", "angular")),
-        ("damaged_images", ("raise", "skip")),
-        ("freeze_until", ("", *END_POINTS)),
-    ):
-        found = settings[name]
-        if isinstance(found, str) and found not in words:
-            expected = " or ".join(word for word in words if word)
-            problems.append(f"{name}: expected {expected}, found {found!r}")
     if not problems:
         if settings["freeze_until"] and not settings["initial_model"]:
             problems.append(
@@ -399,7 +410,7 @@ def _triplet_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
-    name, lowest, below = setting.name, setting.metadata["lowest"], setting.metadata["below"]
+    name, about = setting.name, setting.metadata
     if name == "learning_rates":
         return _schedule_problems(value)
     if name == "blocks":
@@ -410,12 +421,12 @@ def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
         "bool": ("true or false", isinstance(value, bool)),
         "str": ("a word", isinstance(value, str)),
     }[str(setting.type)]
-    if not fits:
-        return [f"{name}: expected {expected}, found {value!r}"]
-    if lowest is not None and not lowest <= value < below:
-        limit = f" and below {below}" if below < math.inf else ""
-        return [f"{name}: expected at least {lowest:g}{limit}, found {value!r}"]
-    return []
+    if fits and value not in about.get("words", (value,)):
+        expected, fits = " or ".join(filter(None, about["words"])), False
+    elif fits and about.get("lowest") is not None and not about["lowest"] <= value < about["below"]:
+        limit = f" and below {about['below']}" if about["below"] < math.inf else ""
+        expected, fits = f"at least {about['lowest']:g}{limit}", False
+    return [] if fits else [f"{name}: expected {expected}, found {value!r}"]
 
 
 def _blocks_problems(blocks: Any) -> list[str]:

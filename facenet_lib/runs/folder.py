@@ -20,6 +20,7 @@ from facenet_lib.files import explain_write_errors, open_whole_file
 from facenet_lib.runs.config import (
     TrainingConfig,
     config_from_dict,
+    rename_old_settings,
 )
 from facenet_lib.runs.provenance import RECORD_FILE
 from facenet_lib.runs.tables import (
@@ -89,7 +90,7 @@ def read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
         raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FacenetError(f"{path}: not the configuration of a run: {error!r}") from error
-    return config_from_dict(settings, source=str(path)), about
+    return config_from_dict(rename_old_settings(settings), source=str(path)), about
 
 
 def read_identities(run: Path) -> list[str]:

@@ -13,6 +13,7 @@ from facenet_lib.runs.config import (
     read_learning_rates,
     read_settings,
     recipe_names,
+    rename_old_settings,
 )
 
 FLOATS = [field.name for field in dataclasses.fields(TrainingConfig) if field.type == "float"]
@@ -127,7 +128,7 @@ def test_switches_of_another_type_are_refused(tmp_path, name, wrong):
         ),
         ({"validation_part": 1.0}, "validation_part: expected at least 0 and below 1.0"),
         ({"validation_by": "folds"}, "validation_by: expected images or identities"),
-        ({"evaluate_metric": "angle"}, "evaluate_metric: expected euclidean or cosine"),
+        ({"evaluate_metric": "angle"}, "evaluate_metric: expected sqeuclidean or angular"),
         ({"filter_percentile": 90.0}, "expected both or neither, found 90 and ''"),
         ({"filter_distances": "a.csv"}, "expected both or neither, found 0 and 'a.csv'"),
         ({"checkpoint_every": -1}, "checkpoint_every: expected at least 0"),
@@ -270,3 +271,32 @@ def test_the_settings_of_a_file_are_those_that_it_names(tmp_path):
         "epochs": 3,
         "width": "wide",
     }
+
+
+def test_a_file_with_the_old_names_is_read(tmp_path):
+    path = written(
+        tmp_path, "average_decay: 0.5\ngradient_norm: 2.0\nevaluate_metric: cosine\nseed: 3\n"
+    )
+    config = read_config(path, seed=4)
+    assert (config.ema_decay, config.clip_norm, config.seed) == (0.5, 2.0, 4)
+    assert config.evaluate_metric == "angular"
+    assert read_config(path, ema_decay=0.0).ema_decay == 0.0
+    assert rename_old_settings({"evaluate_metric": "euclidean"}) == {
+        "evaluate_metric": "sqeuclidean"
+    }
+
+
+def test_today_s_words_and_what_is_no_word_stay_as_they_are():
+    settings = TrainingConfig().to_dict()
+    assert rename_old_settings(settings) == settings
+    assert rename_old_settings({"evaluate_metric": ["cosine"]}) == {"evaluate_metric": ["cosine"]}
+
+
+def test_old_and_new_name_in_one_file_are_refused(tmp_path):
+    with pytest.raises(FacenetError, match="unknown setting 'average_decay'"):
+        read_config(written(tmp_path, "average_decay: 0.5\nema_decay: 0.6\n"))
+
+
+def test_only_files_may_use_the_old_names():
+    with pytest.raises(FacenetError, match="unknown setting 'average_decay'"):
+        config_from_dict({"average_decay": 0.5})
