@@ -11,8 +11,8 @@ Derived in chapter 6, "Training"; chapter 4, "The network", shows what one opera
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -30,11 +30,25 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Make one of the reference's optimizers, with the reference's settings.
 
-    - ADAGRAD: squares begin at 0.1.
-    - ADADELTA: rho 0.9, epsilon 1e-6.
-    - ADAM: beta_1 0.9, beta_2 0.999; the reference's epsilon is 0.1.
-    - RMSPROP: rho 0.9, momentum 0.9, epsilon 1.
-    - MOM: momentum 0.9, Nesterov's.
+    With g for the gradient, every number of a variable loses:
+
+    - ADAGRAD: ``rate * g / sqrt(squares)``, where ``squares += g**2`` and begins at 0.1
+      (Duchi et al. 2011).
+    - ADADELTA: ``rate * step``, where ``squares = rho * squares + (1 - rho) * g**2``,
+      ``step = sqrt(steps + epsilon) / sqrt(squares + epsilon) * g`` and
+      ``steps = rho * steps + (1 - rho) * step**2``; rho 0.9, epsilon 1e-6 (Zeiler 2012,
+      algorithm 1).
+    - ADAM: ``rate * sqrt(1 - beta2**t) / (1 - beta1**t) * momentum / (sqrt(velocity) +
+      epsilon)`` in step t, with the averages momentum of g and velocity of ``g**2``; beta1 0.9,
+      beta2 0.999, the reference's epsilon is 0.1 (Kingma and Ba 2015, the form at the end of
+      section 2). Up to rounding Keras' own, but for rows that a gradient leaves out: they keep
+      their averages, which do not decay.
+    - RMSPROP: ``steps = momentum * steps + rate * g / sqrt(squares + epsilon)``, where
+      ``squares = rho * squares + (1 - rho) * g**2`` begins at one (Keras' at zero); rho 0.9,
+      momentum 0.9, epsilon 1 (Hinton's lecture 6 on neural networks for machine learning).
+    - MOM: ``rate * (g + momentum * sums)``, where ``sums = momentum * sums + g``; momentum 0.9
+      (Nesterov's; Sutskever et al. 2013). Keras' adds up steps instead of gradients: when the
+      rate changes, here the old gradients count with the new rate too.
 
     Args:
         name: one of :data:`facenet_lib.runs.OPTIMIZERS`.
@@ -46,70 +60,127 @@ def make_optimizer(
         FacenetError: for another name.
 
     Source: ``facenet.train`` of the reference.
+
+    >>> optimizer, variable = make_optimizer("MOM", learning_rate=0.1), keras.Variable(1.0)
+    >>> optimizer.apply([tf.constant(1.0)], [variable])
+    >>> round(float(variable), 3)
+    0.81
     """
-    common = {"learning_rate": float(learning_rate), "global_clipnorm": global_clipnorm}
-    match name:
-        case "ADAGRAD":
-            return FusedAdagrad(initial_accumulator_value=0.1, epsilon=0.0, **common)
-        case "ADADELTA":
-            return FusedAdadelta(rho=0.9, epsilon=1e-6, **common)
-        case "ADAM":
-            return FusedAdam(beta_1=0.9, beta_2=0.999, epsilon=adam_epsilon, **common)
-        case "RMSPROP":
-            return FusedRMSprop(rho=0.9, momentum=0.9, epsilon=1.0, **common)
-        case "MOM":
-            return FusedMomentum(momentum=0.9, nesterov=True, **common)
-    raise FacenetError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, found {name!r}")
+    settings = {"epsilon": adam_epsilon} if name == "ADAM" else {}
+    return FusedOptimizer(name, learning_rate, settings, global_clipnorm)
 
 
-class _Fused(keras.optimizers.Optimizer):
+@keras.saving.register_keras_serializable(package="facenet_lib")
+class FusedOptimizer(keras.optimizers.Optimizer):
     """One operation for a whole variable; some rows of one are gathered, moved and put back.
 
     What an optimizer remembers of a variable, TensorFlow calls its slots.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def __init__(
+        self,
+        rule: str,
+        learning_rate: float = 0.001,
+        settings: Mapping[str, float] | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Choose what a step is; :meth:`build`, or the first step, makes the slots.
+
+        Args:
+            rule: one of :data:`facenet_lib.runs.OPTIMIZERS`.
+            learning_rate: may be set again between steps.
+            settings: what takes the place of the reference's settings of this rule.
+            global_clipnorm: largest norm of all gradients taken as one vector; None: any.
+            name: of the optimizer in Keras.
+
+        Raises:
+            FacenetError: for another rule, or a setting that it does not have.
+        """
+        super().__init__(float(learning_rate), global_clipnorm=global_clipnorm, name=name)
+        if rule not in _RULES:
+            raise FacenetError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, found {rule!r}")
+        self.rule = rule
+        self.settings = dict(_RULES[rule].settings)
+        for setting, value in (settings or {}).items():
+            if setting not in self.settings:
+                raise FacenetError(f"{rule} has {', '.join(self.settings)}, found {setting!r}")
+            self.settings[setting] = value
+        self._slots: list[tuple[tf.Variable, ...]] = []
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Make the slots of every variable; those who call :meth:`apply` keep the order."""
+        if self.built:
+            return
+        super().build(variables)
+        slots: list[Sequence[keras.Variable]] = []
+        for together in _RULES[self.rule].slots:
+            names, first = zip(*together.values(), strict=True)
+            initializers = [keras.initializers.Constant(value) for value in first]
+            slots += self.add_optimizer_variables(variables, names, initializers)
+        self._slots = [tuple(slot.value for slot in of_one) for of_one in zip(*slots, strict=True)]
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Take one step of all variables, on several replicas by the sum of their gradients.
+
+        Args:
+            grads: tensors or ``tf.IndexedSlices``, in the order of the variables.
+            trainable_variables: what :meth:`build` had; on the first step it builds.
+        """
+        self.build(trainable_variables)
+        if self.global_clipnorm:
+            # Keras would fill up missing rows. One that is there twice counts with its sum.
+            grads = [_without_repetition(tf.cast(one, tf.float32)) for one in grads]
+            grads = tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+        context = tf.distribute.get_replica_context()
+        grads = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+
+        def update_all(strategy: tf.distribute.Strategy, grads: Sequence[Any]) -> None:
+            for variable, grad, slots in zip(trainable_variables, grads, self._slots, strict=True):
+                # What is given to the update is each replica's own part of it.
+                strategy.extended.update(
+                    variable.value, self._update, args=(grad, *slots), group=False
+                )
+
+        context.merge_call(update_all, args=(grads,))
+        self.iterations.assign_add(1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same optimizer."""
+        return {
+            "rule": self.rule,
+            "learning_rate": float(self.learning_rate),
+            "settings": self.settings,
+            "global_clipnorm": self.global_clipnorm,
+            "name": self.name,
+        }
+
+    def _update(self, variable: tf.Variable, gradient: Any, *slots: tf.Variable) -> None:
         """Update one variable, or the rows of it that the gradient has, and their slots."""
-        index = self._get_variable_index(variable)
-        slots = [of_variables[index].value.handle for of_variables in self._slots()]
+        rule = _RULES[self.rule]
         gradient = tf.cast(gradient, variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype)
+        rate = tf.cast(self.learning_rate, variable.dtype)
+        step = tf.cast(self.iterations + 1, variable.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
-            self._apply(variable.handle, slots, gradient, rate)
+            names = [name for together in rule.slots for name in together]
+            handles = zip(names, (slot.handle for slot in slots), strict=True)
+            powers = {f"{beta}_power": self.settings[beta] ** step for beta in rule.powers}
+            rule.operation(
+                var=variable.handle,
+                lr=rate,
+                grad=gradient,
+                **self.settings,
+                **powers,
+                **dict(handles),
+            )
             return
         # TensorFlow has operations for rows as well, but not for all five, and not on GPUs.
         gradient = _without_repetition(gradient)
-        rows = {"indices": gradient.indices}
-        before = [
-            tf.raw_ops.ResourceGather(resource=slot, dtype=variable.dtype, **rows) for slot in slots
-        ]
-        after, decrease = self._move(before, gradient.values, rate)
+        before = [tf.gather(slot, gradient.indices) for slot in slots]
+        after, decrease = rule.spelled_out(before, gradient.values, rate, step, **self.settings)
         for slot, values in zip(slots, after, strict=True):
-            tf.raw_ops.ResourceScatterUpdate(resource=slot, updates=values, **rows)
-        tf.raw_ops.ResourceScatterSub(resource=variable.handle, updates=decrease, **rows)
-
-    @abstractmethod
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        """One sequence for each kind of slot, in the order of the variables."""
-
-    @abstractmethod
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        """Update what the handles stand for."""
-
-    @abstractmethod
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """The same in so many words: return the new slots and what the variable loses."""
-
-    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
-        if not self.global_clipnorm:
-            return super()._clip_gradients(gradients)
-        # Keras would fill up missing rows. One that is there twice counts with its sum.
-        gradients = [_without_repetition(tf.cast(one, tf.float32)) for one in gradients]
-        return tf.clip_by_global_norm(gradients, self.global_clipnorm)[0]
+            slot.scatter_update(tf.IndexedSlices(values, gradient.indices))
+        variable.scatter_sub(tf.IndexedSlices(decrease, gradient.indices))
 
 
 def _without_repetition(gradient: Any) -> Any:
@@ -121,206 +192,92 @@ def _without_repetition(gradient: Any) -> Any:
     return tf.IndexedSlices(rows, indices, gradient.dense_shape)
 
 
-@keras.saving.register_keras_serializable(package="facenet_lib")
-class FusedAdagrad(_Fused, keras.optimizers.Adagrad):
-    """Adagrad: steps that shrink with all squared gradients so far.
+@dataclass(frozen=True)
+class _Rule:
+    """How one optimizer moves a variable.
 
-    ``squares += gradient**2``, and the variable loses
-    ``learning_rate * gradient / (sqrt(squares) + epsilon)``.
-
-    Source: Duchi et al. 2011.
+    Attributes:
+        operation: moves a whole variable.
+        settings: name to the reference's value, by the operation's names.
+        slots: the operation's name of what it remembers to the name of a variable, and its value
+            at first. The names, and which of them are made together, decide the order of the
+            optimizer's variables, and so what stands where in a checkpoint.
+        spelled_out: the same in so many words: returns the new slots and what the variable loses.
+        powers: settings of which the operation wants the power by the number of the step.
     """
 
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        return [self._accumulators]
-
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        tf.raw_ops.ResourceApplyAdagradV2(
-            var=variable, accum=slots[0], lr=rate, epsilon=self.epsilon, grad=gradient
-        )
-
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        squares = slots[0] + tf.square(gradient)
-        return [squares], rate * gradient / (tf.sqrt(squares) + self.epsilon)
+    operation: Callable[..., Any]
+    settings: Mapping[str, float]
+    slots: Sequence[Mapping[str, tuple[str, float]]]
+    spelled_out: Callable[..., tuple[list[tf.Tensor], tf.Tensor]]
+    powers: tuple[str, ...] = ()
 
 
-@keras.saving.register_keras_serializable(package="facenet_lib")
-class FusedAdadelta(_Fused, keras.optimizers.Adadelta):
-    """Adadelta: steps in the unit of the variable, by averages of squared steps and gradients.
-
-    ``squares = rho * squares + (1 - rho) * gradient**2``,
-    ``step = sqrt(steps + epsilon) / sqrt(squares + epsilon) * gradient``,
-    ``steps = rho * steps + (1 - rho) * step**2``, and the variable loses ``learning_rate * step``.
-
-    Source: Zeiler 2012, algorithm 1.
-    """
-
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        return [self._accumulated_grads, self._accumulated_delta_vars]
-
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        tf.raw_ops.ResourceApplyAdadelta(
-            var=variable,
-            accum=slots[0],
-            accum_update=slots[1],
-            lr=rate,
-            rho=self.rho,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        squares = self.rho * slots[0] + (1 - self.rho) * tf.square(gradient)
-        step = tf.sqrt(slots[1] + self.epsilon) / tf.sqrt(squares + self.epsilon) * gradient
-        steps = self.rho * slots[1] + (1 - self.rho) * tf.square(step)
-        return [squares, steps], rate * step
+def _adagrad(slots: Any, grad: Any, lr: Any, step: Any, epsilon: float) -> Any:
+    squares = slots[0] + tf.square(grad)
+    return [squares], lr * grad / (tf.sqrt(squares) + epsilon)
 
 
-@keras.saving.register_keras_serializable(package="facenet_lib")
-class FusedAdam(_Fused, keras.optimizers.Adam):
-    """Adam: averages of gradients and of their squares, both corrected for beginning at zero.
-
-    Equal to Keras' up to rounding: the variable loses ``rate * momentum / (sqrt(velocity) +
-    epsilon)``, where ``rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)`` in step t.
-    Rows that a gradient leaves out keep their momentum and velocity: they do not decay.
-
-    Raises:
-        FacenetError: for ``amsgrad``, which the operation does not know.
-
-    Source: Kingma and Ba 2015, the form at the end of section 2.
-    """
-
-    def build(self, variables: Any) -> None:
-        """Make momentum and velocity of every variable."""
-        if self.amsgrad:
-            raise FacenetError("FusedAdam has no amsgrad; keras.optimizers.Adam has")
-        super().build(variables)
-
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        return [self._momentums, self._velocities]
-
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        step = tf.cast(self.iterations + 1, gradient.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable,
-            m=slots[0],
-            v=slots[1],
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
-            lr=rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        step = tf.cast(self.iterations + 1, gradient.dtype)
-        rate *= tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        momentum = self.beta_1 * slots[0] + (1 - self.beta_1) * gradient
-        velocity = self.beta_2 * slots[1] + (1 - self.beta_2) * tf.square(gradient)
-        return [momentum, velocity], rate * momentum / (tf.sqrt(velocity) + self.epsilon)
+def _adadelta(slots: Any, grad: Any, lr: Any, step: Any, rho: float, epsilon: float) -> Any:
+    squares = rho * slots[0] + (1 - rho) * tf.square(grad)
+    change = tf.sqrt(slots[1] + epsilon) / tf.sqrt(squares + epsilon) * grad
+    return [squares, rho * slots[1] + (1 - rho) * tf.square(change)], lr * change
 
 
-@keras.saving.register_keras_serializable(package="facenet_lib")
-class FusedRMSprop(_Fused, keras.optimizers.RMSprop):
-    """RMSprop: gradients divided by the root of their average square; with momentum.
-
-    ``squares = rho * squares + (1 - rho) * gradient**2``,
-    ``steps = momentum * steps + learning_rate * gradient / sqrt(squares + epsilon)``, and the
-    variable loses ``steps``. As in TensorFlow 1, and not as in Keras, squares begin at one.
-
-    Raises:
-        FacenetError: for ``centered``, which the operation does not know.
-
-    Source: Hinton's lecture 6 on neural networks for machine learning.
-    """
-
-    def build(self, variables: Any) -> None:
-        """Make squares and steps of every variable."""
-        if self.centered:
-            raise FacenetError("FusedRMSprop is never centered; keras.optimizers.RMSprop may be")
-        if self.built:
-            return
-        keras.optimizers.Optimizer.build(self, variables)
-        self._squares = self.add_optimizer_variables(variables, "squares", initializer="ones")
-        self._steps = self.add_optimizer_variables(variables, "steps")
-
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        return [self._squares, self._steps]
-
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        tf.raw_ops.ResourceApplyRMSProp(
-            var=variable,
-            ms=slots[0],
-            mom=slots[1],
-            lr=rate,
-            rho=self.rho,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        squares = self.rho * slots[0] + (1 - self.rho) * tf.square(gradient)
-        steps = self.momentum * slots[1] + rate * gradient / tf.sqrt(squares + self.epsilon)
-        return [squares, steps], steps
+def _adam(
+    slots: Any, grad: Any, lr: Any, step: Any, beta1: float, beta2: float, epsilon: float
+) -> Any:
+    lr *= tf.sqrt(1 - beta2**step) / (1 - beta1**step)
+    momentum = beta1 * slots[0] + (1 - beta1) * grad
+    velocity = beta2 * slots[1] + (1 - beta2) * tf.square(grad)
+    return [momentum, velocity], lr * momentum / (tf.sqrt(velocity) + epsilon)
 
 
-@keras.saving.register_keras_serializable(package="facenet_lib")
-class FusedMomentum(_Fused, keras.optimizers.SGD):
-    """Gradient descent with momentum, which adds up gradients where Keras' adds up steps.
+def _rmsprop(
+    slots: Any, grad: Any, lr: Any, step: Any, rho: float, momentum: float, epsilon: float
+) -> Any:
+    squares = rho * slots[0] + (1 - rho) * tf.square(grad)
+    steps = momentum * slots[1] + lr * grad / tf.sqrt(squares + epsilon)
+    return [squares, steps], steps
 
-    ``sums = momentum * sums + gradient``, and the variable loses ``learning_rate * sums``; with
-    ``nesterov``, ``learning_rate * (gradient + momentum * sums)``. While the learning rate stays
-    the same, that is Keras' path; when it changes, here the old gradients count with the new
-    rate too.
 
-    Raises:
-        FacenetError: without a momentum, of which nothing would be left but the name.
+def _nesterov(
+    slots: Any, grad: Any, lr: Any, step: Any, momentum: float, use_nesterov: bool
+) -> Any:
+    sums = momentum * slots[0] + grad
+    return [sums], lr * (grad + momentum * sums)
 
-    Source: Sutskever et al. 2013.
-    """
 
-    def build(self, variables: Any) -> None:
-        """Make the sums of every variable."""
-        if not self.momentum:
-            raise FacenetError("FusedMomentum needs a momentum; keras.optimizers.SGD does not")
-        super().build(variables)
-
-    def _slots(self) -> Sequence[Sequence[keras.Variable]]:
-        return [self.momentums]
-
-    def _apply(
-        self, variable: tf.Tensor, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> None:
-        tf.raw_ops.ResourceApplyMomentum(
-            var=variable,
-            accum=slots[0],
-            lr=rate,
-            grad=gradient,
-            momentum=self.momentum,
-            use_nesterov=self.nesterov,
-        )
-
-    def _move(
-        self, slots: list[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        sums = self.momentum * slots[0] + gradient
-        return [sums], rate * (gradient + self.momentum * sums if self.nesterov else sums)
+_RULES = {
+    "ADAGRAD": _Rule(
+        tf.raw_ops.ResourceApplyAdagradV2,
+        {"epsilon": 0.0},
+        [{"accum": ("accumulator", 0.1)}],
+        _adagrad,
+    ),
+    "ADADELTA": _Rule(
+        tf.raw_ops.ResourceApplyAdadelta,
+        {"rho": 0.9, "epsilon": 1e-6},
+        [{"accum": ("accumulated_grad", 0.0), "accum_update": ("accumulated_delta_var", 0.0)}],
+        _adadelta,
+    ),
+    "ADAM": _Rule(
+        tf.raw_ops.ResourceApplyAdam,
+        {"beta1": 0.9, "beta2": 0.999, "epsilon": 0.1},
+        [{"m": ("momentum", 0.0), "v": ("velocity", 0.0)}],
+        _adam,
+        powers=("beta1", "beta2"),
+    ),
+    "RMSPROP": _Rule(
+        tf.raw_ops.ResourceApplyRMSProp,
+        {"rho": 0.9, "momentum": 0.9, "epsilon": 1.0},
+        [{"ms": ("squares", 1.0)}, {"mom": ("steps", 0.0)}],
+        _rmsprop,
+    ),
+    "MOM": _Rule(
+        tf.raw_ops.ResourceApplyMomentum,
+        {"momentum": 0.9, "use_nesterov": True},
+        [{"accum": ("momentum", 0.0)}],
+        _nesterov,
+    ),
+}

@@ -27,7 +27,7 @@ from facenet_lib.network import inception_resnet as network
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.softmax_heads import SoftmaxHead
 from facenet_lib.training import loop as training
-from facenet_lib.training.optimizers import FusedAdam
+from facenet_lib.training.optimizers import FusedOptimizer
 
 SIDE = 160  # pixels
 CLASSES = 1000
@@ -59,7 +59,11 @@ class FacenetLib:
             body = network.inception_resnet_v1(image_size=SIDE, precision=precision)
         head = SoftmaxHead(CLASSES, body.output_shape[1])
         head.build()
-        optimizer = keras.optimizers.Adam() if keras_adam else FusedAdam()
+        optimizer = (
+            keras.optimizers.Adam()
+            if keras_adam
+            else FusedOptimizer("ADAM", settings={"epsilon": 1e-7})
+        )
         variables = body.trainable_variables + head.trainable_variables
         optimizer.build(variables)
         built = time.perf_counter() - start
