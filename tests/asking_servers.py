@@ -18,10 +18,10 @@ import urllib3
 from serving_models import NAME, b64, pixels, png
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from facenet_lib.serving import versions as served_models
+from facenet_lib.serving.loaded_version import LoadedVersion
 from facenet_lib.serving.server import LocalServer
 
-SECONDS = 60.0  # far more than anything here takes
+SECONDS = 300.0  # far more than anything here takes
 PREDICT = f"/v1/models/{NAME}:predict"
 IMAGE = pixels(0)
 BODY = json.dumps({"instances": [b64(png(IMAGE))]}).encode()
@@ -80,13 +80,13 @@ class Gate:
 @contextmanager
 def gate_for_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     held = Gate()
-    compute = served_models._Version._compute
+    compute = LoadedVersion._compute
 
     def wait_and_compute(version: Any, batch: Any) -> Any:
         held.reached.release()
         assert held.opened.wait(SECONDS)
         return compute(version, batch)
 
-    monkeypatch.setattr(served_models._Version, "_compute", wait_and_compute)
+    monkeypatch.setattr(LoadedVersion, "_compute", wait_and_compute)
     yield held
     held.opened.set()

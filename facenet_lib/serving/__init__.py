@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from facenet_lib.serving.client import Client, connect
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
+    from facenet_lib.serving.loaded_version import Batching
     from facenet_lib.serving.remote_embedder import RemoteEmbedder
     from facenet_lib.serving.rest_client import RestClient
     from facenet_lib.serving.retries import Retries
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
         start_tensorflow_serving,
         write_configuration,
     )
-    from facenet_lib.serving.versions import Batching, ServedModels
+    from facenet_lib.serving.versions import ServedModels
 
 _MODULES = {
     "addresses": ["Address", "parse_address"],
     "client": ["Client", "connect"],
     "grpc_client": ["GrpcClient"],
     "limits": ["Limits"],
+    "loaded_version": ["Batching"],
     "remote_embedder": ["RemoteEmbedder"],
     "rest_client": ["RestClient"],
     "retries": ["Retries"],
@@ -43,7 +45,7 @@ _MODULES = {
         "start_tensorflow_serving",
         "write_configuration",
     ],
-    "versions": ["Batching", "ServedModels"],
+    "versions": ["ServedModels"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

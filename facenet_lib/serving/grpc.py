@@ -23,19 +23,19 @@ from tensorflow_serving.apis import (
 )
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving.answers import DEFAULT_SIGNATURE
 from facenet_lib.serving.limits import Limits, RequestRecord
-from facenet_lib.serving.messages import (
-    Array,
-    ServingError,
+from facenet_lib.serving.messages import Array, ServingError, one_line
+from facenet_lib.serving.protos import (
     array_from_proto,
     fill_proto,
-    one_line,
+    metadata_response,
+    status_response,
 )
-from facenet_lib.serving.versions import DEFAULT_SIGNATURE, ModelStatus, ServedModels
+from facenet_lib.serving.versions import ServedModels
 
 _THREADS = 64  # each may hold one message; who sends slowly keeps one busy
 _MOST_CALLS = 256  # as many as there may be images that wait; others are refused
-_UNKNOWN = 2  # the error code of a version that ended in one
 
 
 class GrpcFront:
@@ -200,38 +200,12 @@ class GrpcFront:
         for name in request.metadata_field:
             if name != "signature_def":
                 raise ServingError("INVALID_ARGUMENT", f"Metadata field {name} is not supported")
-        return metadata_response(self._models, request.model_spec.name, _choice(request.model_spec))
+        spec = request.model_spec
+        return metadata_response(spec.name, self._models.version(spec.name, **_choice(spec)))
 
     def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
         spec = request.model_spec
         return status_response(self._models.status(spec.name, **_choice(spec)))
-
-
-def metadata_response(models: ServedModels, name: str, choice: dict[str, Any]) -> Any:
-    """Return the ``GetModelMetadataResponse`` of a version, which REST writes as JSON.
-
-    Raises:
-        ServingError: ``NOT_FOUND`` or ``INVALID_ARGUMENT``.
-    """
-    version, signatures = models.signatures(name, **choice)
-    response = get_model_metadata_pb2.GetModelMetadataResponse()
-    response.model_spec.name = name
-    response.model_spec.version.value = version
-    response.metadata["signature_def"].Pack(signatures)
-    return response
-
-
-def status_response(statuses: list[ModelStatus]) -> Any:
-    """Return the ``GetModelStatusResponse`` of some versions, which REST writes as JSON."""
-    response = get_model_status_pb2.GetModelStatusResponse()
-    states = get_model_status_pb2.ModelVersionStatus.State
-    for status in statuses:
-        added = response.model_version_status.add(
-            version=status.version, state=states.Value(status.state)
-        )
-        added.status.error_code = _UNKNOWN if status.error else 0
-        added.status.error_message = status.error
-    return response
 
 
 def _parsed(kind: Any, content: bytes) -> Any:

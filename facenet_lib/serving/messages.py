@@ -1,6 +1,7 @@
-"""Tensors as the two protocols of TensorFlow Serving write them: ``TensorProto`` and JSON.
+"""Requests and answers in JSON, as TensorFlow Serving's REST protocol writes them.
 
-What cannot be read is refused with the status that TensorFlow Serving answers with.
+What cannot be read is refused with the status that TensorFlow Serving answers with. Nothing here
+loads TensorFlow, so that the REST client shares it.
 
 Derived in chapter 8, "Serving".
 """
@@ -10,20 +11,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from facenet_lib.errors import FacenetError
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 Array = NDArray[Any]
 _LONGEST_MESSAGE = 300
-_MOST_DIMENSIONS = 64  # of NumPy's arrays
 
 
 class ServingError(FacenetError):
@@ -44,94 +45,6 @@ def one_line(text: str) -> str:
     line = " ".join(start.split())
     shown = line[:_LONGEST_MESSAGE]
     return shown if shown == line and start == text else shown + "..."
-
-
-# --------------------------------------------------------------------------- TensorProto
-
-
-def array_from_proto(proto: Any, most_bytes: int = 64 * 2**20) -> Array:
-    """Return the array that a ``TensorProto`` holds; strings as an object array of bytes.
-
-    Where it lists fewer values than its shape has, the last one counts for the rest, as
-    everywhere in TensorFlow.
-
-    Args:
-        proto: the message.
-        most_bytes: largest array; else a few bytes could fill the memory, by repetition.
-
-    Raises:
-        ServingError: ``INVALID_ARGUMENT``, when shape, type and values do not agree.
-    """
-    rank = len(proto.tensor_shape.dim)
-    if rank > _MOST_DIMENSIONS:  # the product of a million sizes would take hours
-        raise _invalid(f"tensor: expected at most {_MOST_DIMENSIONS} dimensions, found {rank}")
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise _invalid("tensor: expected a shape that is fully known")
-    if proto.dtype not in _VALUE_FIELDS:
-        raise _invalid(f"tensor: type {proto.dtype} is not supported")
-    dtype = np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype)
-    expected = math.prod(shape)
-    if expected * dtype.itemsize > most_bytes:
-        raise _invalid(f"tensor: shape {list(shape)} has more than {most_bytes} bytes")
-    if proto.tensor_content and not dtype.hasobject:
-        if len(proto.tensor_content) != expected * dtype.itemsize:
-            raise _wrong_count(shape, len(proto.tensor_content) / dtype.itemsize)
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    values = getattr(proto, _VALUE_FIELDS[proto.dtype])
-    if len(values) > expected or (expected and not values):
-        raise _wrong_count(shape, len(values))
-    array = np.empty(expected, dtype)  # not np.array, which drops zeros at the end of bytes
-    bits = array.view(np.uint16) if _VALUE_FIELDS[proto.dtype] == "half_val" else array
-    try:
-        bits[: len(values)] = np.fromiter(values, bits.dtype, len(values))
-    except OverflowError as error:
-        raise _invalid(f"tensor: {error}") from error
-    bits[len(values) :] = bits[len(values) - 1 : len(values)]
-    try:
-        return array.reshape(shape)
-    except ValueError as error:  # no values at all, but sizes beyond what an array can have
-        raise _invalid(f"tensor: shape {list(shape)}: {error}") from None
-
-
-def _wrong_count(shape: tuple[int, ...], found: float) -> ServingError:
-    return _invalid(
-        f"tensor: expected {math.prod(shape)} values for shape {list(shape)}, found {found:g}"
-    )
-
-
-def fill_proto(proto: Any, array: Array) -> None:
-    """Write an array into an empty ``TensorProto``, value by value as TensorFlow Serving does.
-
-    So that clients work too which read ``float_val`` and its likes instead of calling
-    ``tf.make_ndarray``.
-    """
-    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
-    proto.dtype = dtype.as_datatype_enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    values = array.view(np.uint16) if dtype in (tf.float16, tf.bfloat16) else array
-    getattr(proto, _VALUE_FIELDS[proto.dtype]).extend(values.ravel().tolist())
-
-
-_VALUE_FIELDS = {
-    dtype.as_datatype_enum: f"{field_name}_val"
-    for field_name, dtypes in {
-        "float": [tf.float32],
-        "double": [tf.float64],
-        "half": [tf.float16, tf.bfloat16],
-        "int": [tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32],
-        "int64": [tf.int64],
-        "uint32": [tf.uint32],
-        "uint64": [tf.uint64],
-        "bool": [tf.bool],
-        "string": [tf.string],
-    }.items()
-    for dtype in dtypes
-}
-
-
-# --------------------------------------------------------------------------- JSON
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -239,11 +152,11 @@ def _array(name: str, value: Any, dtype: tf.DType) -> Array:
 
 def _typed(values: list[Any], dtype: tf.DType) -> Array:
     kinds = set(map(type, values))
-    if dtype == tf.string:
+    if dtype.name == "string":
         strings = np.empty(len(values), object)
         strings[:] = [_bytes(value) for value in values]
         return strings
-    allowed = {bool} if dtype == tf.bool else {int} if dtype.is_integer else {int, float}
+    allowed = {bool} if dtype.name == "bool" else {int} if dtype.is_integer else {int, float}
     if other := kinds - allowed:
         raise TypeError(_kind_name(next(iter(other))))
     if dtype.is_floating:
@@ -294,14 +207,19 @@ def json_from_outputs(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
 
 def _json_values(name: str, array: Array) -> Any:
     if array.dtype.hasobject:
-        write = _base64_object if name.endswith("_bytes") else _text
+        write = json_of_bytes if name.endswith("_bytes") else _text
         return np.asarray(np.frompyfunc(write, 1, 1)(array), object).tolist()
     if array.dtype.kind not in "biuf":  # bfloat16, which NumPy only borrows
         array = array.astype(np.float32)
     return array.tolist()
 
 
-def _base64_object(value: bytes) -> dict[str, str]:
+def json_of_bytes(value: bytes) -> dict[str, str]:
+    """Return the object that stands for bytes.
+
+    >>> json_of_bytes(b"JPEG")
+    {'b64': 'SlBFRw=='}
+    """
     return {"b64": base64.b64encode(value).decode()}
 
 

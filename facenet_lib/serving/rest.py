@@ -3,7 +3,8 @@
 Paths, formats, messages of errors and their HTTP status are TensorFlow Serving's (its
 documentation, "RESTful API"). Names of models and versions are looked up, never opened.
 
-Derived in chapter 8, "Serving".
+It stands on Tornado, whose public settings bound the time in which the head and the body of a
+request arrive and tell when a client has left. Derived in chapter 8, "Serving".
 """
 
 from __future__ import annotations
@@ -11,25 +12,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import http
 import importlib.resources
 import io
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from google.protobuf import json_format
 from PIL import Image
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
-from facenet_lib.drawn_faces.identity import draw_identity
-from facenet_lib.drawn_faces.nuisance import draw_nuisance
-from facenet_lib.drawn_faces.render import render_face
+from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face
 from facenet_lib.model_card import CARD
-from facenet_lib.serving.grpc import metadata_response, status_response
+from facenet_lib.serving.answers import DEFAULT_SIGNATURE
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
     ServingError,
@@ -39,18 +38,14 @@ from facenet_lib.serving.messages import (
     parse_json,
     signature_of,
 )
-from facenet_lib.serving.versions import DEFAULT_SIGNATURE, LARGEST_VERSION, ServedModels
+from facenet_lib.serving.model_folders import LARGEST_VERSION
+from facenet_lib.serving.protos import metadata_response, signature_map, status_response
+from facenet_lib.serving.versions import ServedModels
 
-_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_PREDICTION = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<verb>classify|regress|predict)", re.I
-)
-_MODEL = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}(?P<metadata>/metadata)?", re.I)
-_FACE = re.compile(r"/page/faces/(\d)\.jpg")
 METRICS_PATH = "/monitoring/prometheus/metrics"
-HEALTH_PATH = "/healthz"
-WHEN_GONE = "when_gone"
-"""Under which a request's state says what to call when its connection ends."""
+"""Where Prometheus reads a server's metrics, on the REST port."""
+
+_MODEL = r"(?i)/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 
 _STATUS = {
     "OK": 200,
@@ -104,12 +99,8 @@ class _Refused(Exception):  # noqa: N818 - an answer too
         self.status = status
 
 
-class _Gone(Exception):  # noqa: N818
-    """The client left before it had sent its request."""
-
-
 class RestFront:
-    """The ASGI application over :class:`~facenet_lib.serving.ServedModels`.
+    """What answers over REST, from :class:`~facenet_lib.serving.ServedModels`.
 
     Args:
         models: what answers.
@@ -118,6 +109,10 @@ class RestFront:
         hosts: names by which a request may call this server; None: any. A server for this
             machine alone answers to its own names only, so that no page of another site
             reaches it under a name that leads here.
+
+    Attributes:
+        under_way: how many requests are being received or answered.
+        stopping: whether each connection is to end with its next answer.
     """
 
     def __init__(
@@ -127,225 +122,301 @@ class RestFront:
         record: RequestRecord,
         hosts: frozenset[str] | None,
     ) -> None:
-        self._models = models
-        self._limits = limits
-        self._record = record
-        self._hosts = hosts
-        self._bytes_held = 0
+        self.models = models
+        self.limits = limits
+        self.record = record
+        self.hosts = hosts
+        self.bytes_held = 0
+        self.under_way = 0
+        self.stopping = False
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request, whatever it is."""
-        request = _Request(scope, receive)
-        began = time.perf_counter()
-        code = "OK"
-        try:
-            answer = await self._answer(request)
-        except _Gone:
-            return
-        except Exception as error:
-            code, answer = _told(error)
-            message = json.loads(answer.body)["error"]
-            self._record.refused("REST", request.peer, request.line, str(answer.status), message)
-        finally:
-            self._bytes_held -= request.bytes_held
-        if request.api:
-            seconds = time.perf_counter() - began
-            self._record.done("REST", request.api, request.model, code, seconds)
-        headers = {
-            "content-type": answer.content_type,
-            "content-length": str(len(answer.body)),
-            "x-content-type-options": "nosniff",
-            **answer.headers,
-        }
-        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-        await send({"type": "http.response.body", "body": answer.body})
-
-    async def _answer(self, request: _Request) -> _Answer:
-        self._check_host(request)
-        if request.path.lower().startswith("/v1/"):
-            return await self._api(request)
-        if request.method not in ("GET", "HEAD"):
-            raise _Refused(405, f"{request.method} is not for this path")
-        if request.path == HEALTH_PATH:
-            return self._health()
-        if request.path == METRICS_PATH:
-            return _Answer(self._record.page(), "text/plain; version=0.0.4; charset=utf-8")
-        if request.path == "/page/model":
-            return await asyncio.to_thread(self._page_model)
-        if request.path in _PAGE_FILES:
-            name, content_type = _PAGE_FILES[request.path]
-            return _Answer(_page_file(name), content_type, headers=_PAGE_HEADERS)
-        face = _FACE.fullmatch(request.path)
-        if face and int(face[1]) < _FACES:
-            drawn = await asyncio.to_thread(_face, int(face[1]))
-            return _Answer(drawn, "image/jpeg", headers={"cache-control": "max-age=86400"})
-        raise _Refused(404, "there is nothing at this path")
-
-    def _check_host(self, request: _Request) -> None:
-        host = request.header(b"host")
-        if self._hosts is not None and host and _host_name(host) not in self._hosts:
-            raise _Refused(403, "this server answers to the names of this machine alone")
+    def application(self) -> Application:
+        """Return the application for Tornado's HTTP server: which function answers which path."""
+        routes: list[tuple[str, dict[str, _Function]]] = [
+            (rf"{_MODEL}:(?P<verb>classify|regress|predict)", {"POST": self._predict}),
+            (rf"{_MODEL}/metadata", {"GET": self._metadata}),
+            (_MODEL, {"GET": self._status}),
+            (r"(?i)/v1/.*", {}),
+            ("/healthz", {"GET": self._health}),
+            (METRICS_PATH, {"GET": self._metrics}),
+            ("/page/model", {"GET": self._page_model}),
+            (r"/page/faces/(?P<number>\d)\.jpg", {"GET": self._face}),
+            (f"(?:{'|'.join(map(re.escape, _PAGE_FILES))})", {"GET": self._page_file}),
+            (".*", {}),
+        ]
+        return Application(
+            [(path, _Handler, {"front": self, "functions": by}) for path, by in routes],
+            log_function=lambda handler: None,
+        )
 
     # ------------------------------------------------------------ TensorFlow Serving's API
 
-    async def _api(self, request: _Request) -> _Answer:
-        if request.method == "POST" and (found := _PREDICTION.fullmatch(request.path)):
-            request.api, request.model = "predict", unquote(found["name"])
-            if found["verb"].lower() != "predict":
-                raise ServingError(
-                    "INVALID_ARGUMENT",
-                    f"{found['verb']}: these models have no signature for it; use predict",
-                )
-            return await self._predict(request, request.model, _choice(found))
-        if request.method == "GET" and (found := _MODEL.fullmatch(request.path)):
-            request.model, choice = unquote(found["name"]), _choice(found)
-            if found["metadata"]:
-                request.api = "GetModelMetadata"
-                return _Answer(self._metadata(request.model, choice))
-            request.api = "GetModelStatus"
-            response = status_response(self._models.status(request.model, **choice))
-            return _Answer(_json(response, preserving_proto_field_name=True).encode())
-        raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
-
-    async def _predict(self, request: _Request, name: str, choice: dict[str, Any]) -> _Answer:
-        body = await self._body(request)
-        parse = functools.partial(self._parsed, name, choice, body)
-        signature, inputs, rows = await asyncio.to_thread(parse) if len(body) > _LONG else parse()
-        del body, parse
-        future = self._models.predict(name, inputs, signature=signature, **choice)
-        request.when_gone(future.cancel)
+    async def _predict(
+        self, request: _Handler, name: str, version: str, label: str, verb: str
+    ) -> _Answer:
+        request.counts_as("predict", name)
+        if verb.lower() != "predict":
+            raise ServingError(
+                "INVALID_ARGUMENT", f"{verb}: these models have no signature for it; use predict"
+            )
+        choice = _choice(version, label)
+        ask = functools.partial(self._ask, name, choice, request.take_body())
+        future, rows = await asyncio.to_thread(ask) if request.size > _LONG else ask()
+        del ask  # and with it the body
         try:
-            async with asyncio.timeout(self._limits.seconds_to_answer):
+            async with asyncio.timeout(self.limits.seconds_to_answer):
                 prediction = await asyncio.wrap_future(future)
         except TimeoutError:
             raise ServingError("DEADLINE_EXCEEDED", "not answered in time") from None
-        except asyncio.CancelledError:
-            raise _Gone from None
         return _Answer(json_from_outputs(prediction.outputs, rows=rows))
 
-    def _parsed(
-        self, name: str, choice: dict[str, Any], body: bytes
-    ) -> tuple[str, dict[str, Any], bool]:
+    def _ask(self, name: str, choice: dict[str, Any], body: bytes) -> tuple[Any, bool]:
+        """Have a request wait for its turn; the version that will answer says how it is read."""
         document = parse_json(body)
         signature = signature_of(document) or DEFAULT_SIGNATURE
-        inputs = arrays_from_json(document, self._models.inputs(name, signature, **choice))
-        return signature, inputs, "instances" in document
+        read = functools.partial(arrays_from_json, document)
+        future = self.models.predict(name, read, signature=signature, **choice)
+        return future, "instances" in document
 
-    def _metadata(self, name: str, choice: dict[str, Any]) -> bytes:
-        response = metadata_response(self._models, name, choice)
-        signatures = type(self._models.signatures(name, **choice)[1])()
-        response.metadata["signature_def"].Unpack(signatures)
-        spec, definitions = (
-            _json(message, preserving_proto_field_name=True)
-            for message in (response.model_spec, signatures)
-        )
-        written = f'{{"model_spec":{spec},"metadata":{{"signature_def":{definitions}}}}}'
-        return written.encode()
+    async def _metadata(self, request: _Handler, name: str, version: str, label: str) -> _Answer:
+        request.counts_as("GetModelMetadata", name)
+        chosen = self.models.version(name, **_choice(version, label))
+        spec = _json(metadata_response(name, chosen).model_spec)
+        signatures = _json(signature_map(chosen))
+        written = f'{{"model_spec":{spec},"metadata":{{"signature_def":{signatures}}}}}'
+        return _Answer(written.encode())
 
-    async def _body(self, request: _Request) -> bytes:
-        if request.header(b"content-encoding") not in ("", "identity"):
-            raise _Refused(415, "expected a body without content-encoding")
-        length = request.header(b"content-length")
-        if length and int(length) > self._limits.body_bytes:
-            raise self._too_large()
-        chunks, size, more = [], 0, True
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            chunk, more = message.get("body", b""), message.get("more_body", False)
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._limits.body_bytes:
-                raise self._too_large()
-            request.bytes_held += len(chunk)
-            self._bytes_held += len(chunk)
-            if self._bytes_held > self._limits.total_body_bytes:
-                raise ServingError("UNAVAILABLE", "too many large requests; try again later")
-        return b"".join(chunks)
-
-    def _too_large(self) -> _Refused:
-        return _Refused(413, f"expected a body of at most {self._limits.body_bytes} bytes")
+    async def _status(self, request: _Handler, name: str, version: str, label: str) -> _Answer:
+        request.counts_as("GetModelStatus", name)
+        statuses = self.models.status(name, **_choice(version, label))
+        return _Answer(_json(status_response(statuses)).encode())
 
     # ------------------------------------------------------------ health and the page
 
-    def _health(self) -> _Answer:
-        ready = self._models.ready()
+    async def _health(self, request: _Handler) -> _Answer:
+        ready = self.models.ready()
         body = json.dumps({"status": "ok" if ready else "loading"}).encode()
         return _Answer(body, status=200 if ready else 503)
 
-    def _page_model(self) -> _Answer:
+    async def _metrics(self, request: _Handler) -> _Answer:
+        return _Answer(self.record.page(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _page_file(self, request: _Handler) -> _Answer:
+        name, content_type = _PAGE_FILES[request.request.path]
+        return _Answer(_read_page_file(name), content_type, headers=_PAGE_HEADERS)
+
+    async def _face(self, request: _Handler, number: str) -> _Answer:
+        if int(number) >= _FACES:
+            raise _Refused(404, "there is nothing at this path")
+        drawn = await asyncio.to_thread(_draw_face, int(number))
+        return _Answer(drawn, "image/jpeg", headers={"cache-control": "max-age=86400"})
+
+    async def _page_model(self, request: _Handler) -> _Answer:
+        return await asyncio.to_thread(self._describe_model)
+
+    def _describe_model(self) -> _Answer:
         """What the page shows of the first model."""
-        name = self._models.names[0]
+        name = self.models.names[0]
         try:
-            folder = self._models.folder(name)
+            version = self.models.version(name)
         except ServingError as error:
             raise ServingError("UNAVAILABLE", str(error)) from None
         try:
-            card = json.loads((folder / CARD).read_text("utf-8"))
+            card = json.loads((version.folder / CARD).read_text("utf-8"))
             preprocessing = card["preprocessing"]
             window = preprocessing["crop_size"] or preprocessing["image_size"]
         except (OSError, ValueError, KeyError, TypeError):
             raise _Refused(404, f"{name}: this model has no card") from None
         about = {
             "name": name,
-            "version": int(folder.name),
+            "version": version.number,
             "threshold": card.get("threshold"),
             "crop_size": window,
             "frame_size": preprocessing.get("frame_size"),
             "image_size": preprocessing["image_size"],
             "faces": _FACES,
-            "max_body_bytes": self._limits.body_bytes,
+            "max_body_bytes": self.limits.body_bytes,
             "card": card,
         }
         return _Answer(json.dumps(about).encode())
 
 
-class _Request:
-    """What a request says of itself, and how far it has come."""
-
-    def __init__(self, scope: Any, receive: Any) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["raw_path"].decode("ascii", "replace")
-        self.receive = receive
-        self.api = ""
-        self.model = ""
-        self.bytes_held = 0
-        self._state: dict[str, Any] = scope["state"]
-        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._client = scope.get("client")
-
-    def when_gone(self, call: Callable[[], object]) -> None:
-        """Have the connection call this if it ends before the answer."""
-        self._state[WHEN_GONE] = call
-
-    @property
-    def peer(self) -> str:
-        return ":".join(map(str, self._client)) if self._client else "?"
-
-    @property
-    def line(self) -> str:
-        return f"{self.method} {self.path}"
-
-    def header(self, name: bytes) -> str:
-        """The header's value; empty where there is none."""
-        return next((value.decode("latin-1") for key, value in self._headers if key == name), "")
+_Function = Callable[..., Awaitable[_Answer]]
 
 
-def _choice(found: re.Match[str]) -> dict[str, Any]:
+@stream_request_body
+class _Handler(RequestHandler):
+    """One request: its body within limits, its answer in time, its end told to the record."""
+
+    def initialize(self, front: RestFront, functions: Mapping[str, _Function]) -> None:
+        self.size = 0  # bytes of the body
+        self._front = front
+        self._functions = functions
+        self._chunks: list[bytes] = []
+        self._began = time.perf_counter()
+        self._api = self._model = ""
+        self._code = "OK"
+        self._answered = self._left = self._ended = False
+        self._task: asyncio.Task[Any] | None = None
+        front.under_way += 1
+
+    def counts_as(self, api: str, model: str) -> None:
+        """Count this request as one to an API of TensorFlow Serving."""
+        self._api, self._model = api, model
+
+    def take_body(self) -> bytes:
+        """Return the body, and hold it no longer."""
+        body, self._chunks = b"".join(self._chunks), []
+        return body
+
+    # ------------------------------------------------------------ what Tornado calls, in this order
+
+    def set_default_headers(self) -> None:
+        self.clear_header("server")
+        self.set_header("x-content-type-options", "nosniff")
+        self.set_header("content-type", "application/json")
+
+    def prepare(self) -> None:
+        try:
+            self._check_head()
+        except _Refused as error:
+            self._refuse(error)
+
+    def data_received(self, chunk: bytes) -> None:
+        if self._answered:
+            return
+        try:
+            self._check_size(self.size + len(chunk))
+            self.size += len(chunk)
+            self._front.bytes_held += len(chunk)
+            if self._front.bytes_held > self._front.limits.total_body_bytes:
+                raise ServingError("UNAVAILABLE", "too many large requests; try again later")
+            self._chunks.append(chunk)
+        except (_Refused, ServingError) as error:
+            self._refuse(error)
+
+    async def get(self, *_: str, **named: str) -> None:
+        self._task = asyncio.current_task()
+        try:
+            answer = await self._function()(self, **named)
+            self._write(answer)
+            async with asyncio.timeout(self._front.limits.seconds_to_send):
+                await self.flush()
+        except TimeoutError:  # the client does not read its answer
+            self._end()
+            self.detach().close()
+            return
+        except StreamClosedError:
+            pass
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+            return
+        except Exception as error:
+            self._refuse(error)
+            return
+        self.finish()
+
+    head = post = put = patch = delete = options = get
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+        self._end()
+
+    def on_finish(self) -> None:
+        self._end()
+
+    def write_error(self, status_code: int, **about: Any) -> None:
+        """For what Tornado itself refuses: a path that is no text, an unknown method."""
+        error = about["exc_info"][1] if "exc_info" in about else None
+        message = error.log_message if isinstance(error, HTTPError) else None
+        self._refuse(_Refused(status_code, message or "this request cannot be answered"))
+
+    def log_exception(self, *about: Any) -> None:
+        """Nothing: what is refused has its line in the record."""
+
+    def compute_etag(self) -> None:
+        """None: no answer is worth the sum."""
+
+    # ------------------------------------------------------------ parts
+
+    def _check_head(self) -> None:
+        host, hosts = self.request.headers.get("host", ""), self._front.hosts
+        if hosts is not None and host and _host_name(host) not in hosts:
+            raise _Refused(403, "this server answers to the names of this machine alone")
+        if self.request.headers.get("content-encoding", "identity") not in ("", "identity"):
+            raise _Refused(415, "expected a body without content-encoding")
+        length = self.request.headers.get("content-length", "0")
+        self._check_size(int(length) if length.isdecimal() else 0)  # else Tornado refuses it
+
+    def _check_size(self, size: int) -> None:
+        if size > self._front.limits.body_bytes:
+            raise _Refused(413, f"expected a body of at most {self._front.limits.body_bytes} bytes")
+
+    def _function(self) -> _Function:
+        method = self.request.method
+        found = self._functions.get("GET" if method == "HEAD" else method or "")
+        if found is not None and not (method == "HEAD" and self._is_api()):
+            return found
+        if self._is_api():
+            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
+        if method not in ("GET", "HEAD"):
+            raise _Refused(405, f"{method} is not for this path")
+        raise _Refused(404, "there is nothing at this path")
+
+    def _is_api(self) -> bool:
+        return self.request.path.lower().startswith("/v1/")
+
+    def _write(self, answer: _Answer) -> None:
+        self._answered = True
+        self.set_status(answer.status)
+        headers = {"content-type": answer.content_type, **answer.headers}
+        if self._front.stopping:
+            headers["connection"] = "close"
+        for name, value in headers.items():
+            self.set_header(name, value)
+        self.set_header("content-length", len(answer.body))
+        self.write(answer.body)
+
+    def _refuse(self, error: Exception) -> None:
+        self._code, answer = _told(error)
+        message = json.loads(answer.body)["error"]
+        what = f"{self.request.method} {self.request.path}"
+        self._front.record.refused(
+            "REST", self.request.remote_ip, what, str(answer.status), message
+        )
+        self._write(answer)
+        self.finish()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._front.under_way -= 1
+        self._front.bytes_held -= self.size
+        if self._api and not self._left:
+            seconds = time.perf_counter() - self._began
+            self._front.record.done("REST", self._api, self._model, self._code, seconds)
+
+
+def _choice(version: str | None, label: str | None) -> dict[str, Any]:
     """Which version a path names, in the words of ``ServedModels``."""
-    if found["version"]:
-        if len(found["version"]) > 19 or int(found["version"]) > LARGEST_VERSION:
+    if version:
+        if len(version) > 19 or int(version) > LARGEST_VERSION:
             raise ServingError(
-                "INVALID_ARGUMENT", f"Failed to convert version: {found['version']} to numeric."
+                "INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric."
             )
-        return {"version": int(found["version"])}
-    return {"label": unquote(found["label"])} if found["label"] else {}
+        return {"version": int(version)}
+    return {"label": label} if label else {}
 
 
-def _json(message: Any, **options: Any) -> str:
-    return json_format.MessageToJson(message, always_print_fields_with_no_presence=True, **options)
+def _json(message: Any) -> str:
+    return json_format.MessageToJson(
+        message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )
 
 
 def _host_name(host: str) -> str:
@@ -370,23 +441,13 @@ def _told(error: Exception) -> tuple[str, _Answer]:
     return code, _Answer(body, status=status, headers=headers)
 
 
-def error_response(status: int, message: str) -> bytes:
-    """Return the whole of a response that ends its connection, for what is no request yet."""
-    body = json.dumps({"error": message}).encode()
-    head = (
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
 @functools.cache
-def _page_file(name: str) -> bytes:
+def _read_page_file(name: str) -> bytes:
     return (importlib.resources.files("facenet_lib.serving.pages") / name).read_bytes()
 
 
 @functools.cache
-def _face(number: int) -> bytes:
+def _draw_face(number: int) -> bytes:
     """A drawn face as JPEG: 0 to 3 are four people, 4 to 7 the same in another order."""
     person = (0, 1, 2, 3, 2, 0, 3, 1)[number]
     face = render_face(draw_identity((8, person)), draw_nuisance((8, 100 + number)), _FACE_SIZE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import json
 import time
@@ -26,6 +25,7 @@ from facenet_lib.serving.answers import (
     status_from_json,
 )
 from facenet_lib.serving.client import Client
+from facenet_lib.serving.messages import json_of_bytes
 from facenet_lib.serving.retries import TemporaryError, with_retries
 
 
@@ -77,7 +77,7 @@ class RestClient(Client):
         columns = {
             name: images.tolist()
             if isinstance(images, np.ndarray)
-            else [{"b64": base64.b64encode(image).decode("ascii")} for image in images]
+            else [json_of_bytes(image) for image in images]
             for name, images in inputs.items()
         }
         request = {"signature_name": signature, "inputs": columns}

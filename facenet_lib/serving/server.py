@@ -9,11 +9,10 @@ Derived in chapter 8, "Serving".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
-import functools
 import gc
 import logging
-import math
 import os
 import signal
 import socket
@@ -24,15 +23,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h11
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving.grpc import GrpcFront
 from facenet_lib.serving.limits import Limits, RequestRecord
-from facenet_lib.serving.rest import WHEN_GONE, RestFront, error_response
-from facenet_lib.serving.versions import Batching, ServedModels
+from facenet_lib.serving.loaded_version import Batching
+from facenet_lib.serving.rest import RestFront
+from facenet_lib.serving.versions import ServedModels
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -99,7 +98,7 @@ class LocalServer:
         local = host in ("localhost", "::1") or host.startswith("127.")
         hosts = _LOCAL_NAMES | {shown.lower()} if local else None
         rest = RestFront(self.models, limits, record, hosts)
-        self._rest = _RestServer(rest, listening, limits, record)
+        self._rest = _RestServer(rest, listening, limits)
         self.rest_url = f"http://{shown}:{listening.getsockname()[1]}"
         self.grpc_address = f"{shown}:{self._grpc.port}"
 
@@ -132,14 +131,9 @@ class LocalServer:
 def serve(
     models: Mapping[str, str | Path],
     *,
-    host: str = "127.0.0.1",
     rest_port: int = 8501,
     grpc_port: int = 8500,
-    versions: str | Sequence[int] = "latest",
-    labels: Mapping[str, Mapping[str, int]] | None = None,
-    batching: Batching | None = None,
-    poll_seconds: float = 1.0,
-    limits: Limits | None = None,
+    **options: Any,
 ) -> None:
     """Serve until the process is told to end (SIGTERM, or Ctrl-C), then finish what is under way.
 
@@ -158,17 +152,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        with LocalServer(
-            models,
-            host=host,
-            rest_port=rest_port,
-            grpc_port=grpc_port,
-            versions=versions,
-            labels=labels,
-            batching=batching,
-            poll_seconds=poll_seconds,
-            limits=limits,
-        ) as server:
+        with LocalServer(models, rest_port=rest_port, grpc_port=grpc_port, **options) as server:
             for name in server.models.names:
                 print(f"{server.rest_url}/v1/models/{name}:predict", flush=True)
             print(f"page: {server.rest_url}/   gRPC: {server.grpc_address}", flush=True)
@@ -199,13 +183,12 @@ def _keep_libraries_quiet() -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its number, or asyncio does not see that it is TCP, and lets the second part of an answer
-    # wait for the first to be acknowledged (Nagle's algorithm): 40 milliseconds.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(1024)
+        listening.setblocking(False)
     except (OSError, OverflowError) as error:
         listening.close()
         raise FacenetError(f"{host}:{port}: cannot be listened at: {error}") from error
@@ -213,135 +196,62 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _RestServer:
-    """uvicorn in a thread of its own."""
+    """Tornado's HTTP server in a thread of its own."""
 
-    def __init__(
-        self, front: RestFront, listening: socket.socket, limits: Limits, record: RequestRecord
-    ) -> None:
-        connection = functools.partial(
-            _Connection, limits=limits, record=record, open_connections={}
-        )
-        config = uvicorn.Config(
-            front,
-            http=connection,  # type: ignore[arg-type]
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=math.ceil(limits.seconds_idle),
-            timeout_graceful_shutdown=math.ceil(limits.seconds_to_send + limits.seconds_to_answer),
-        )
-        self._server = uvicorn.Server(config)
+    def __init__(self, front: RestFront, listening: socket.socket, limits: Limits) -> None:
+        self._front = front
+        self._listening = listening
+        self._limits = limits
+        self._begun = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._server.serve([listening])), name="rest", daemon=True
+            target=lambda: asyncio.run(self._serve()), name="rest", daemon=True
         )
 
     def start(self) -> None:
         self._thread.start()
+        self._begun.wait()
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._told_to_end.set)
 
     def join(self) -> None:
         self._thread.join()
 
+    async def _serve(self) -> None:
+        self._loop, self._told_to_end = asyncio.get_running_loop(), asyncio.Event()
+        limits = self._limits
+        server = _BoundedServer(
+            self._front.application(),
+            idle_connection_timeout=limits.seconds_idle,
+            body_timeout=limits.seconds_to_send,
+            max_body_size=2**63,  # ours is told with status 413, where Tornado has 400
+        )
+        server.most_connections = limits.connections
+        server.add_socket(self._listening)
+        self._begun.set()
+        await self._told_to_end.wait()
+        server.stop()
+        self._front.stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.seconds_to_send + limits.seconds_to_answer):
+                while self._front.under_way:
+                    await asyncio.sleep(0.05)
+        await server.close_all_connections()
 
-class _Connection(H11Protocol):
-    """A connection that has to send its requests in time, and to make room when idle.
 
-    uvicorn bounds only the time from an answer to the next request.
-    """
+class _BoundedServer(HTTPServer):
+    """An HTTP server with so many connections at a time: one too many is closed at once."""
 
-    def __init__(
-        self,
-        *arguments: Any,
-        limits: Limits,
-        record: RequestRecord,
-        open_connections: dict[_Connection, None],
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._limits = limits
-        self._record = record
-        self._open = open_connections  # in the order of their last request
-        self._sending: asyncio.TimerHandle | None = None
-        self._reading: asyncio.TimerHandle | None = None
+    most_connections: int
+    _connections_open = 0
 
-    @property
-    def idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if self._connections_open >= self.most_connections:
+            stream.close()
+            return
+        self._connections_open += 1
+        super().handle_stream(stream, address)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._open[self] = None
-        self._watch()
-        if len(self._open) > self._limits.connections:
-            longest_idle = next(one for one in self._open if one.idle)  # itself, at the last
-            del self._open[longest_idle]  # now: the next may come before this one hears of its end
-            longest_idle.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._open.pop(self, None)
-        self._unset_keepalive_if_required()
-        for timer in (self._sending, self._reading):
-            if timer:
-                timer.cancel()
-        if self.scope and WHEN_GONE in self.scope["state"]:
-            self.scope["state"][WHEN_GONE]()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self in self._open:
-            del self._open[self]
-            self._open[self] = None  # at the end
-        self._watch()
-
-    def _watch(self) -> None:
-        """A request has so many seconds, from its first byte to its last; so has a pause."""
-        between = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
-        sending = not between and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if sending and self._sending is None:
-            self._sending = self.loop.call_later(self._limits.seconds_to_send, self._too_slow)
-        elif not sending and self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
-        if between and self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def _too_slow(self) -> None:
-        self._refuse(408, f"expected a request within {self._limits.seconds_to_send:g} seconds")
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
-
-    def _refuse(self, status: int, message: str) -> None:
-        """End the connection; with an answer, unless the request has had one."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
-            peer = ":".join(map(str, self.client)) if self.client else "?"
-            self._record.refused("REST", peer, "request", str(status), message)
-            self.transport.write(error_response(status, message))
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-        self.transport.close()
-
-    def pause_writing(self) -> None:
-        """The client does not read its answer."""
-        super().pause_writing()
-        self._reading = self.loop.call_later(self._limits.seconds_to_send, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._reading:
-            self._reading.cancel()
-
-    def timeout_keep_alive_handler(self) -> None:
-        self.transport.abort()  # without waiting for what the client does not read
+    def on_close(self, server_conn: object) -> None:
+        self._connections_open -= 1
+        super().on_close(server_conn)

@@ -10,31 +10,16 @@ from asking_servers import (
     SECONDS,
     ask,
     code_of_predict,
-    gate_for_batches,
     wait_until,
 )
-from serving_models import NAME, save_model
+from serving_models import NAME
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from facenet_lib.serving import grpc as local_server_grpc
-from facenet_lib.serving.grpc import metadata_response, status_response
 from facenet_lib.serving.limits import Limits
+from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
-from facenet_lib.serving.versions import Batching, ModelStatus, ServedModels
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / NAME
-    save_model(folder, 1)
-    return folder
-
-
-@pytest.fixture
-def gate(monkeypatch):
-    with gate_for_batches(monkeypatch) as held:
-        yield held
 
 
 def test_a_call_whose_deadline_passed_is_not_computed(models, gate):
@@ -109,27 +94,6 @@ def test_a_refusal_does_not_send_the_request_back(models):
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert told.startswith("Metadata field long long")
     assert len(told) < 400
-
-
-def test_statuses_are_told_with_their_errors():
-    statuses = [ModelStatus(3, "END", "no such file"), ModelStatus(2, "AVAILABLE")]
-    failed, available = status_response(statuses).model_version_status
-    assert (failed.version, failed.state) == (3, get_model_status_pb2.ModelVersionStatus.END)
-    assert (failed.status.error_code, failed.status.error_message) == (2, "no such file")
-    assert available.state == get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    assert (available.status.error_code, available.status.error_message) == (0, "")
-
-
-def test_metadata_are_the_versions_signatures(models):
-    served = ServedModels({NAME: models})
-    served.wait_until_ready()
-    response = metadata_response(served, NAME, {"version": 1})
-    assert (response.model_spec.name, response.model_spec.version.value) == (NAME, 1)
-    version, signatures = served.signatures(NAME)
-    found = type(signatures)()
-    assert response.metadata["signature_def"].Unpack(found)
-    assert (version, found) == (1, signatures)
-    served.close()
 
 
 def test_the_server_is_not_told_over_the_network_what_to_serve(models):

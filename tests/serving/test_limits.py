@@ -9,26 +9,13 @@ import grpc
 import pytest
 from asking_servers import BODY, IMAGE, PREDICT, SECONDS, ask, predict_request, stub, wait_until
 from prometheus_client.parser import text_string_to_metric_families
-from serving_models import NAME, png, save_model
+from serving_models import NAME, png
 from tensorflow_serving.apis import predict_pb2
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / NAME
-    save_model(folder, 1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(models):
-    with LocalServer({NAME: models}) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", list(vars(Limits())))
@@ -104,7 +91,7 @@ def test_what_is_refused_leaves_one_line_without_its_bytes(server, caplog):
         answer = ask(server, body=body)
         assert answer.status == 400
         (line,) = caplog.messages
-        assert line.startswith("REST 127.0.0.1:")
+        assert line.startswith("REST 127.0.0.1 ")
         assert f"POST {PREDICT}: 400: " in line
         for told in (line, answer.json()["error"]):
             assert secret[:40] not in told

@@ -10,46 +10,27 @@ import pytest
 import tensorflow as tf
 from asking_servers import (
     BODY,
+    PREDICT,
     SECONDS,
     address,
     ask,
-    gate_for_batches,
     predict_request,
     stub,
     wait_until,
 )
 from PIL import Image
-from serving_models import NAME, b64, save_model
+from serving_models import NAME, b64
 from toy_training import SETTINGS, draw_people, toy_network
 
 from facenet_lib import runs
 from facenet_lib.export.saved_model import export_model
 from facenet_lib.models import load_embedder, load_run
 from facenet_lib.serving.limits import Limits
+from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
-from facenet_lib.serving.versions import Batching
+from facenet_lib.serving.versions import ServedModels
 from facenet_lib.training import loop as training
 from facenet_lib.training import state
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / NAME
-    save_model(folder, 1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(models):
-    with LocalServer({NAME: models}) as running:
-        yield running
-
-
-@pytest.fixture
-def gate(monkeypatch):
-    with gate_for_batches(monkeypatch) as held:
-        yield held
-
 
 # Requests that wait
 
@@ -91,6 +72,22 @@ def test_bodies_together_have_a_limit_too(models, gate):
 def test_a_body_in_another_encoding_is_refused(server):
     answer = ask(server, body=BODY, **{"Content-Encoding": "gzip"})
     assert answer.status == 415
+
+
+def test_the_version_that_answers_is_looked_up_once(models, server, monkeypatch):
+    """So that no new version can come between the reading of a request and its answer."""
+    looked_up = []
+    look_up = ServedModels.version
+
+    def counted(*choice):
+        looked_up.append(choice)
+        return look_up(*choice)
+
+    monkeypatch.setattr(ServedModels, "version", counted)
+    for path in (PREDICT, f"/v1/models/{NAME}/versions/1:predict"):
+        assert ask(server, path, BODY).status == 200
+    assert ask(server, f"/v1/models/{NAME}/metadata").status == 200
+    assert len(looked_up) == 3
 
 
 # The page

@@ -26,10 +26,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving import versions as served_models
+from facenet_lib.serving.answers import VersionStatus
+from facenet_lib.serving.loaded_version import WARM_UP, Batching, LoadedVersion
 from facenet_lib.serving.messages import ServingError
-from facenet_lib.serving.versions import WARM_UP, Batching, ModelStatus, ServedModels
+from facenet_lib.serving.protos import signature_map
+from facenet_lib.serving.versions import ServedModels
 
-SECONDS = 60.0  # far more than anything here takes
+SECONDS = 300.0  # far more than anything here takes
 IMAGES = np.stack([pixels(seed) for seed in range(12)])
 
 
@@ -93,28 +96,6 @@ def refusal(code, function, *arguments, **options):
     return str(caught.value)
 
 
-@pytest.fixture
-def gate(monkeypatch):
-    """Holds each batch until it is opened, and tells how many have come to it."""
-
-    class Gate:
-        def __init__(self):
-            self.opened = threading.Event()
-            self.reached = threading.Semaphore(0)
-
-    held = Gate()
-    compute = served_models._Version._compute
-
-    def wait_and_compute(version, batch):
-        held.reached.release()
-        assert held.opened.wait(SECONDS)
-        return compute(version, batch)
-
-    monkeypatch.setattr(served_models._Version, "_compute", wait_and_compute)
-    yield held
-    held.opened.set()
-
-
 # Answers
 
 
@@ -165,15 +146,15 @@ def test_versions_are_asked_for_by_number_and_label(folder, saved):
                 embeddings(answer), expected_embeddings(IMAGES[:1], version), atol=1e-6
             )
             assert answer.result().version == version
-            assert served.signatures(NAME, **asked)[0] == version
-            assert served.folder(NAME, **asked) == folder / str(version)
+            found = served.version(NAME, **asked)
+            assert (found.number, found.folder) == (version, folder / str(version))
         for asked, code in (
             ({"version": 3}, "NOT_FOUND"),
             ({"label": "gone"}, "NOT_FOUND"),
             ({"label": "unknown"}, "INVALID_ARGUMENT"),
             ({"version": 1, "label": "stable"}, "INVALID_ARGUMENT"),
         ):
-            for ask in (served.signatures, served.status, served.folder):
+            for ask in (served.version, served.status):
                 refusal(code, ask, NAME, **asked)
             refusal(code, served.predict, NAME, files(IMAGES[:1]), **asked)
 
@@ -189,7 +170,8 @@ def test_a_model_that_is_not_there(folder):
 
 def test_signatures_are_told_as_the_file_has_them(folder):
     with ready(folder) as served:
-        _, signatures = served.signatures(NAME)
+        version = served.version(NAME)
+        signatures = signature_map(version)
         loaded = tf.saved_model.load(str(folder / "1")).signatures
         assert loaded.keys() <= signatures.signature_def.keys()
         for name, function in loaded.items():
@@ -197,9 +179,9 @@ def test_signatures_are_told_as_the_file_has_them(folder):
             assert described.outputs.keys() == function.structured_outputs.keys()
             for key, spec in function.structured_input_signature[1].items():
                 assert described.inputs[key].dtype == spec.dtype.as_datatype_enum
-                found = served.inputs(NAME, name)[key]
+                found = version.signature(name).inputs[key]
                 assert (found.dtype, found.shape.as_list()) == (spec.dtype, spec.shape.as_list())
-        refusal("FAILED_PRECONDITION", served.inputs, NAME, "unknown")
+        refusal("FAILED_PRECONDITION", version.signature, "unknown")
 
 
 @pytest.mark.parametrize(
@@ -374,8 +356,8 @@ def test_a_new_version_takes_over_and_the_old_one_answers_what_waits_for_it(fold
         gate.reached.acquire()
         waiting = served.predict(NAME, files(IMAGES[:2]))
         add_version(saved[2], folder, 2)
-        wait_until(lambda: ModelStatus(1, "UNLOADING") in served.status(NAME))
-        assert served.status(NAME)[0] == ModelStatus(2, "AVAILABLE")
+        wait_until(lambda: VersionStatus(1, "UNLOADING") in served.status(NAME))
+        assert served.status(NAME)[0] == VersionStatus(2, "AVAILABLE")
         new = served.predict(NAME, files(IMAGES[:1]))
         gate.opened.set()
         for future, images, version in (
@@ -386,7 +368,7 @@ def test_a_new_version_takes_over_and_the_old_one_answers_what_waits_for_it(fold
             assert future.result(SECONDS).version == version
             expected = expected_embeddings(images, version)
             np.testing.assert_allclose(embeddings(future), expected, atol=1e-6)
-        wait_until(lambda: ModelStatus(1, "END") in served.status(NAME))
+        wait_until(lambda: VersionStatus(1, "END") in served.status(NAME))
         refusal("NOT_FOUND", served.predict, NAME, files(IMAGES[:1]), version=1)
         assert served.batch_sizes(NAME) == {1: 2, 2: 1}
 
@@ -394,9 +376,9 @@ def test_a_new_version_takes_over_and_the_old_one_answers_what_waits_for_it(fold
 def test_a_version_taken_away_gives_way_to_the_one_before(folder, saved):
     add_version(saved[2], folder, 2)
     with ready(folder) as served:
-        assert served.status(NAME) == [ModelStatus(2, "AVAILABLE")]
+        assert served.status(NAME) == [VersionStatus(2, "AVAILABLE")]
         remove_version(folder, 2)
-        wait_until(lambda: ModelStatus(2, "END") in served.status(NAME))
+        wait_until(lambda: VersionStatus(2, "END") in served.status(NAME))
         assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 1
         remove_version(folder, 1)
         wait_until(lambda: not served.ready())
@@ -437,9 +419,9 @@ def test_a_request_that_finds_its_version_just_unloaded_goes_to_the_next(
     with ready(folder) as served:
         gone = served._models[NAME].available[1]
         add_version(saved[2], folder, 2)
-        wait_until(lambda: ModelStatus(1, "END") in served.status(NAME))
+        wait_until(lambda: VersionStatus(1, "END") in served.status(NAME))
         found = [gone, gone, served._models[NAME].available[2]]
-        monkeypatch.setattr(served, "_version", lambda *choice: found.pop(0))
+        monkeypatch.setattr(served, "version", lambda *choice: found.pop(0))
         assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 2
         assert not found
         del gone
@@ -451,7 +433,7 @@ def test_what_was_unloaded_is_freed(folder, saved):
         version = weakref.ref(served._models[NAME].available[1])
         weights = weakref.ref(version()._model)
         add_version(saved[2], folder, 2)
-        wait_until(lambda: ModelStatus(1, "END") in served.status(NAME))
+        wait_until(lambda: VersionStatus(1, "END") in served.status(NAME))
         gc.collect()
         assert version() is None
         assert weights() is None
@@ -468,20 +450,20 @@ def test_a_version_is_loaded_when_its_copy_is_complete(folder, saved, missing):
         assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 1
         source = saved[2] / missing
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copied / missing)
-        wait_until(lambda: served.status(NAME)[0] == ModelStatus(2, "AVAILABLE"))
+        wait_until(lambda: served.status(NAME)[0] == VersionStatus(2, "AVAILABLE"))
 
 
 def test_a_version_that_grows_is_left_alone(folder, saved, monkeypatch):
     """Files that change between two looks are still being copied."""
     with ready(folder) as served:
         loads = []
-        load = served_models._Version.__init__
+        load = LoadedVersion.__init__
 
         def counted(version, number, *arguments):
             loads.append(number)
             load(version, number, *arguments)
 
-        monkeypatch.setattr(served_models._Version, "__init__", counted)
+        monkeypatch.setattr(LoadedVersion, "__init__", counted)
         real = served_models._files
         changing = threading.Event()
         changing.set()
@@ -489,11 +471,11 @@ def test_a_version_that_grows_is_left_alone(folder, saved, monkeypatch):
             served_models, "_files", lambda path: object() if changing.is_set() else real(path)
         )
         add_version(saved[2], folder, 2)
-        wait_until(lambda: ModelStatus(2, "START") in served.status(NAME))
+        wait_until(lambda: VersionStatus(2, "START") in served.status(NAME))
         time.sleep(0.1)  # several looks
         assert loads == []
         changing.clear()
-        wait_until(lambda: ModelStatus(2, "AVAILABLE") in served.status(NAME))
+        wait_until(lambda: VersionStatus(2, "AVAILABLE") in served.status(NAME))
         assert loads == [2]
 
 
@@ -507,7 +489,7 @@ def test_a_damaged_version_replaces_none_and_is_tried_once(folder, saved, caplog
         wait_until(lambda: served.status(NAME)[0].state == "END")
         time.sleep(0.1)  # several looks
         assert served.status(NAME)[0].error
-        assert served.status(NAME)[1] == ModelStatus(1, "AVAILABLE")
+        assert served.status(NAME)[1] == VersionStatus(1, "AVAILABLE")
         assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 1
         refusal("NOT_FOUND", served.predict, NAME, files(IMAGES[:1]), version=2)
         assert sum("version 2 was not loaded" in line for line in caplog.messages) == 1
@@ -554,13 +536,13 @@ def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch, c
 
         def fail(path):
             looks.append(path)
-            raise PermissionError(13, "Permission denied")
+            raise FacenetError(f"{path}: cannot be read: Permission denied")
 
-        monkeypatch.setattr(served_models, "_numbered_folders", fail)
+        monkeypatch.setattr(served_models, "complete_versions", fail)
         wait_until(lambda: len(looks) > 2)
-        assert served.status(NAME) == [ModelStatus(1, "AVAILABLE")]
+        assert served.status(NAME) == [VersionStatus(1, "AVAILABLE")]
     (line,) = caplog.messages
-    assert line == f"{folder} cannot be read: Permission denied"
+    assert line == f"{folder}: cannot be read: Permission denied"
 
 
 def write_warm_up(version, *requests):
@@ -578,13 +560,13 @@ def write_warm_up(version, *requests):
 def test_warm_up_requests_are_played_before_a_version_answers(folder, monkeypatch):
     write_warm_up(folder / "1", files(IMAGES[:1]), files(IMAGES[:3]))
     played = []
-    compute = served_models._Version._compute
+    compute = LoadedVersion._compute
 
     def counted(version, batch):
         played.append(sum(one.rows for one in batch))
         return compute(version, batch)
 
-    monkeypatch.setattr(served_models._Version, "_compute", counted)
+    monkeypatch.setattr(LoadedVersion, "_compute", counted)
     with ready(folder) as served:
         assert played == [1, 3]
         assert not served.batch_sizes(NAME)
@@ -612,7 +594,7 @@ def test_what_waits_at_the_end_is_answered_and_nothing_after(folder, gate):
         futures = [served.predict(NAME, files(IMAGES[i : i + 1])) for i in range(3)]
         closing = threading.Thread(target=served.close)
         closing.start()
-        wait_until(lambda: ModelStatus(1, "UNLOADING") in served.status(NAME))
+        wait_until(lambda: VersionStatus(1, "UNLOADING") in served.status(NAME))
         refusal("UNAVAILABLE", served.predict, NAME, files(IMAGES[:1]))
         gate.opened.set()
         closing.join(SECONDS)
@@ -628,9 +610,9 @@ def test_models_that_cannot_be_served_are_refused(folder, tmp_path):
         ({NAME: tmp_path / "nowhere"}, "nowhere: expected the folder of a model"),
         ({NAME: tmp_path / "file"}, "file: expected the folder of a model"),
         ({NAME: folder / "1"}, f"found a version; name {folder}"),
-        ({"a/b": folder}, "expected a name without"),
-        ({"": folder}, "expected a name without"),
-        ({"a b": folder}, "expected a name without"),
+        ({"a/b": folder}, "model name: expected letters"),
+        ({"": folder}, "model name: expected letters"),
+        ({"a b": folder}, "model name: expected letters"),
     ):
         with pytest.raises(FacenetError, match=r"models to serve: .*") as caught:
             ServedModels(models)

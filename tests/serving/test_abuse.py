@@ -43,9 +43,9 @@ from facenet_lib.input_pipeline import decode_image
 
 DAMAGED_IMAGES = int(os.environ.get("FACENET_DAMAGED_IMAGES", "100"))
 CLIENTS = 4
-SECONDS = 60.0  # far more than a healthy server needs for anything here
+SECONDS = 300.0  # far more than a healthy server needs for anything here
 MAX_BODY = 2**21
-PATIENCE = 2.0  # seconds that a client may take to send a request
+PATIENCE = 2.0  # seconds that a client may take to send a request's head, and its body
 MAX_CONNECTIONS = 250
 MEMORY = 200 * 2**20  # what no request may cost; 10,000 x 10,000 pixels would be 300 MB
 PREDICT = f"/v1/models/{NAME}:predict"
@@ -63,7 +63,10 @@ serve(
     grpc_port=int(sys.argv[3]),
     poll_seconds=0.2,
     limits=Limits(
-        body_bytes={MAX_BODY}, seconds_to_send={PATIENCE}, connections={MAX_CONNECTIONS}
+        body_bytes={MAX_BODY},
+        seconds_to_send={PATIENCE},
+        seconds_idle={PATIENCE},
+        connections={MAX_CONNECTIONS},
     ),
 )
 """
@@ -534,12 +537,12 @@ ONE_REQUEST = json.dumps({"instances": [b64(png(pixels(1)))]}).encode()
 ONE_REQUEST = head(f"Content-Length: {len(ONE_REQUEST)}", "Connection: close") + ONE_REQUEST
 
 
-def test_an_idle_connection_makes_room_for_a_new_one(service):
+def test_idle_connections_make_room_for_new_ones(service):
+    """Not at once, but when their time is over."""
     with ExitStack() as stack:
         for _ in range(MAX_CONNECTIONS + 20):
             stack.enter_context(service.connect())
-        for _ in range(10):
-            assert raw(service, ONE_REQUEST)[0] == 200
+        wait_until(lambda: raw(service, ONE_REQUEST)[0] == 200)
 
 
 def test_a_connection_too_many_is_refused_until_there_is_room(service):

@@ -1,0 +1,342 @@
+"""One loaded version of a model: its signatures, the requests that wait for it, and its thread.
+
+One thread computes, because TensorFlow uses every core for one call already; requests that
+arrive while it computes wait and become its next batch. Derived in chapter 8, "Serving".
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from facenet_lib.errors import refuse
+from facenet_lib.serving.answers import DEFAULT_SIGNATURE
+from facenet_lib.serving.messages import Array, ServingError, one_line
+from facenet_lib.serving.protos import array_from_proto
+
+Inputs = Mapping[str, Array] | Callable[[Mapping[str, tf.TensorSpec]], Mapping[str, Array]]
+"""Arrays by name, or what makes them of the types and shapes that a signature takes."""
+
+WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
+"""Requests, a TFRecord file of ``PredictionLog``, that are played before a version answers."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How single requests become batches: of what waits while the batch before is computed.
+
+    Attributes:
+        max_batch_size: most rows of one batch; a request with more is refused.
+        max_waiting: most rows that wait for one version; what comes then is refused.
+    """
+
+    max_batch_size: int = 32
+    max_waiting: int = 256
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.max_batch_size < 1:
+            problems.append(f"max_batch_size: expected at least 1, found {self.max_batch_size}")
+        if self.max_waiting < self.max_batch_size:
+            problems.append(
+                f"max_waiting: expected at least max_batch_size ({self.max_batch_size}), "
+                f"found {self.max_waiting}"
+            )
+        refuse("batching", problems)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one request: its outputs by name, the version and the signature."""
+
+    outputs: dict[str, Array]
+    version: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """A function of a loaded model, and what may be given to it."""
+
+    name: str
+    function: Any
+    inputs: Mapping[str, tf.TensorSpec]
+    outputs: frozenset[str]
+    batched: bool  # every tensor's first axis is free: requests can be concatenated
+
+    def check(self, inputs: Mapping[str, Array], outputs: Sequence[str], most_rows: int) -> int:
+        """Return the number of rows; refuse what would not run, before it meets others."""
+        problems = []
+        if inputs.keys() != self.inputs.keys():
+            expected, found = (", ".join(sorted(names)) for names in (self.inputs, inputs))
+            problems.append(
+                "input size does not match signature: expected the inputs "
+                f"{expected}, found {found or 'none'}"
+            )
+        for name in inputs.keys() & self.inputs.keys():
+            spec, array = self.inputs[name], inputs[name]
+            if array.dtype != spec.dtype.as_numpy_dtype:
+                found = "string" if array.dtype == object else array.dtype.name
+                problems.append(f"{name}: expected {spec.dtype.name}, found {found}")
+            elif not spec.shape.is_compatible_with(array.shape):
+                problems.append(f"{name}: expected shape {spec.shape}, found {array.shape}")
+        if unknown := [name for name in outputs if name not in self.outputs]:
+            problems.append(
+                f"output tensor alias not found in signature: {', '.join(unknown)}; expected some "
+                f"of {', '.join(sorted(self.outputs))}"
+            )
+        if len(set(outputs)) < len(outputs):
+            problems.append(f"duplicate output tensor alias: {', '.join(outputs)}")
+        if problems:
+            raise ServingError("INVALID_ARGUMENT", one_line("; ".join(problems)))
+        if not self.batched:
+            return 1
+        rows = {name: len(array) for name, array in inputs.items()}
+        if len(set(rows.values())) > 1:
+            raise ServingError(
+                "INVALID_ARGUMENT", f"expected inputs with as many rows each, found {rows}"
+            )
+        (count,) = set(rows.values())
+        if count > most_rows:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Task size {count} is larger than maximum input batch size {most_rows}",
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class _Request:
+    signature: _Signature
+    inputs: Mapping[str, Array]
+    outputs: frozenset[str]
+    rows: int
+    future: Future[Prediction] = field(default_factory=Future)
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Requests of one kind can be concatenated."""
+        shapes = sorted((name, array.shape[1:]) for name, array in self.inputs.items())
+        return (self.signature.name, tuple(shapes))
+
+
+class Closed(Exception):  # noqa: N818 - told to the caller, who looks again
+    """The version no longer takes requests."""
+
+
+class LoadedVersion:
+    """A loaded version: its signatures, the requests that wait for it, and its thread."""
+
+    def __init__(self, number: int, folder: Path, batching: Batching) -> None:
+        self.number = number
+        self.folder = folder
+        self.batch_sizes: Counter[int] = Counter()
+        self._batching = batching
+        self._model = tf.saved_model.load(str(folder))
+        self.signature_defs = _signature_defs(folder)
+        self.signatures = {
+            name: _signature(name, function, self.signature_defs[name])
+            for name, function in self._model.signatures.items()
+        }
+        self._waiting: deque[_Request] = deque()
+        self._rows_waiting = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._warm_up()
+        self._thread = threading.Thread(target=self._work, name=f"version-{number}", daemon=True)
+        self._thread.start()
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that wait for their turn."""
+        return self._rows_waiting
+
+    def signature(self, name: str) -> _Signature:
+        """Return one of the version's functions; an empty name means the default one.
+
+        Raises:
+            ServingError: ``FAILED_PRECONDITION``, for a name that the version has not.
+        """
+        try:
+            return self.signatures[name or DEFAULT_SIGNATURE]
+        except KeyError:
+            raise ServingError(
+                "FAILED_PRECONDITION",
+                f'Serving signature name: "{one_line(name or DEFAULT_SIGNATURE)}" not found in '
+                f"signature def; expected one of {', '.join(sorted(self.signatures))}",
+            ) from None
+
+    def submit(
+        self, inputs: Inputs, signature: str = DEFAULT_SIGNATURE, outputs: Sequence[str] = ()
+    ) -> Future[Prediction]:
+        """Check a request and let it wait; see ``ServedModels.predict``.
+
+        Raises:
+            Closed: when the version no longer takes requests.
+            ServingError: see there.
+        """
+        called = self.signature(signature)
+        arrays = inputs(called.inputs) if callable(inputs) else inputs
+        rows = called.check(arrays, outputs, self._batching.max_batch_size)
+        request = _Request(called, arrays, frozenset(outputs), rows)
+        self._enqueue(request)
+        return request.future
+
+    def _enqueue(self, request: _Request) -> None:
+        with self._changed:
+            if self._closed:
+                raise Closed
+            if self._rows_waiting + request.rows > self._batching.max_waiting:
+                self._forget_cancelled()
+            if self._rows_waiting + request.rows > self._batching.max_waiting:
+                raise ServingError(
+                    "UNAVAILABLE",
+                    f"The batch scheduling queue is full: {self._rows_waiting} rows wait; "
+                    "try again later",
+                )
+            self._waiting.append(request)
+            self._rows_waiting += request.rows
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take no more requests, answer those that wait, and let go of the model."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _forget_cancelled(self) -> None:
+        self._waiting = deque(one for one in self._waiting if not one.future.cancelled())
+        self._rows_waiting = sum(one.rows for one in self._waiting)
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            running = [one for one in batch if one.future.set_running_or_notify_cancel()]
+            if running:
+                self._answer(running)
+            del batch, running  # while it waits it holds nobody's images
+
+    def _next_batch(self) -> list[_Request]:
+        """Wait for a request; return it with those of its kind that fit. Empty: closed."""
+        with self._changed:
+            while not self._waiting:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            first = self._waiting.popleft()
+            batch, rows, left = [first], first.rows, deque[_Request]()
+            while self._waiting and first.signature.batched:
+                other = self._waiting.popleft()
+                fits = rows + other.rows <= self._batching.max_batch_size
+                if fits and other.kind == first.kind:
+                    batch.append(other)
+                    rows += other.rows
+                else:
+                    left.append(other)
+            left.extend(self._waiting)
+            self._waiting = left
+            self._rows_waiting -= rows
+            return batch
+
+    def _answer(self, batch: list[_Request]) -> None:
+        try:
+            answers = self._compute(batch)
+        except Exception as error:  # whatever it is, the thread lives on for the others
+            if len(batch) == 1:
+                batch[0].future.set_exception(_serving_error(error))
+                return
+            for one in batch:  # which of them is to blame shows when each runs alone
+                self._answer([one])
+            return
+        for one, outputs in zip(batch, answers, strict=True):
+            one.future.set_result(Prediction(outputs, self.number, one.signature.name))
+
+    def _compute(self, batch: list[_Request]) -> list[dict[str, Array]]:
+        signature = batch[0].signature
+        inputs = {
+            name: tf.constant(_concatenated([one.inputs[name] for one in batch]), spec.dtype)
+            for name, spec in signature.inputs.items()
+        }
+        computed = signature.function(**inputs)
+        outputs = {name: computed[name].numpy() for name in sorted(computed)}
+        rows = sum(one.rows for one in batch)
+        self.batch_sizes[rows] += 1
+        if len(batch) == 1:
+            return [_chosen(outputs, batch[0].outputs)]
+        if any(len(output) != rows for output in outputs.values()):
+            raise ServingError("INTERNAL", "the model answered with another number of rows")
+        answers, first = [], 0
+        for one in batch:
+            part = {name: output[first : first + one.rows] for name, output in outputs.items()}
+            answers.append(_chosen(part, one.outputs))
+            first += one.rows
+        return answers
+
+    def _warm_up(self) -> None:
+        path = self.folder / WARM_UP
+        if not path.is_file():
+            return
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            signature = self.signature(request.model_spec.signature_name)
+            inputs = {name: array_from_proto(proto) for name, proto in request.inputs.items()}
+            # Of any size: it is not a client's, and runs alone.
+            rows = signature.check(inputs, (), most_rows=sys.maxsize)
+            self._compute([_Request(signature, inputs, frozenset(), rows)])
+        self.batch_sizes.clear()
+
+
+def _signature_defs(folder: Path) -> Mapping[str, Any]:
+    """The signatures as the file describes them: names, types and shapes."""
+    content = (folder / "saved_model.pb").read_bytes()
+    graphs = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    return next(graph for graph in graphs if "serve" in graph.meta_info_def.tags).signature_def
+
+
+def _signature(name: str, function: Any, description: Any) -> _Signature:
+    described = [*description.inputs.values(), *description.outputs.values()]
+    batched = all(
+        len(info.tensor_shape.dim) > 0 and info.tensor_shape.dim[0].size == -1 for info in described
+    )
+    inputs = {
+        key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), key)
+        for key, info in description.inputs.items()
+    }
+    return _Signature(name, function, inputs, frozenset(description.outputs), batched)
+
+
+def _concatenated(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _chosen(outputs: dict[str, Array], names: frozenset[str]) -> dict[str, Array]:
+    return {name: outputs[name] for name in outputs if name in names} if names else outputs
+
+
+def _serving_error(error: Exception) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        code = _CODES.get(error.error_code, "INTERNAL")
+        return ServingError(code, one_line(error.message))
+    return ServingError("INTERNAL", one_line(f"{type(error).__name__}: {error}"))
+
+
+_CODES = {
+    tf.errors.INVALID_ARGUMENT: "INVALID_ARGUMENT",
+    tf.errors.OUT_OF_RANGE: "OUT_OF_RANGE",
+    tf.errors.FAILED_PRECONDITION: "FAILED_PRECONDITION",
+    tf.errors.RESOURCE_EXHAUSTED: "RESOURCE_EXHAUSTED",
+    tf.errors.UNIMPLEMENTED: "UNIMPLEMENTED",
+}
