@@ -681,7 +681,7 @@ def _serve(options: argparse.Namespace) -> None:
         return
 
     with serving_extra("facenet serve"):
-        from facenet_lib.serving.tensorflow_serving import (
+        from facenet_lib.serving import (
             TENSORFLOW_SERVING_IMAGE,
             ServedModel,
             run_tensorflow_serving,

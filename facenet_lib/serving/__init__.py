@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facenet_lib.serving.addresses import Address, parse_address
     from facenet_lib.serving.client import Client, connect
+    from facenet_lib.serving.configuration import (
+        TENSORFLOW_SERVING_IMAGE,
+        ServedModel,
+        write_configuration,
+    )
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
     from facenet_lib.serving.loaded_version import Batching
@@ -20,17 +25,15 @@ if TYPE_CHECKING:
     from facenet_lib.serving.retries import Retries
     from facenet_lib.serving.server import LocalServer, serve
     from facenet_lib.serving.tensorflow_serving import (
-        TENSORFLOW_SERVING_IMAGE,
-        ServedModel,
         run_tensorflow_serving,
         start_tensorflow_serving,
-        write_configuration,
     )
     from facenet_lib.serving.versions import ServedModels
 
 _MODULES = {
     "addresses": ["Address", "parse_address"],
     "client": ["Client", "connect"],
+    "configuration": ["TENSORFLOW_SERVING_IMAGE", "ServedModel", "write_configuration"],
     "grpc_client": ["GrpcClient"],
     "limits": ["Limits"],
     "loaded_version": ["Batching"],
@@ -38,13 +41,7 @@ _MODULES = {
     "rest_client": ["RestClient"],
     "retries": ["Retries"],
     "server": ["LocalServer", "serve"],
-    "tensorflow_serving": [
-        "TENSORFLOW_SERVING_IMAGE",
-        "ServedModel",
-        "run_tensorflow_serving",
-        "start_tensorflow_serving",
-        "write_configuration",
-    ],
+    "tensorflow_serving": ["run_tensorflow_serving", "start_tensorflow_serving"],
     "versions": ["ServedModels"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

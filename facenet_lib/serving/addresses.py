@@ -89,3 +89,12 @@ def check_host_and_port(address: str) -> str:
         "server: expected host:port, such as localhost:8500, for gRPC, or a URL such as "
         f"http://localhost:8501 for REST, found {address!r}"
     )
+
+
+def before_port(host: str) -> str:
+    """Return an address as it stands before a port: of IPv6, in brackets.
+
+    >>> before_port("::1")
+    '[::1]'
+    """
+    return f"[{host}]" if ":" in host else host

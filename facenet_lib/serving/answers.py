@@ -16,6 +16,9 @@ from facenet_lib.errors import FacenetError
 DEFAULT_SIGNATURE = "serving_default"
 """The signature that is meant where a request names none."""
 
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""Where Prometheus reads a server's metrics, on the REST port."""
+
 MOST_TOLD = 500
 """Characters of a server's words that an error repeats."""
 

@@ -28,7 +28,7 @@ from tornado.web import Application, HTTPError, RequestHandler, stream_request_b
 
 from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face
 from facenet_lib.model_card import CARD
-from facenet_lib.serving.answers import DEFAULT_SIGNATURE
+from facenet_lib.serving.answers import DEFAULT_SIGNATURE, METRICS_PATH
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
     ServingError,
@@ -41,9 +41,6 @@ from facenet_lib.serving.messages import (
 from facenet_lib.serving.model_folders import LARGEST_VERSION
 from facenet_lib.serving.protos import metadata_response, signature_map, status_response
 from facenet_lib.serving.versions import ServedModels
-
-METRICS_PATH = "/monitoring/prometheus/metrics"
-"""Where Prometheus reads a server's metrics, on the REST port."""
 
 _MODEL = r"(?i)/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 
@@ -384,10 +381,8 @@ class _Handler(RequestHandler):
     def _refuse(self, error: Exception) -> None:
         self._code, answer = _told(error)
         message = json.loads(answer.body)["error"]
-        what = f"{self.request.method} {self.request.path}"
-        self._front.record.refused(
-            "REST", self.request.remote_ip, what, str(answer.status), message
-        )
+        peer, what = str(self.request.remote_ip), f"{self.request.method} {self.request.path}"
+        self._front.record.refused("REST", peer, what, str(answer.status), message)
         self._write(answer)
         self.finish()
 

@@ -27,6 +27,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.grpc import GrpcFront
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.loaded_version import Batching
@@ -88,7 +89,7 @@ class LocalServer:
             listening.close()
             raise
         record = RequestRecord(self.models)
-        shown = f"[{host}]" if ":" in host else host
+        shown = before_port(host)
         try:
             self._grpc = GrpcFront(self.models, f"{shown}:{grpc_port}", limits, record)
         except BaseException:

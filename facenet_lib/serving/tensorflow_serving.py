@@ -1,15 +1,13 @@
-"""TensorFlow Serving: its configuration, written and explained, and the server started by it.
+"""TensorFlow Serving started, waited for, explained when it fails, and stopped.
 
 TF Serving is a program of its own, ``tensorflow_model_server``; it comes in a Docker image or in
-Google's package archive, and not from PyPI. What it is told are files in protobuf's text format;
-:func:`write_configuration` makes them from a few dataclasses, and :func:`start_tensorflow_serving`
-runs the program with them. Nothing here loads TensorFlow. Derived in chapter 8, "Serving".
+Google's package archive, and not from PyPI. Nothing here loads TensorFlow. Derived in chapter 8,
+"Serving".
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import signal
 import socket
@@ -17,412 +15,34 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from facenet_lib.checks import check_model_name
-from facenet_lib.errors import FacenetError, serving_extra
-from facenet_lib.files import open_whole_file
-from facenet_lib.model_card import version_folders
+from facenet_lib.errors import FacenetError
+from facenet_lib.serving.addresses import before_port
+from facenet_lib.serving.configuration import (
+    CONTAINER_CONFIGURATION,
+    GRPC_PORT,
+    MODEL_SERVER,
+    REST_PORT,
+    TENSORFLOW_SERVING_IMAGE,
+    BatchingParameters,
+    ServedModel,
+    flags,
+    mounts,
+    write_configuration,
+    write_own_configuration,
+)
 from facenet_lib.serving.rest_client import RestClient
 from facenet_lib.serving.retries import Retries
 
-TENSORFLOW_SERVING_IMAGE = "tensorflow/serving:2.21.0"
-"""Docker image of the minor version of TensorFlow that the models are exported with. Never
-``latest``: a newer server may compute differently, and an older one may not load the model."""
-
-MODEL_SERVER = "tensorflow_model_server"
-"""TF Serving's program."""
-
-GRPC_PORT, REST_PORT = 8500, 8501
-"""The ports that TF Serving's documents use, and every container of it."""
-
-METRICS_PATH = "/monitoring/prometheus/metrics"
-"""Where Prometheus reads the server's metrics, on the REST port."""
-
-_MODELS_FILE, _BATCHING_FILE = "models.config", "batching.config"
-_MONITORING_FILE, _COMPOSE_FILE = "monitoring.config", "compose.yaml"
-_CONTAINER_MODELS = PurePosixPath("/models")
-_CONTAINER_CONFIGURATION = PurePosixPath("/configuration")
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 15.0
 _LINES_OF_LOG = 20
 
 Kind = Literal["binary", "docker"]
-
-
-# --------------------------------------------------------------------------------------------
-# What is served
-# --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """One model for TF Serving.
-
-    Attributes:
-        folder: holds the versions, each in a folder whose name is its number.
-        name: what requests call it.
-        versions: ``"latest"``, the highest number, also when a higher one is added later;
-            ``"all"``; or the numbers themselves, which stay until the configuration changes.
-        labels: name to version, for requests that should not know numbers, such as ``stable``.
-            Only with versions that stay: a label on what ``"latest"`` replaces would point to
-            nothing.
-
-    Raises:
-        FacenetError: for a name, versions or labels that TF Serving would refuse, and for a
-            folder without versions.
-    """
-
-    folder: Path
-    name: str = "facenet"
-    versions: Literal["latest", "all"] | tuple[int, ...] = "latest"
-    labels: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_model_name(self.name)
-        there = _versions_in(self.folder)
-        if isinstance(self.versions, str):
-            if self.versions not in ("latest", "all"):
-                raise FacenetError(
-                    f"versions: expected 'latest', 'all' or numbers, found {self.versions!r}"
-                )
-            kept = [] if self.versions == "latest" else there
-        else:
-            kept = list(self.versions)
-            if not kept:
-                raise FacenetError("versions: expected at least one number, found none")
-        missing = sorted(set(kept) - set(there))
-        if missing:
-            raise FacenetError(f"{self.folder}: has the versions {there}, but not {missing}")
-        for label, version in self.labels.items():
-            check_model_name(label, what="label")
-            if version not in kept:
-                raise FacenetError(
-                    f"label {label!r}: expected one of the versions that stay, {kept or 'none'}, "
-                    f"found {version}"
-                )
-
-
-def _versions_in(folder: Path) -> list[int]:
-    found = [
-        number
-        for number, version in version_folders(folder).items()
-        if (version / "saved_model.pb").is_file()
-    ]
-    if not found:
-        raise FacenetError(
-            f"{folder}: expected a model's folder with a version in it, such as "
-            f"{folder / '1' / 'saved_model.pb'}, as 'facenet export' writes it"
-        )
-    return found
-
-
-@dataclass(frozen=True)
-class BatchingParameters:
-    """How TF Serving joins requests into batches; the names are those of its own message.
-
-    Attributes:
-        max_batch_size: images in one batch. A larger request is refused by some versions of TF
-            Serving, and split by others: our clients never send one.
-        batch_timeout_micros: microseconds that a batch waits for more requests while a thread
-            is free. 0: whatever waits is computed at once. Under load a batch fills while the
-            one before is computed, and a lone request is not held up.
-        max_enqueued_batches: batches that may wait; beyond them a request is refused as
-            UNAVAILABLE, which clients try again, instead of waiting without end.
-        num_batch_threads: batches computed at the same time. TensorFlow divides each among all
-            processors, so that two suffice: one computes while the other's images are decoded.
-    """
-
-    max_batch_size: int = 32
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 100
-    num_batch_threads: int = 2
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("max_batch_size", 1),
-            ("batch_timeout_micros", 0),
-            ("max_enqueued_batches", 1),
-            ("num_batch_threads", 1),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise FacenetError(
-                    f"{name}: expected an integer of at least {least}, found {value!r}"
-                )
-
-
-# --------------------------------------------------------------------------------------------
-# The files in protobuf's text format
-# --------------------------------------------------------------------------------------------
-
-_MODELS_COMMENT = """\
-The models of the server: a ModelServerConfig, for --model_config_file.
-name: what requests call the model, /v1/models/NAME. base_path: the folder whose numbered folders
-are its versions. model_version_policy: which of them are loaded; without it, the highest number.
-version_labels: names for versions; move one by editing this file, which the server reads again
-(--model_config_file_poll_wait_seconds). A label may move only to a version that is loaded.
-"""
-
-_BATCHING_COMMENT = """\
-How requests are joined: BatchingParameters, for --batching_parameters_file.
-max_batch_size: images in one batch. batch_timeout_micros: how long a batch waits for more; 0,
-which is written as an empty { }: it takes what waits. max_enqueued_batches: beyond them requests
-are refused as UNAVAILABLE. num_batch_threads: batches computed at the same time.
-"""
-
-_MONITORING_COMMENT = """\
-Metrics for Prometheus, on the REST port: a MonitoringConfig, for --monitoring_config_file.
-"""
-
-_COMPOSE_COMMENT = """\
-TF Serving in a container: docker compose -f compose.yaml up
-The models and this folder are mounted to be read only. Ports are bound to the address before
-them: TF Serving asks nobody who they are, so let only those reach it who may use it. The health
-check asks the REST API whether the first model has a version that is AVAILABLE.
-"""
-
-
-def models_config(models: Sequence[ServedModel], root: PurePosixPath | None = None) -> str:
-    """Return ``models.config``: a ``ModelServerConfig`` in text format, with comments.
-
-    Args:
-        models: what is served, of different names.
-        root: where the server sees the models, each in a folder of its name; None: where they
-            are, for a server outside of any container.
-
-    Raises:
-        FacenetError: for no model, two of one name, or where the extra ``serving`` is missing.
-    """
-    names = [model.name for model in models]
-    if not names or len(set(names)) != len(names):
-        raise FacenetError(f"expected models of different names, found {names or 'none'}")
-    with serving_extra("TF Serving's configuration"):
-        from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
-    message = ModelServerConfig()
-    for model in models:
-        config = message.model_config_list.config.add()
-        config.name = model.name
-        config.base_path = str(root / model.name if root else model.folder.absolute())
-        config.model_platform = "tensorflow"
-        if model.versions == "all":
-            config.model_version_policy.all.SetInParent()
-        elif model.versions != "latest":
-            config.model_version_policy.specific.versions.extend(sorted(model.versions))
-        for label, version in sorted(model.labels.items()):
-            config.version_labels[label] = version
-    return _text(message, _MODELS_COMMENT)
-
-
-def batching_config(batching: BatchingParameters) -> str:
-    """Return ``batching.config``: ``BatchingParameters`` in text format, with comments."""
-    message = serving_messages()["BatchingParameters"]()
-    for name in message.DESCRIPTOR.fields_by_name:
-        getattr(message, name).value = getattr(batching, name)
-    return _text(message, _BATCHING_COMMENT)
-
-
-def monitoring_config() -> str:
-    """Return ``monitoring.config``: a ``MonitoringConfig`` in text format, with comments."""
-    message = serving_messages()["MonitoringConfig"]()
-    message.prometheus_config.enable = True
-    message.prometheus_config.path = METRICS_PATH
-    return _text(message, _MONITORING_COMMENT)
-
-
-def _text(message: Any, comment: str) -> str:
-    from google.protobuf import text_format
-
-    return _commented(comment) + text_format.MessageToString(message)
-
-
-def _commented(comment: str) -> str:
-    return "".join(f"# {line}\n" for line in comment.splitlines())
-
-
-@functools.cache
-def serving_messages() -> Mapping[str, Any]:
-    """Return TF Serving's messages ``BatchingParameters`` and ``MonitoringConfig`` by name.
-
-    They are part of its public configuration, but not of the wheel ``tensorflow-serving-api``.
-    Here stand those of their fields that are used, with TF Serving's names and numbers.
-    """
-    from google.protobuf import (
-        descriptor_pb2,
-        descriptor_pool,
-        message_factory,
-        wrappers_pb2,
-    )
-
-    of = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="facenet_lib/tensorflow_serving_configuration.proto",
-        package="tensorflow.serving",
-        syntax="proto3",
-        dependency=[wrappers_pb2.DESCRIPTOR.name],
-    )
-
-    def declare(message: str, *fields: tuple[str, int, str | None]) -> None:
-        declared = file.message_type.add(name=message)
-        for number, (name, kind, type_name) in enumerate(fields, start=1):
-            declared.field.add(
-                name=name, number=number, type=kind, type_name=type_name, label=of.LABEL_OPTIONAL
-            )
-
-    integer = (of.TYPE_MESSAGE, ".google.protobuf.Int64Value")
-    declare(
-        "BatchingParameters",
-        ("max_batch_size", *integer),
-        ("batch_timeout_micros", *integer),
-        ("max_enqueued_batches", *integer),
-        ("num_batch_threads", *integer),
-    )
-    declare("PrometheusConfig", ("enable", of.TYPE_BOOL, None), ("path", of.TYPE_STRING, None))
-    declare(
-        "MonitoringConfig",
-        ("prometheus_config", of.TYPE_MESSAGE, ".tensorflow.serving.PrometheusConfig"),
-    )
-    # A pool of its own, so that a wheel that has these messages one day may declare them too.
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"tensorflow.serving.{name}")
-        )
-        for name in ("BatchingParameters", "MonitoringConfig")
-    }
-
-
-# --------------------------------------------------------------------------------------------
-# All files together
-# --------------------------------------------------------------------------------------------
-
-
-def write_configuration(
-    folder: str | Path,
-    models: Sequence[ServedModel],
-    *,
-    batching: BatchingParameters = BatchingParameters(),
-    host: str = "127.0.0.1",
-    rest_port: int = REST_PORT,
-    grpc_port: int = GRPC_PORT,
-    image: str = TENSORFLOW_SERVING_IMAGE,
-) -> list[Path]:
-    """Write TF Serving's configuration for a container, and the compose file that starts it.
-
-    ``models.config``, ``batching.config``, ``monitoring.config`` and ``compose.yaml``; those
-    that are there are replaced, and a server that runs reads ``models.config`` again.
-
-    Args:
-        folder: made if it is not there.
-        models: what is served.
-        batching: how requests are joined.
-        host: address of this machine that the ports are bound to.
-        rest_port: for REST and the metrics.
-        grpc_port: for gRPC.
-        image: TF Serving's Docker image.
-
-    Returns:
-        The four files.
-
-    Raises:
-        FacenetError: for models that do not go together, or when a file cannot be written.
-    """
-    folder = Path(folder).absolute()
-    return _write_files(
-        folder,
-        {
-            _MODELS_FILE: models_config(models, _CONTAINER_MODELS),
-            _BATCHING_FILE: batching_config(batching),
-            _MONITORING_FILE: monitoring_config(),
-            _COMPOSE_FILE: _compose(folder, models, host, rest_port, grpc_port, image),
-        },
-    )
-
-
-def _write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FacenetError(f"{folder}: cannot be written: {error.strerror}") from error
-    for name, text in files.items():
-        with open_whole_file(folder / name) as file:
-            file.write(text.encode())
-    return [folder / name for name in files]
-
-
-def _compose(
-    folder: Path,
-    models: Sequence[ServedModel],
-    host: str,
-    rest_port: int,
-    grpc_port: int,
-    image: str,
-) -> str:
-    probe = (
-        f"exec 3<>/dev/tcp/127.0.0.1/{REST_PORT}; "
-        f"printf 'GET /v1/models/{models[0].name} HTTP/1.0\\r\\n\\r\\n' >&3; "
-        "grep -q AVAILABLE <&3"
-    )
-    service = {
-        "image": image,
-        "platform": "linux/amd64",  # the only one that the image is built for
-        "entrypoint": [MODEL_SERVER],
-        "command": _flags(GRPC_PORT, REST_PORT, _CONTAINER_CONFIGURATION),
-        "ports": [
-            f"{_before_port(host)}:{grpc_port}:{GRPC_PORT}",
-            f"{_before_port(host)}:{rest_port}:{REST_PORT}",
-        ],
-        "volumes": [
-            {"type": "bind", "source": str(source), "target": str(target), "read_only": True}
-            for source, target in _mounts(folder, models)
-        ],
-        # The image has no curl; its bash can open a connection.
-        "healthcheck": {
-            "test": ["CMD", "bash", "-c", probe],
-            "interval": "5s",
-            "timeout": "5s",
-            "start_period": "60s",
-        },
-        "init": True,
-        "restart": "unless-stopped",
-    }
-    text = yaml.safe_dump({"services": {"tensorflow-serving": service}}, sort_keys=False, width=96)
-    # Compose puts the environment's variables where a dollar stands alone.
-    return _commented(_COMPOSE_COMMENT) + text.replace("$", "$$")
-
-
-def _mounts(folder: Path, models: Sequence[ServedModel]) -> Iterator[tuple[Path, PurePosixPath]]:
-    """What the container sees of this machine, and where."""
-    yield folder, _CONTAINER_CONFIGURATION
-    for model in models:
-        yield model.folder.absolute(), _CONTAINER_MODELS / model.name
-
-
-def _flags(grpc_port: int, rest_port: int, configuration: PurePosixPath | Path) -> list[str]:
-    """The words after ``tensorflow_model_server``."""
-    return [
-        f"--port={grpc_port}",
-        f"--rest_api_port={rest_port}",
-        f"--model_config_file={configuration / _MODELS_FILE}",
-        "--model_config_file_poll_wait_seconds=10",
-        # At the start no version is loaded yet, and a label on any would be refused.
-        "--allow_version_labels_for_unavailable_models=true",
-        "--enable_batching=true",
-        f"--batching_parameters_file={configuration / _BATCHING_FILE}",
-        f"--monitoring_config_file={configuration / _MONITORING_FILE}",
-    ]
-
-
-# --------------------------------------------------------------------------------------------
-# The server
-# --------------------------------------------------------------------------------------------
 
 
 def find_tensorflow_serving() -> Kind:
@@ -488,7 +108,7 @@ def start_tensorflow_serving(
     models: Sequence[ServedModel],
     *,
     kind: Kind | None = None,
-    batching: BatchingParameters = BatchingParameters(),
+    batching: BatchingParameters | None = None,
     host: str = "127.0.0.1",
     rest_port: int = 0,
     grpc_port: int = 0,
@@ -518,9 +138,10 @@ def start_tensorflow_serving(
         kind = find_tensorflow_serving()
     elif kind == "docker" and (problem := _why_not_docker()):
         raise FacenetError(f"no TF Serving here: {problem}")
+    batching = batching or BatchingParameters()
     free = _two_free_ports()
     rest_port, grpc_port = rest_port or free[0], grpc_port or free[1]
-    reached = "127.0.0.1" if kind == "binary" or host == "0.0.0.0" else _before_port(host)
+    reached = "127.0.0.1" if kind == "binary" or host == "0.0.0.0" else before_port(host)
     with tempfile.TemporaryDirectory(prefix="tensorflow-serving-") as name:
         folder = Path(name)
         log = folder / "log.txt"
@@ -585,13 +206,8 @@ def _binary_command(
     rest_port: int,
     grpc_port: int,
 ) -> list[str]:
-    files = {
-        _MODELS_FILE: models_config(models),
-        _BATCHING_FILE: batching_config(batching),
-        _MONITORING_FILE: monitoring_config(),
-    }
-    _write_files(folder, files)
-    return [MODEL_SERVER, *_flags(grpc_port, rest_port, folder)]
+    write_own_configuration(folder, models, batching)
+    return [MODEL_SERVER, *flags(grpc_port, rest_port, folder)]
 
 
 def _docker_command(
@@ -605,13 +221,13 @@ def _docker_command(
 ) -> list[str]:
     command = ["docker", "run", "--rm", "--init", "--name", container]
     command += ["--platform", "linux/amd64", "--entrypoint", MODEL_SERVER]
-    command += ["--publish", f"{_before_port(host)}:{rest_port}:{REST_PORT}"]
-    command += ["--publish", f"{_before_port(host)}:{grpc_port}:{GRPC_PORT}"]
-    for source, target in _mounts(folder, models):
+    command += ["--publish", f"{before_port(host)}:{rest_port}:{REST_PORT}"]
+    command += ["--publish", f"{before_port(host)}:{grpc_port}:{GRPC_PORT}"]
+    for source, target in mounts(folder, models):
         if "," in str(source):
             raise FacenetError(f"{source}: docker mounts no folder with a comma in its name")
         command += ["--mount", f"type=bind,source={source},target={target},readonly"]
-    return [*command, image, *_flags(GRPC_PORT, REST_PORT, _CONTAINER_CONFIGURATION)]
+    return [*command, image, *flags(GRPC_PORT, REST_PORT, CONTAINER_CONFIGURATION)]
 
 
 def _fetch_image(image: str) -> None:
@@ -701,11 +317,6 @@ def _ended(process: subprocess.Popen[bytes], log: Path) -> str:
 def _end_of(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-_LINES_OF_LOG:])
-
-
-def _before_port(host: str) -> str:
-    """An address as it stands before a port: of IPv6, in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _two_free_ports() -> tuple[int, int]:

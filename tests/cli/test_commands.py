@@ -29,9 +29,9 @@ from facenet_lib.models import load_embedder, load_run
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
+from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
 from facenet_lib.serving.rest_client import RestClient
 from facenet_lib.serving.server import LocalServer
-from facenet_lib.serving.tensorflow_serving import TENSORFLOW_SERVING_IMAGE, ServedModel
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
 COMMANDS = (

@@ -29,3 +29,15 @@ def server(models: Path) -> Iterator[LocalServer]:
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     with gate_for_batches(monkeypatch) as held:
         yield held
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A model's folder with versions 1, 2 and 10, and what is none."""
+    root = tmp_path / "models" / "small network"
+    for version in ("1", "2", "10"):
+        (root / version).mkdir(parents=True)
+        (root / version / "saved_model.pb").touch()
+    (root / "3").mkdir()  # empty: being copied
+    (root / "notes.txt").touch()
+    return root

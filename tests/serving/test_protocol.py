@@ -48,10 +48,9 @@ from tensorflow_serving.apis import (
 )
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.tensorflow_serving import (
-    TENSORFLOW_SERVING_IMAGE,
-    ServedModel,
     find_tensorflow_serving,
     start_tensorflow_serving,
 )
