@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from facenet_lib.errors import FacenetError
 
@@ -62,3 +63,22 @@ def read_text(path: Path) -> str:
         raise FacenetError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise FacenetError(f"{path}: expected UTF-8 text, found byte {error.start}") from error
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        path: the file.
+        expected: what an error calls what should be there.
+
+    Raises:
+        FacenetError: when it cannot be read or holds something else.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise FacenetError(f"{path}: expected {expected}, found: {error}") from error
+    if not isinstance(found, dict):
+        raise FacenetError(f"{path}: expected {expected}, found no object")
+    return found

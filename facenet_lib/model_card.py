@@ -1,27 +1,43 @@
-"""What an exported model says of itself: a card, JSON for programs and Markdown for people.
+"""What a model says of itself: a card, JSON for programs and Markdown for people.
 
-Both stand in ``assets.extra`` of a version's folder, which TF Serving passes over. Whoever finds
-only the folder reads there what images the model takes, how far its answers can be trusted, and
-what its threshold was chosen for. Nothing here needs more than Python, so that a server or a
-page can read a card without TensorFlow. Derived in chapter 7, "Export".
+Those of an exported model stand in ``assets.extra`` of a version's folder, which TF Serving passes
+over; that of imported weights is ``model.json`` of their folder. Whoever finds only the folder
+reads there what images the model takes, how far its answers can be trusted, and what its
+threshold was chosen for. Nothing here needs more than Python, so that a server or a page can read
+a card without TensorFlow. Derived in chapter 7, "Export".
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import math
+import os
+import re
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import read_json
 
 CARD = Path("assets.extra") / "facenet.json"
 """Where in a version's folder the card for programs is."""
 
 CARD_FOR_PEOPLE = Path("assets.extra") / "README.md"
 """Where in a version's folder the card for people is."""
+
+CARD_OF_WEIGHTS = Path("model.json")
+"""Where in a folder of imported weights their card is."""
+
+WEIGHTS_FORMATS = ("tf1_checkpoint", "frozen_graph", "keras_h5", "facenet_pytorch")
+"""The formats in which weights were published, see :mod:`facenet_lib.published`."""
+
+MOST_EMBEDDING_SIZE = 4096
+"""What the length of an embedding of published weights is believed up to."""
+
+_LEAST_IMAGE_SIZE = 75  # network.MINIMUM_IMAGE_SIZE, which takes TensorFlow to load
 
 INTENDED_USE = (
     "Comparing photographs of faces of people who agreed to it, and learning how that is done. "
@@ -39,10 +55,10 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of an exported model; the fields are the names in its JSON.
+    """What is known of a model; the fields are the names in an exported model's JSON.
 
     Attributes:
-        facenet_lib: version of the library that exported it.
+        facenet_lib: version of the library that exported it; None of imported weights.
         embedding_size: length of an embedding.
         dtype: ``"float32"`` or ``"bfloat16"``, of the network's weights and arithmetic.
         preprocessing: ``image_size``, ``crop_size``, ``frame_size`` and ``standardization``,
@@ -59,12 +75,16 @@ class ModelCard:
         evaluation: every figure of the evaluation.
         training: of a run: ``identities``, ``steps``, ``precision``, and ``initial_model`` where
             it began with another's weights.
-        weights: of published weights: their own card, see ``pretrained.ModelCard``.
+        weights: of published weights, what ``model.json`` holds: ``source``, the name of the
+            published file; ``weights_format``, one of :data:`WEIGHTS_FORMATS`; ``sha256``, of that
+            file, of a checkpoint of its data file; ``embedding_size``; ``image_size``, the side of
+            the network's input in pixels; ``standardization``; and ``training_set``, what they
+            were trained on, or ``"unknown"``.
         intended_use: what the model is meant for.
         limits: what to expect no more of.
     """
 
-    facenet_lib: str
+    facenet_lib: str | None
     embedding_size: int
     dtype: str
     preprocessing: Mapping[str, Any]
@@ -158,37 +178,74 @@ class ModelCard:
         )
 
 
-def read_card(folder: str | Path) -> ModelCard:
-    """Read what an exported model says of itself, without the model.
+def card_of_weights(weights: Mapping[str, Any]) -> ModelCard:
+    """Return the card of imported weights.
 
     Args:
-        folder: a version's folder, as ``export.export_model`` wrote it.
+        weights: what ``model.json`` holds, see :attr:`ModelCard.weights`.
+
+    >>> card_of_weights({"embedding_size": 512, "image_size": 160, "standardization": "fixed"}).dtype
+    'float32'
+    """
+    return ModelCard(
+        facenet_lib=None,
+        embedding_size=weights["embedding_size"],
+        dtype="float32",
+        preprocessing={
+            "image_size": weights["image_size"],
+            "crop_size": None,
+            "frame_size": None,
+            "standardization": weights["standardization"],
+        },
+        weights=weights,
+    )
+
+
+def read_card(folder: str | Path) -> ModelCard:
+    """Read what is known of a model, without the model.
+
+    Args:
+        folder: a version's folder, as :func:`facenet_lib.export.export_model` wrote it, or one of
+            imported weights, as :func:`facenet_lib.published.import_weights` did.
 
     Raises:
         FacenetError: when it has no card, or one that is damaged, telling all that is wrong
             with it at once.
     """
-    path = Path(folder) / CARD
+    folder = Path(folder)
+    exported, imported = folder / CARD, folder / CARD_OF_WEIGHTS
     expected_card = "expected the card of a model that 'facenet export' wrote"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FacenetError(f"{path}: {expected_card}, found: {error!r}") from error
-    if not isinstance(found, dict):
-        raise FacenetError(f"{path}: {expected_card}, found no object")
-    problems = []
-    for name, (expected, fits) in _FIELDS.items():
-        if name not in found:
-            if name in _NEEDED:
-                problems.append(f"{name}: missing, expected {expected}")
-        elif not fits(found[name]):
-            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
-    refuse(f"{path}: {expected_card}", problems)
+    if os.path.isfile(imported):  # False as well where nobody may look
+        found = read_json(imported, "the card of a model folder")
+        unknown = [f"{name}: unknown" for name in found if name not in _WEIGHTS_FIELDS]
+        problems = _field_problems(found, _WEIGHTS_FIELDS, needed=_WEIGHTS_FIELDS)
+        refuse(str(imported), unknown + problems)
+        return card_of_weights(found)
+    if not os.path.isfile(exported):
+        raise FacenetError(
+            f"{exported}: {expected_card}, or {imported}: expected the card of a model folder, "
+            "found neither"
+        )
+    found = read_json(exported, expected_card.removeprefix("expected "))
+    refuse(f"{exported}: {expected_card}", _field_problems(found, _FIELDS, needed=_NEEDED))
     # What a later version of the library added says nothing to this one.
     known = {name: value for name, value in found.items() if name in _FIELDS}
     if "limits" in known:
         known["limits"] = tuple(known["limits"])
     return ModelCard(**known)
+
+
+def _field_problems(
+    found: Mapping[str, Any], fields: Mapping[str, _Field], needed: Container[str]
+) -> list[str]:
+    problems = []
+    for name, (expected, fits) in fields.items():
+        if name not in found:
+            if name in needed:
+                problems.append(f"{name}: missing, expected {expected}")
+        elif not fits(found[name]):
+            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
+    return problems
 
 
 def version_folders(model: str | Path) -> dict[int, Path]:
@@ -212,42 +269,47 @@ def version_folders(model: str | Path) -> dict[int, Path]:
     return {number: named[name] for name, number in sorted(numbers.items(), key=lambda n: n[1])}
 
 
+_Field = tuple[str, Callable[[Any], bool]]
+"""What is expected of a field, in words and as a test."""
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def _is_number(lowest: float, highest: float) -> Callable[[object], bool]:
-    def fits(value: object) -> bool:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and lowest <= cast(float, value) <= highest
-
-    return fits
+def _is_number(value: object, lowest: float, highest: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and lowest <= cast(float, value) <= highest
 
 
-def _or_none(fits: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or fits(value)
+def _is_integer(value: object, lowest: int = 1, highest: float = math.inf) -> bool:
+    return isinstance(value, int) and _is_number(value, lowest, highest)
 
 
-_SHARE = ("a number from 0 to 1, or null", _or_none(_is_number(0, 1)))
-_DETAILS = ("an object, or null", _or_none(_is_object))
-_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+def _or_null(expected: str, fits: Callable[[Any], bool]) -> _Field:
+    return f"{expected}, or null", lambda value: value is None or fits(value)
+
+
+def _one_of(words: Sequence[str], expected: str) -> _Field:
+    return expected, lambda value: isinstance(value, str) and value in words
+
+
+_SHARE = _or_null("a number from 0 to 1", lambda value: _is_number(value, 0, 1))
+_DETAILS = _or_null("an object", _is_object)
+_FIELDS: Mapping[str, _Field] = {
     "facenet_lib": ("a version", _is_text),
-    "embedding_size": ("an integer of at least 1", _is_count),
+    "embedding_size": ("an integer of at least 1", _is_integer),
     "dtype": ("a dtype's name", _is_text),
     "preprocessing": (
         "an object with image_size",
-        lambda value: _is_object(value) and _is_count(value.get("image_size")),
+        lambda value: _is_object(value) and _is_integer(value.get("image_size")),
     ),
-    "max_pixels": ("an integer of at least 1, or null", _or_none(_is_count)),
-    "threshold": ("a distance from 0 to 4, or null", _or_none(_is_number(0, 4))),
+    "max_pixels": _or_null("an integer of at least 1", _is_integer),
+    "threshold": _or_null("a distance from 0 to 4", lambda value: _is_number(value, 0, 4)),
     "threshold_chosen_for": (
         "'accuracy', 'false_accept_rate' or null",
         lambda value: value in ("accuracy", "false_accept_rate", None),
@@ -265,3 +327,22 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
 }
 _NEEDED = ("facenet_lib", "embedding_size", "dtype", "preprocessing")
+
+_WEIGHTS_FIELDS: Mapping[str, _Field] = {
+    "source": ("text", _is_text),
+    "weights_format": _one_of(WEIGHTS_FORMATS, f"one of {', '.join(WEIGHTS_FORMATS)}"),
+    "sha256": (
+        "64 hexadecimal digits",
+        lambda value: _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None,
+    ),
+    "embedding_size": (
+        f"an integer from 1 to {MOST_EMBEDDING_SIZE}",
+        lambda value: _is_integer(value, 1, MOST_EMBEDDING_SIZE),
+    ),
+    "image_size": (
+        f"an integer of at least {_LEAST_IMAGE_SIZE}",
+        lambda value: _is_integer(value, _LEAST_IMAGE_SIZE),
+    ),
+    "standardization": _one_of(("fixed", "per_image"), "fixed or per_image"),
+    "training_set": ("text", _is_text),
+}

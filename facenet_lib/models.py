@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from facenet_lib.embedding import Embedder, embed_files, encoded_batches, image_embedder
 from facenet_lib.errors import FacenetError, serving_extra
-from facenet_lib.input_pipeline import Preprocessing, decode_and_preprocess, decode_image
-from facenet_lib.model_card import CARD, read_card, version_folders
+from facenet_lib.input_pipeline import Preprocessing, decode_image, decode_windows
+from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published import model_folder
 from facenet_lib.runs.checkpoints import (
@@ -99,10 +99,10 @@ def load_network(model: str | Path, *, build_network: BuildNetwork = network_of)
     check_is_network(model)
     if not model_folder.is_model_folder(model):
         return load_run(model, build_network=build_network)
-    card = model_folder.read_card(model)
+    card = read_card(model)
     config = _config_of_weights(card)
     network = model_folder.load_imported_weights(model, partial(build_network, config))
-    return LoadedNetwork(network, config, {"weights": dataclasses.asdict(card)})
+    return LoadedNetwork(network, config, {"weights": card.weights or {}})
 
 
 def load_run(
@@ -211,7 +211,7 @@ def network_settings(model: str | Path) -> dict[str, Any]:
     """
     check_is_network(model)
     if model_folder.is_model_folder(model):
-        config = _config_of_weights(model_folder.read_card(model))
+        config = _config_of_weights(read_card(model))
     else:
         config, _ = read_config_file(Path(model))
     settings = config.to_dict()
@@ -228,11 +228,11 @@ def preprocessing_of(config: TrainingConfig) -> Preprocessing:
     )
 
 
-def _config_of_weights(card: model_folder.ModelCard) -> TrainingConfig:
+def _config_of_weights(card: ModelCard) -> TrainingConfig:
     """The settings of a run whose network is that of published weights: the full one."""
     return TrainingConfig(
-        image_size=card.image_size,
-        standardization=card.standardization,
+        image_size=card.preprocessing["image_size"],
+        standardization=card.preprocessing["standardization"],
         embedding_size=card.embedding_size,
     )
 
@@ -369,29 +369,13 @@ def _saved_model_embedder(path: Path) -> Embedder:
         return tf.concat([answer["embeddings"] for answer in answers], axis=1), valid
 
     def embed(paths: Any, batch_size: int = 64, flip: bool = False) -> np.ndarray:
-        batches = encoded_batches(ask_with_mirror_images if flip else ask, explain_invalid)
+        batches = encoded_batches(ask_with_mirror_images if flip else ask, _explain_invalid)
         return embed_files(paths, batch_size, size * (1 + flip), batches)
 
     return _LocalEmbedder(embed, size, preprocessing)
 
 
-def decode_windows(encoded: tf.Tensor, preprocessing: Preprocessing) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decode image files and cut the window that the network sees, but leave it as pixels.
-
-    Args:
-        encoded: string (n,), the bytes of n JPEG or PNG files.
-        preprocessing: says which window.
-
-    Returns:
-        ``windows``, float32 (n, window_size, window_size, 3) of values 0 to 255, and ``valid``,
-        bool (n,), as :func:`facenet_lib.input_pipeline.decode_and_preprocess` has it.
-    """
-    cut = Preprocessing(preprocessing.window_size, None, preprocessing.frame_size)
-    standardized, valid = decode_and_preprocess(encoded, cut)
-    return standardized * 128.0 + 127.5, valid  # undoes fixed standardization, exactly
-
-
-def explain_invalid(encoded: bytes) -> str:
+def _explain_invalid(encoded: bytes) -> str:
     """Say why the bytes of an image file are not valid."""
     try:
         decode_image(tf.constant(encoded))

@@ -409,7 +409,8 @@ def _draw_faces(options: argparse.Namespace) -> None:
 def _import_weights(options: argparse.Namespace) -> None:
     """Read weights that others published and write OUT, a folder that every command takes."""
     _load_tensorflow()
-    from facenet_lib.published.model_folder import import_weights, read_card
+    from facenet_lib.model_card import read_card
+    from facenet_lib.published.model_folder import import_weights
 
     out = import_weights(
         options.file,
@@ -418,11 +419,11 @@ def _import_weights(options: argparse.Namespace) -> None:
         standardization=options.standardization,
         training_set=options.training_set,
     )
-    card = read_card(out)
-    print(f"{out}: from {card.source} ({card.weights_format}), sha256 {card.sha256}")
+    about = read_card(out).weights or {}
+    print(f"{out}: from {about['source']} ({about['weights_format']}), sha256 {about['sha256']}")
     print(
-        f"embeddings of {card.embedding_size} numbers, images of {card.image_size} pixels, "
-        f"standardization {card.standardization}, training set: {card.training_set}"
+        f"embeddings of {about['embedding_size']} numbers, images of {about['image_size']} pixels, "
+        f"standardization {about['standardization']}, training set: {about['training_set']}"
     )
 
 

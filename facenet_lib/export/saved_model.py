@@ -41,9 +41,6 @@ from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, ModelCard, version_fol
 from facenet_lib.models import LoadedNetwork, decode_windows, explain_invalid, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
 
-WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
-"""Where TF Serving looks for requests that it answers itself before it answers anyone."""
-
 DISTANCE_OF_INVALID = 4.0
 """What ``verify`` answers where an image is not valid: the largest distance that there is."""
 
@@ -308,98 +305,3 @@ def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]
     ]
     refuse(str(path), problems)
     return figures | values
-
-
-# --------------------------------------------------------------------------------------------
-# Warm-up
-# --------------------------------------------------------------------------------------------
-
-_WARMUP_SIZES = (1, 2)
-
-
-def _write_warmup_requests(path: Path, side: int) -> None:
-    """Write requests for each signature, TFRecord of TF Serving's ``PredictionLog``.
-
-    The first request of a signature is slow, because its graph is optimized then; so is, less,
-    the first of a second batch size. Further sizes cost next to nothing.
-    """
-    faces, proto = _warmup_faces(), tf.make_tensor_proto
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for size in _WARMUP_SIZES:
-            images, others = proto(faces[:size]), proto(faces[-size:])
-            grey = proto(127.5, shape=[size, side, side, 3])  # one number, which is repeated
-            for signature, inputs in (
-                ("serving_default", {"images": images}),
-                ("verify", {"images_a": images, "images_b": others}),
-                ("embed_tensors", {"images": grey}),
-            ):
-                writer.write(_prediction_log(signature, inputs))
-
-
-@functools.lru_cache(maxsize=1)
-def _warmup_faces() -> list[bytes]:
-    return drawn_faces(4)
-
-
-def drawn_faces(count: int) -> list[bytes]:
-    """Draw ``count`` people, one picture of each, as JPEG files of 160 x 160 pixels."""
-    files = []
-    for number in range(count):
-        file = io.BytesIO()
-        face = render_face(draw_identity(number), draw_nuisance(number))
-        Image.fromarray(face).save(file, "JPEG")
-        files.append(file.getvalue())
-    return files
-
-
-def _prediction_log(signature: str, inputs: Mapping[str, Any]) -> bytes:
-    """A request as TF Serving's log has it, a protocol buffer ``PredictionLog``.
-
-    Written by hand, since only the package tensorflow-serving-api has the class: a message is a
-    row of fields, and all that are needed here are strings and messages.
-    """
-    model_spec = _field(3, signature.encode())  # of ModelSpec: signature_name
-    request = _field(1, model_spec)  # of PredictRequest: model_spec, and below inputs
-    for name, tensor in inputs.items():
-        request += _field(2, _field(1, name.encode()) + _field(2, tensor.SerializeToString()))
-    return _field(6, _field(1, request))  # of PredictionLog: predict_log; of that: request
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of a protocol buffer: its number with the mark 2 for bytes, its length, its bytes."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    """A number in groups of seven bits, the lowest first; all but the last carry an eighth bit."""
-    groups = []
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*groups, number])
-
-
-# --------------------------------------------------------------------------------------------
-# Windows
-# --------------------------------------------------------------------------------------------
-
-
-def read_windows(paths: Sequence[str | Path], preprocessing: Preprocessing) -> Iterator[np.ndarray]:
-    """Read image files one after the other, each as the window that the network sees.
-
-    Yields:
-        Float32 (window_size, window_size, 3) of values 0 to 255.
-
-    Raises:
-        FacenetError: naming the file, when one cannot be read or decoded.
-    """
-    decode = tf.function(
-        functools.partial(decode_windows, preprocessing=preprocessing),
-        input_signature=[tf.TensorSpec([1], tf.string)],
-    )
-    for path in map(str, paths):
-        file = read_image(path)
-        windows, valid = decode(tf.constant([file]))
-        if not valid[0]:
-            raise FacenetError(f"{path}: {explain_invalid(file)}")
-        yield windows[0].numpy()

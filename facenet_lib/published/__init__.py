@@ -1,21 +1,15 @@
 """Weights that others published, read without running anything of theirs (chapter 11)."""
 
 from facenet_lib.published.model_folder import (
-    ModelCard,
-    Standardization,
     assign_tf1_variables,
     import_weights,
-    read_card,
     read_weights,
     tf1_variable_names,
 )
 
 __all__ = [
-    "ModelCard",
-    "Standardization",
     "assign_tf1_variables",
     "import_weights",
-    "read_card",
     "read_weights",
     "tf1_variable_names",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,8 +27,6 @@ from facenet_lib.published.containers import (
     open_hdf5,
     open_torch,
 )
-
-WeightsFormat = Literal["tf1_checkpoint", "frozen_graph", "keras_h5", "facenet_pytorch"]
 
 TF1_SCOPE = "InceptionResnetV1"
 """The scope under which the reference's network has its variables."""
@@ -62,7 +60,7 @@ class WeightFile:
     Attributes:
         path: the file with the numbers; of a checkpoint, its data file.
         source: the name of the file, or of the folder and the checkpoint in it.
-        weights_format: which of the four formats it is.
+        weights_format: one of ``model_card.WEIGHTS_FORMATS``.
         arrays: TF 1 name to array in the reference's layout, without what only training needs;
             what has no counterpart there keeps its own name.
         identities: how many people the file's classifier tells apart; None without classifier.
@@ -70,7 +68,7 @@ class WeightFile:
 
     path: Path
     source: str
-    weights_format: WeightsFormat
+    weights_format: str
     arrays: Mapping[str, StoredArray]
     identities: int | None
 

@@ -23,15 +23,17 @@ import numpy as np
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors
 from facenet_lib.input_pipeline import Preprocessing
-from facenet_lib.network.inception_resnet import MINIMUM_IMAGE_SIZE, inception_resnet_v1
+from facenet_lib.model_card import (
+    CARD_OF_WEIGHTS,
+    MOST_EMBEDDING_SIZE,
+    ModelCard,
+    card_of_weights,
+)
+from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.containers import StoredArray, explain_damage, open_npz
-from facenet_lib.published.formats import TF1_SCOPE, WeightFile, WeightsFormat, open_weight_file
+from facenet_lib.published.formats import TF1_SCOPE, WeightFile, open_weight_file
 
-Standardization = Literal["fixed", "per_image"]
-
-_CARD = "model.json"
 _WEIGHTS = "weights.npz"
-_MOST_EMBEDDING_SIZE = 4096
 _TRAINING_SETS = {8631: "VGGFace2", 10575: "CASIA-WebFace"}  # identities trained on
 _TF1_VARIABLES = {
     "kernel": "weights",
@@ -42,40 +44,11 @@ _TF1_VARIABLES = {
 }
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known of imported weights; ``model.json`` holds it.
-
-    Attributes:
-        source: name of the published file; of a folder, its name and its checkpoint's.
-        weights_format: ``"tf1_checkpoint"``, ``"frozen_graph"``, ``"keras_h5"`` or
-            ``"facenet_pytorch"``.
-        sha256: 64 hexadecimal digits, of the published file; of a checkpoint, of its data file.
-        embedding_size: length of an embedding.
-        image_size: side of the network's square input in pixels.
-        standardization: ``"fixed"`` or ``"per_image"``, see ``Preprocessing``.
-        training_set: what the weights were trained on, or ``"unknown"``.
-    """
-
-    source: str
-    weights_format: WeightsFormat
-    sha256: str
-    embedding_size: int
-    image_size: int
-    standardization: Standardization
-    training_set: str
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How an image becomes the input of the network with these weights."""
-        return Preprocessing(self.image_size, standardization=self.standardization)
-
-
 def read_weights(
     file: str | Path,
     *,
     image_size: int = 160,
-    standardization: Standardization | None = None,
+    standardization: Literal["fixed", "per_image"] | None = None,
     training_set: str | None = None,
 ) -> tuple[keras.Model, ModelCard]:
     """Build the network with the weights of a published file.
@@ -91,17 +64,19 @@ def read_weights(
     with open_weight_file(Path(file)) as weights:
         embedding_size = _embedding_size(weights)
         standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
-        # Refuses before the network is built.
-        Preprocessing(image_size, standardization=standardization)
-        card = ModelCard(
-            source=weights.source,
-            weights_format=weights.weights_format,
-            sha256=_sha256(weights.path),
-            embedding_size=embedding_size,
-            image_size=image_size,
-            standardization=standardization,
-            training_set=training_set or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
+        card = card_of_weights(
+            {
+                "source": weights.source,
+                "weights_format": weights.weights_format,
+                "sha256": _sha256(weights.path),
+                "embedding_size": embedding_size,
+                "image_size": image_size,
+                "standardization": standardization,
+                "training_set": training_set
+                or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
+            }
         )
+        Preprocessing(**card.preprocessing)  # refuses before the network is built
         network = inception_resnet_v1(image_size, embedding_size)
         assign_tf1_variables(network, _without_gammas(weights, network), str(file))
     return network, card
@@ -126,39 +101,12 @@ def load_imported_weights(
     return network
 
 
-def read_card(model: str | Path) -> ModelCard:
-    """Read what is known of a model folder's weights, without the weights.
-
-    Args:
-        model: a folder that :func:`import_weights` wrote.
-
-    Raises:
-        FacenetError: when it has no card, or one that is damaged, telling all that is wrong
-            with the card at once.
-    """
-    path = Path(model) / _CARD
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FacenetError(f"{path}: expected the card of a model folder: {error}") from error
-    if not isinstance(found, dict):
-        raise FacenetError(f"{path}: expected the card of a model folder, found no object")
-    problems = [f"{name}: unknown" for name in found if name not in _CARD_FIELDS]
-    for name, (expected, fits) in _CARD_FIELDS.items():
-        if name not in found:
-            problems.append(f"{name}: missing, expected {expected}")
-        elif not fits(found[name]):
-            problems.append(f"{name}: expected {expected}, found {json.dumps(found[name])[:80]}")
-    refuse(str(path), problems)
-    return ModelCard(**found)
-
-
 def import_weights(
     file: str | Path,
     out: str | Path,
     *,
     image_size: int = 160,
-    standardization: Standardization | None = None,
+    standardization: Literal["fixed", "per_image"] | None = None,
     training_set: str | None = None,
 ) -> Path:
     """Read a published file and write it as a model folder, whole or not at all.
@@ -201,8 +149,8 @@ def import_weights(
             part = Path(scratch) / "model"
             part.mkdir()
             np.savez(part / _WEIGHTS, **arrays)
-            card = json.dumps(dataclasses.asdict(about), indent=2)
-            (part / _CARD).write_text(f"{card}\n", encoding="utf-8")
+            card = json.dumps(about.weights, indent=2)
+            (part / CARD_OF_WEIGHTS).write_text(f"{card}\n", encoding="utf-8")
             part.replace(out)
     return out
 
@@ -215,7 +163,7 @@ def is_model_folder(path: str | Path) -> bool:
     """
     path = Path(path)
     with explain_damage(path):
-        return (path / _CARD).is_file() and (path / _WEIGHTS).is_file()
+        return (path / CARD_OF_WEIGHTS).is_file() and (path / _WEIGHTS).is_file()
 
 
 def tf1_variable_names(network: keras.Model) -> dict[str, keras.Variable]:
@@ -281,9 +229,9 @@ def _embedding_size(weights: WeightFile) -> int:
         raise FacenetError(f"{weights.path}: expected an {TF1_SCOPE}, found {found}")
     if bottleneck is None or len(bottleneck.shape) != 2:
         return 512  # what is wrong with it is told with all else that is wrong
-    if not 1 <= bottleneck.shape[1] <= _MOST_EMBEDDING_SIZE:
+    if not 1 <= bottleneck.shape[1] <= MOST_EMBEDDING_SIZE:
         raise FacenetError(
-            f"{weights.path}: expected embeddings of 1 to {_MOST_EMBEDDING_SIZE} numbers, "
+            f"{weights.path}: expected embeddings of 1 to {MOST_EMBEDDING_SIZE} numbers, "
             f"found {bottleneck.shape[1]}"
         )
     return bottleneck.shape[1]
@@ -315,27 +263,3 @@ def _without_gammas(weights: WeightFile, network: keras.Model) -> dict[str, Stor
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_HEXADECIMAL = set("0123456789abcdef")
-_CARD_FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "source": ("text", lambda found: isinstance(found, str)),
-    "weights_format": (
-        f"one of {', '.join(get_args(WeightsFormat))}",
-        lambda found: found in get_args(WeightsFormat),
-    ),
-    "sha256": (
-        "64 hexadecimal digits",
-        lambda found: isinstance(found, str) and len(found) == 64 and set(found) <= _HEXADECIMAL,
-    ),
-    "embedding_size": (
-        f"an integer from 1 to {_MOST_EMBEDDING_SIZE}",
-        lambda found: type(found) is int and 1 <= found <= _MOST_EMBEDDING_SIZE,
-    ),
-    "image_size": (
-        f"an integer of at least {MINIMUM_IMAGE_SIZE}",
-        lambda found: type(found) is int and found >= MINIMUM_IMAGE_SIZE,
-    ),
-    "standardization": ("fixed or per_image", lambda found: found in get_args(Standardization)),
-    "training_set": ("text", lambda found: isinstance(found, str)),
-}

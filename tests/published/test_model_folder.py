@@ -22,16 +22,15 @@ import tf1_reference
 from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import Preprocessing
+from facenet_lib.model_card import card_of_weights, read_card
 from facenet_lib.models import load_network
 from facenet_lib.network.inception_resnet import inception_resnet_v1, l2_normalize
 from facenet_lib.published import model_folder as pretrained
 from facenet_lib.published.containers import StoredArray
 from facenet_lib.published.model_folder import (
-    ModelCard,
     assign_tf1_variables,
     import_weights,
     is_model_folder,
-    read_card,
     read_weights,
     tf1_variable_names,
 )
@@ -256,16 +255,16 @@ def test_a_published_file_gives_the_references_embeddings(
     data = "model-20180402-114759.ckpt-275.data-00000-of-00001"
     numbers = path / data if path.is_dir() else path
     weights_format, training_set = FORMATS[write]
-    assert card == ModelCard(
-        source="published/model-20180402-114759.ckpt-275" if path.is_dir() else "published",
-        weights_format=weights_format,
-        sha256=hashlib.sha256(numbers.read_bytes()).hexdigest(),
-        embedding_size=512,
-        image_size=160,
-        standardization="fixed",
-        training_set=training_set,
-    )
-    assert (card.preprocessing.image_size, card.preprocessing.standardization) == (160, "fixed")
+    assert card.weights == {
+        "source": "published/model-20180402-114759.ckpt-275" if path.is_dir() else "published",
+        "weights_format": weights_format,
+        "sha256": hashlib.sha256(numbers.read_bytes()).hexdigest(),
+        "embedding_size": 512,
+        "image_size": 160,
+        "standardization": "fixed",
+        "training_set": training_set,
+    }
+    assert Preprocessing(**card.preprocessing) == Preprocessing(160, standardization="fixed")
 
 
 @pytest.fixture(scope="module")
@@ -335,8 +334,8 @@ def test_the_older_releases_have_128_numbers_and_standardize_each_image(
         for name, values in variables.items()
     }
     network, card = read_weights(keras_weights(tmp_path / "facenet_weights.h5", shorter))
-    assert (card.embedding_size, card.standardization) == (128, "per_image")
-    assert card.preprocessing.standardization == "per_image"
+    assert (card.embedding_size, card.weights["standardization"]) == (128, "per_image")
+    assert card.preprocessing["standardization"] == "per_image"
     assert network.output_shape == (None, 128)
 
 
@@ -473,8 +472,9 @@ def test_a_card_is_read_without_the_weights(copied: Path, built: list) -> None:
     (copied / "model.json").write_text(json.dumps(known), encoding="utf-8")
     (copied / "weights.npz").unlink()
     card = read_card(str(copied))
-    assert card == ModelCard(**known)
-    assert card.preprocessing == Preprocessing(182, standardization="per_image")
+    assert card == card_of_weights(known)
+    assert card.weights == known
+    assert Preprocessing(**card.preprocessing) == Preprocessing(182, standardization="per_image")
     assert not built
 
 
