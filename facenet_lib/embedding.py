@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError, refuse
 
 if TYPE_CHECKING:
@@ -140,10 +141,7 @@ def embed_files(
         FacenetError: for one path in place of a sequence, or another batch size; and what
             ``compute_batches`` raises.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise FacenetError(
-            f"expected batch_size to be an integer of at least 1, found {batch_size!r}"
-        )
+    check_integer("batch_size", batch_size, at_least=1)
     files, places = unique_files(paths)
     computed = np.empty((len(files), width), np.float32)
     row = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,23 @@ def open_whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()  # there only after an error
+
+
+@contextmanager
+def open_whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which is at ``folder`` once the block has ended without an error.
+
+    Raises:
+        FacenetError: when it cannot be written.
+    """
+    with explain_write_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its final place first, so that it is whole there or not at all.
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as scratch:
+            part = Path(scratch) / folder.name
+            part.mkdir()
+            yield part
+            part.replace(folder)
 
 
 @contextmanager

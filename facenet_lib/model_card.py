@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,8 +183,9 @@ def card_of_weights(weights: Mapping[str, Any]) -> ModelCard:
     Args:
         weights: what ``model.json`` holds, see :attr:`ModelCard.weights`.
 
-    >>> card_of_weights({"embedding_size": 512, "image_size": 160, "standardization": "fixed"}).dtype
-    'float32'
+    >>> weights = {"embedding_size": 512, "image_size": 160, "standardization": "fixed"}
+    >>> card_of_weights(weights).preprocessing["image_size"]
+    160
     """
     return ModelCard(
         facenet_lib=None,
@@ -214,25 +214,31 @@ def read_card(folder: str | Path) -> ModelCard:
     """
     folder = Path(folder)
     exported, imported = folder / CARD, folder / CARD_OF_WEIGHTS
-    expected_card = "expected the card of a model that 'facenet export' wrote"
-    if os.path.isfile(imported):  # False as well where nobody may look
-        found = read_json(imported, "the card of a model folder")
+    card, card_of = "the card of a model that 'facenet export' wrote", "the card of a model folder"
+    if _is_file(imported):
+        found = read_json(imported, card_of)
         unknown = [f"{name}: unknown" for name in found if name not in _WEIGHTS_FIELDS]
         problems = _field_problems(found, _WEIGHTS_FIELDS, needed=_WEIGHTS_FIELDS)
         refuse(str(imported), unknown + problems)
         return card_of_weights(found)
-    if not os.path.isfile(exported):
+    if not _is_file(exported):
         raise FacenetError(
-            f"{exported}: {expected_card}, or {imported}: expected the card of a model folder, "
-            "found neither"
+            f"{exported}: expected {card}, or {imported}: expected {card_of}, found neither"
         )
-    found = read_json(exported, expected_card.removeprefix("expected "))
-    refuse(f"{exported}: {expected_card}", _field_problems(found, _FIELDS, needed=_NEEDED))
+    found = read_json(exported, card)
+    refuse(f"{exported}: expected {card}", _field_problems(found, _FIELDS, needed=_NEEDED))
     # What a later version of the library added says nothing to this one.
     known = {name: value for name, value in found.items() if name in _FIELDS}
     if "limits" in known:
         known["limits"] = tuple(known["limits"])
     return ModelCard(**known)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # nobody may look
+        return False
 
 
 def _field_problems(

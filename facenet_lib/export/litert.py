@@ -9,7 +9,7 @@ in chapter 7, "Export".
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,12 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib.embedding import embed_files, encoded_batches, unique_files
+from facenet_lib.embedding import embed_files, unique_files
 from facenet_lib.errors import FacenetError
-from facenet_lib.export.saved_model import drawn_faces, read_windows
+from facenet_lib.export.warmup import drawn_faces
 from facenet_lib.files import open_whole_file
-from facenet_lib.input_pipeline import Preprocessing, preprocess
-from facenet_lib.models import LoadedNetwork, decode_windows, explain_invalid, load_network
+from facenet_lib.input_pipeline import Preprocessing, decode_windows, preprocess, read_windows
+from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
 
 LiteRTDtype = Literal["float16", "int8"]
@@ -77,8 +77,10 @@ def export_litert(
     if dtype == "float16":
         converter.target_spec.supported_types = [tf.float16]
     else:
-        windows = list(read_windows(unique_files(calibration)[0], preprocessing))
-        if not windows:
+        files, _ = unique_files(calibration)
+        if files:
+            windows = list(read_windows(files, preprocessing))
+        else:
             faces = tf.constant(drawn_faces(_CALIBRATION_FACES))
             windows = list(decode_windows(faces, preprocessing)[0].numpy())
         converter.representative_dataset = lambda: ([window[np.newaxis]] for window in windows)
@@ -110,11 +112,11 @@ def embed_litert(
     if shape != (1, side, side, 3):
         raise FacenetError(f"{file}: expected windows of shape {(1, side, side, 3)}, found {shape}")
 
-    def ask(images: list[bytes]) -> tuple[list[np.ndarray], tf.Tensor]:
-        windows, valid = decode_windows(tf.constant(images), preprocessing)
-        return [embed(window) for window in windows.numpy()], valid
+    def compute_batches(files: list[str], _: int) -> Iterator[np.ndarray]:
+        for window in read_windows(files, preprocessing):
+            yield embed(window)[np.newaxis]
 
-    return embed_files(paths, 1, embedding_size, encoded_batches(ask, explain_invalid))
+    return embed_files(paths, 1, embedding_size, compute_batches)
 
 
 def _litert_module(network: keras.Model, preprocessing: Preprocessing) -> Any:

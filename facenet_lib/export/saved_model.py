@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import io
-import json
-import numbers
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from facenet_lib import __version__
-from facenet_lib.drawn_faces.identity import draw_identity
-from facenet_lib.drawn_faces.nuisance import draw_nuisance
-from facenet_lib.drawn_faces.render import render_face
-from facenet_lib.embedding import read_image
+from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors
+from facenet_lib.export.warmup import WARMUP_REQUESTS, write_warmup_requests
+from facenet_lib.files import open_whole_folder, read_json
 from facenet_lib.input_pipeline import (
     MAX_PIXELS,
     Preprocessing,
@@ -38,8 +28,9 @@ from facenet_lib.input_pipeline import (
     preprocess,
 )
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, ModelCard, version_folders
-from facenet_lib.models import LoadedNetwork, decode_windows, explain_invalid, load_network
+from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
+from facenet_lib.runs.config import OLD_METRICS
 
 DISTANCE_OF_INVALID = 4.0
 """What ``verify`` answers where an image is not valid: the largest distance that there is."""
@@ -122,17 +113,12 @@ def export_model(
         "verify": module.verify,
     }
     try:
-        with explain_write_errors(folder):
-            out.mkdir(parents=True, exist_ok=True)
-            # Beside its final place first, so that it is whole there or not at all.
-            with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as scratch:
-                part = Path(scratch) / "saved_model"
-                tf.saved_model.save(module, str(part), signatures=signatures)
-                (part / CARD).parent.mkdir()
-                (part / CARD).write_text(card.to_json(), "utf-8")
-                (part / CARD_FOR_PEOPLE).write_text(card.to_markdown(), "utf-8")
-                _write_warmup_requests(part / WARMUP_REQUESTS, loaded.preprocessing.window_size)
-                part.replace(folder)
+        with open_whole_folder(folder) as part:
+            tf.saved_model.save(module, str(part), signatures=signatures)
+            (part / CARD).parent.mkdir()
+            (part / CARD).write_text(card.to_json(), "utf-8")
+            (part / CARD_FOR_PEOPLE).write_text(card.to_markdown(), "utf-8")
+            write_warmup_requests(part / WARMUP_REQUESTS, loaded.preprocessing.window_size)
     except tf.errors.OpError as error:
         raise FacenetError(
             f"{folder}: cannot be written: {' '.join(error.message.split())}"
@@ -157,8 +143,7 @@ def _new_version(out: Path, version: int | None) -> int:
         )
     if version is None:
         return max(versions, default=0) + 1
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise FacenetError(f"expected version to be an integer of at least 1, found {version!r}")
+    check_integer("version", version, at_least=1)
     if version in versions:
         raise FacenetError(f"{versions[version]}: already there; name another version")
     return version
@@ -168,14 +153,11 @@ def _check_threshold(threshold: float | None, false_accept_rate: float | None) -
     if threshold is None and false_accept_rate is None:
         return
     problems = []
-    for name, value, highest in (
-        ("threshold", threshold, 4),
-        ("false_accept_rate", false_accept_rate, 1),
-    ):
+    for name, value in (("threshold", threshold), ("false_accept_rate", false_accept_rate)):
         if value is None:
             problems.append(f"expected both, found no {name}")
-        elif not (isinstance(value, numbers.Real) and 0 <= value <= highest):
-            problems.append(f"expected {name} to be from 0 to {highest}, found {value!r}")
+        else:
+            problems += number_problems(name, value, _RANGES[name])
     refuse("threshold and false accept rate", problems)
 
 
@@ -246,7 +228,7 @@ def _card(
     if evaluation is not None:
         figures = _read_evaluation(Path(evaluation), loaded.preprocessing)
     if figures is not None:
-        about |= {name: figures[name] for name in _HIGHEST} | {"evaluation": figures}
+        about |= {name: figures[name] for name in _FIGURES} | {"evaluation": figures}
         about["threshold_chosen_for"] = "accuracy"
         if threshold is None and "chosen" in figures:
             threshold = figures["chosen"]["threshold"]
@@ -264,10 +246,14 @@ def _card(
     )
 
 
-_HIGHEST = {"accuracy": 1, "standard_error": 1, "threshold": 4}
-"""The figures that stand in the card by themselves, and how large each can be."""
-
-
+_RANGES = {
+    "accuracy": "[0, 1]",
+    "standard_error": "[0, 1]",
+    "threshold": "[0, 4]",
+    "false_accept_rate": "[0, 1]",
+}
+_FIGURES = ("accuracy", "standard_error", "threshold")
+"""Of an evaluation, what stands in the card by itself."""
 _AS_SERVED = {"metric": "sqeuclidean", "flip": False, "subtract_mean": False}
 
 
@@ -279,29 +265,26 @@ def _last_evaluation(loaded: LoadedNetwork) -> dict[str, Any] | None:
 
 def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]:
     """The figures in a file that ``facenet evaluate --json`` wrote for this model."""
+    expected = "what 'facenet evaluate --json' writes"
+    figures = read_json(path, expected)
     try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        values = {name: float(figures[name]) for name in _HIGHEST}
+        figures |= {name: float(figures[name]) for name in _FIGURES}
+        figures["metric"] = OLD_METRICS.get(figures["metric"], figures["metric"])
         if "chosen" in figures:
             chosen = figures["chosen"]
             _check_threshold(chosen["threshold"], chosen["false_accept_rate"])
         found = {name: figures[name] for name in _AS_SERVED}
         of_server = "that of a server, which does not tell it"
         found["preprocessing"] = of_server if "server" in figures else figures["preprocessing"]
-    except (OSError, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
-        raise FacenetError(
-            f"{path}: expected what 'facenet evaluate --json' writes, found: {error!r}"
-        ) from error
+    except (ValueError, OverflowError, LookupError, TypeError) as error:
+        raise FacenetError(f"{path}: expected {expected}, found: {error!r}") from error
     as_served = _AS_SERVED | {"preprocessing": dataclasses.asdict(preprocessing)}
     problems = [
         f"evaluated with {name} {found[name]!r}, the model is exported with {as_served[name]!r}"
         for name in as_served
         if found[name] != as_served[name]
     ]
-    problems += [
-        f"{name}: expected a number from 0 to {_HIGHEST[name]}, found {value}"
-        for name, value in values.items()
-        if not 0 <= value <= _HIGHEST[name]
-    ]
+    for name in _FIGURES:
+        problems += number_problems(name, figures[name], _RANGES[name])
     refuse(str(path), problems)
-    return figures | values
+    return figures

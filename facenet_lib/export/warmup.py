@@ -30,7 +30,7 @@ def write_warmup_requests(path: Path, side: int) -> None:
     The first request of a signature is slow, because its graph is optimized then; so is, less,
     the first of a second batch size. Further sizes cost next to nothing.
     """
-    faces, proto = _warmup_faces(), tf.make_tensor_proto
+    faces, proto = drawn_faces(4), tf.make_tensor_proto
     with tf.io.TFRecordWriter(str(path)) as writer:
         for size in _WARMUP_SIZES:
             images, others = proto(faces[:size]), proto(faces[-size:])
@@ -43,12 +43,8 @@ def write_warmup_requests(path: Path, side: int) -> None:
                 writer.write(_prediction_log(signature, inputs))
 
 
-@functools.lru_cache(maxsize=1)
-def _warmup_faces() -> list[bytes]:
-    return drawn_faces(4)
-
-
-def drawn_faces(count: int) -> list[bytes]:
+@functools.cache
+def drawn_faces(count: int) -> tuple[bytes, ...]:
     """Draw ``count`` people, one picture of each, as JPEG files of 160 x 160 pixels."""
     files = []
     for number in range(count):
@@ -56,14 +52,14 @@ def drawn_faces(count: int) -> list[bytes]:
         face = render_face(draw_identity(number), draw_nuisance(number))
         Image.fromarray(face).save(file, "JPEG")
         files.append(file.getvalue())
-    return files
+    return tuple(files)
 
 
 def _prediction_log(signature: str, inputs: Mapping[str, Any]) -> bytes:
     """A request as TF Serving's log has it, a protocol buffer ``PredictionLog``.
 
-    Written by hand, since only the package tensorflow-serving-api has the class: a message is a
-    row of fields, and all that are needed here are strings and messages.
+    Written by hand, since only tensorflow-serving-api has the class, an extra that exporting does
+    without: a message is a row of fields, and all that are needed here are strings and messages.
     """
     model_spec = _field(3, signature.encode())  # of ModelSpec: signature_name
     request = _field(1, model_spec)  # of PredictRequest: model_spec, and below inputs
@@ -84,5 +80,3 @@ def _varint(number: int) -> bytes:
         groups.append(number & 127 | 128)
         number >>= 7
     return bytes([*groups, number])
-
-

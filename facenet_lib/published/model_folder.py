@@ -8,20 +8,17 @@ and ``model.json``, a card that says where they come from and how images are to 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors
+from facenet_lib.files import open_whole_folder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.model_card import (
     CARD_OF_WEIGHTS,
@@ -142,16 +139,9 @@ def import_weights(
     )
     variables = tf1_variable_names(network)
     arrays: dict[str, Any] = {name: variable.numpy() for name, variable in variables.items()}
-    with explain_write_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its final place first, so that it is whole there or not at all.
-        with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as scratch:
-            part = Path(scratch) / "model"
-            part.mkdir()
-            np.savez(part / _WEIGHTS, **arrays)
-            card = json.dumps(about.weights, indent=2)
-            (part / CARD_OF_WEIGHTS).write_text(f"{card}\n", encoding="utf-8")
-            part.replace(out)
+    with open_whole_folder(out) as part:
+        np.savez(part / _WEIGHTS, **arrays)
+        (part / CARD_OF_WEIGHTS).write_text(json.dumps(about.weights, indent=2) + "\n", "utf-8")
     return out
 
 

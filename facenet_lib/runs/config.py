@@ -38,7 +38,7 @@ TRIPLET_SELECTIONS = ("margin_violating", "semi_hard", "batch_hard")
 """How triplets are chosen; :mod:`facenet_lib.triplet_loss` does it."""
 
 _OLD_NAMES = {"average_decay": "ema_decay", "gradient_norm": "clip_norm"}
-_OLD_METRICS = {"euclidean": "sqeuclidean", "cosine": "angular"}
+OLD_METRICS = {"euclidean": "sqeuclidean", "cosine": "angular"}
 
 
 def _setting(default: Any, about: str, lowest: float | None = None, below: float = math.inf) -> Any:
@@ -236,8 +236,8 @@ def rename_old_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
     }
     metric = renamed.get("evaluate_metric")
-    if isinstance(metric, str) and metric in _OLD_METRICS:
-        renamed["evaluate_metric"] = _OLD_METRICS[metric]
+    if isinstance(metric, str) and metric in OLD_METRICS:
+        renamed["evaluate_metric"] = OLD_METRICS[metric]
     return renamed
 
 

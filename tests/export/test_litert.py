@@ -119,7 +119,7 @@ def test_what_cannot_be_exported_is_told(trained, halves, tmp_path):
         ((trained, halves), "already there"),
         ((tmp_path, tmp_path / "x"), "expected the folder of a run"),
         ((trained, tmp_path / "x", "float32"), "'float16' or 'int8', found 'float32'"),
-        ((trained, tmp_path / "x", "int8", [tmp_path / "none.jpg"]), "none.jpg: cannot be read"),
+        ((trained, tmp_path / "x", "int8", [tmp_path / "none.jpg"]), "none.jpg: no such file"),
         ((trained, tmp_path / "x", "int8", "none.jpg"), "expected paths to be a sequence"),
         ((trained, tmp_path / "none" / "x"), "cannot be written"),
     ):

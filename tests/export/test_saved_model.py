@@ -18,7 +18,8 @@ from toy_training import SETTINGS, draw_people, full_disk, toy_network, write_te
 
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
-from facenet_lib.export.saved_model import WARMUP_REQUESTS, export_model
+from facenet_lib.export.saved_model import export_model
+from facenet_lib.export.warmup import WARMUP_REQUESTS
 from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, read_card
 from facenet_lib.models import (
@@ -413,9 +414,9 @@ def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
         (json.dumps(FIGURES | {"metric": "angular"}), "evaluated with metric 'angular'"),
         (json.dumps(FIGURES | {"subtract_mean": True}), "evaluated with subtract_mean True"),
         (json.dumps(FIGURES | {"preprocessing": {"image_size": 75}}), "with preprocessing "),
-        (json.dumps(FIGURES | {"threshold": float("nan")}), "from 0 to 4, found nan"),
-        (json.dumps(FIGURES | {"threshold": -0.1}), "threshold: expected a number from 0 to 4"),
-        (json.dumps(FIGURES | {"accuracy": 1.5}), "accuracy: expected a number from 0 to 1"),
+        (json.dumps(FIGURES | {"threshold": float("nan")}), r"in \[0, 4\], found nan"),
+        (json.dumps(FIGURES | {"threshold": -0.1}), r"threshold: expected a number in \[0, 4\]"),
+        (json.dumps(FIGURES | {"accuracy": 1.5}), r"accuracy: expected a number in \[0, 1\]"),
         (json.dumps(FIGURES | {"accuracy": 10**400}), "'facenet evaluate --json' writes"),
         (json.dumps(SERVED_FIGURES), "that of a server, which does not tell it"),
         (json.dumps(FIGURES | {"flip": True, "metric": "angular"}), "2 problems"),
@@ -436,9 +437,12 @@ def test_an_evaluation_of_another_model_is_refused(run, tmp_path, text, told):
     [
         ({"threshold": 1.0}, "expected both, found no false_accept_rate"),
         ({"false_accept_rate": 0.1}, "expected both, found no threshold"),
-        ({"threshold": -0.1, "false_accept_rate": 0.1}, "threshold to be from 0 to 4, found -0.1"),
+        (
+            {"threshold": -0.1, "false_accept_rate": 0.1},
+            r"threshold: expected a number in \[0, 4\], found -0.1",
+        ),
         ({"threshold": float("nan"), "false_accept_rate": 2}, "2 problems"),
-        ({"threshold": "1", "false_accept_rate": 0.1}, "from 0 to 4, found '1'"),
+        ({"threshold": "1", "false_accept_rate": 0.1}, r"in \[0, 4\], found '1'"),
     ],
 )
 def test_a_threshold_needs_what_it_was_chosen_for(run, tmp_path, chosen, told):
@@ -603,7 +607,7 @@ def test_what_is_no_sequence_of_files_or_no_batch_is_refused(exported, run, imag
         with pytest.raises(FacenetError, match="expected paths to be a sequence"):
             embedder.embed(images[0])
         for batch_size in (0, 2.5, "8"):
-            with pytest.raises(FacenetError, match="expected batch_size to be an integer of at"):
+            with pytest.raises(FacenetError, match="batch_size: expected an integer of at least 1"):
                 embedder.embed(images, batch_size=batch_size)
 
 
@@ -649,7 +653,7 @@ def test_nothing_is_written_over(run, exported, tmp_path):
 
 @pytest.mark.parametrize("version", [0, -1, 1.0, "2", True])
 def test_a_version_is_a_number_from_1(run, tmp_path, version):
-    with pytest.raises(FacenetError, match="version to be an integer of at least 1, found"):
+    with pytest.raises(FacenetError, match="version: expected an integer of at least 1, found"):
         export_model(loaded(run), tmp_path / "model", version=version)
 
 
