@@ -2,6 +2,6 @@
 
 import sys
 
-from facenet_lib.cli.commands import main
+from facenet_lib.cli.facenet import main
 
 sys.exit(main())

@@ -2,101 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 import shlex
 import statistics
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from house import BOOK, LIBRARY, PROJECT, chapters, notebook, source
 
-from facenet_lib.cli import commands as cli
+from facenet_lib.cli.facenet import make_parser
 
-PROJECT = Path(__file__).parents[1]
-LIBRARY = PROJECT / "facenet_lib"
-BOOK = PROJECT / "book"
-
-# From the bottom floor to the top: a module imports only from those before its own.
-FLOORS = [
-    "errors",
-    "lfw_pairs",
-    "verification",
-    "index_queue",
-    "checkpoints",
-    "synthetic_faces",
-    "datasets",
-    "training_config",
-    "run_record",
-    "stored_arrays",
-    "model_card",
-    "input_pipeline",
-    "network",
-    "optimizers",
-    "center_loss",
-    "softmax_heads",
-    "triplet_loss",
-    "weight_files",
-    "pretrained",
-    "distributed",
-    "objectives",
-    "metrics",
-    "training",
-    "export",
-    "litert",
-    "serving_client",
-    "serving",
-    "tensor_messages",
-    "served_models",
-    "local_server_common",
-    "local_server_grpc",
-    "local_server_rest",
-    "local_server",
-    "plots",
-    "cli",
-    "__main__",
-]
-WITHOUT_TENSORFLOW = FLOORS[: FLOORS.index("input_pipeline")]
-
-# Chapter -> the modules that it teaches.
-CHAPTERS = {
-    "01_lfw_pairs": ["lfw_pairs", "verification"],
-    "02_index_queue": ["index_queue"],
-    "03_input_pipeline": ["input_pipeline"],
-    "04_network": ["network"],
-    "05_center_loss": ["center_loss", "softmax_heads"],
-    "06_training": [
-        "training",
-        "training_config",
-        "objectives",
-        "optimizers",
-        "checkpoints",
-        "metrics",
-        "run_record",
-    ],
-    "07_export": ["export", "litert", "model_card"],
-    "08_serving": [
-        "serving",
-        "serving_client",
-        "tensor_messages",
-        "served_models",
-        "local_server",
-        "local_server_common",
-        "local_server_grpc",
-        "local_server_rest",
-    ],
-    "09_triplet_loss": ["triplet_loss"],
-    "11_pretrained": ["pretrained", "weight_files", "stored_arrays"],
-    "13_scaling": ["distributed"],
-}
-
-APPENDIX = ["synthetic_faces", "datasets"]
-UNDERIVED = ["errors", "plots", "cli", "__main__"]
+CHAPTERS = list(chapters().values())
 
 LARGEST_FILE = 1_000_000  # bytes
 LONGEST_CELL = 40  # lines
@@ -177,102 +96,6 @@ def test_environment_installs_what_pyproject_says_and_nothing_else():
     assert pip == {"pip": ["--constraint constraints.txt", f"--editable .[{extras}]"]}
 
 
-# The library
-
-
-def imported_modules(path: Path) -> set[str]:
-    """Top-level names of what a module imports, those of facenet_lib with their module."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
-            if node.module == "facenet_lib":
-                names |= {f"facenet_lib.{alias.name}" for alias in node.names}
-            else:
-                names.add(node.module or "")
-    return names
-
-
-def test_every_module_has_its_floor():
-    assert {path.stem for path in LIBRARY.glob("*.py")} - {"__init__"} == set(FLOORS)
-
-
-@pytest.mark.parametrize("module", FLOORS)
-def test_module_imports_only_from_floors_below(module):
-    below = {f"facenet_lib.{name}" for name in FLOORS[: FLOORS.index(module)]}
-    ours = {
-        name
-        for name in imported_modules(LIBRARY / f"{module}.py")
-        if name.startswith("facenet_lib.") and not name.startswith("facenet_lib.__version__")
-    }
-    assert ours <= below
-
-
-@pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
-def test_module_of_the_lower_floors_never_imports_tensorflow(module):
-    roots = {name.split(".")[0] for name in imported_modules(LIBRARY / f"{module}.py")}
-    assert not roots & {"tensorflow", "keras"}
-
-
-def derivation(module: str) -> str:
-    """The words with which what is public in a module says where the book derives it."""
-    for chapter, modules in CHAPTERS.items():
-        if module in modules:
-            return f'Derived in chapter {int(chapter[:2])}, "{title(chapter)}"'
-    assert module in APPENDIX, f"{module}: no chapter teaches it"
-    return 'Derived in the appendix, "Using real faces"'
-
-
-DERIVED = re.compile(r'Derived in (?:chapter \d+|the appendix), "[^"]+"')
-
-
-@pytest.mark.parametrize("module", [name for name in FLOORS if name not in UNDERIVED])
-def test_what_is_public_says_which_chapter_derives_it(module):
-    """Nearly always the module's own chapter; a few things are another chapter's matter."""
-    tree = ast.parse((LIBRARY / f"{module}.py").read_text(encoding="utf-8"))
-    named = {
-        node.name: DERIVED.findall(" ".join((ast.get_docstring(node) or "").split()))
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    }
-    true = {derivation(name) for name in FLOORS if name not in UNDERIVED}
-    assert not [name for name, said in named.items() if not said or not set(said) <= true]
-    assert derivation(module) in {words for said in named.values() for words in said}
-
-
-HELP = """
-from facenet_lib.cli.commands import main
-try:
-    main({})
-except SystemExit as leaving:
-    assert leaving.code == 0
-"""
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import facenet_lib, facenet_lib.cli.commands",
-        "from facenet_lib import checkpoints, datasets, index_queue, lfw_pairs, verification",
-        HELP.format(["--help"]),
-        HELP.format(["train", "--help"]),
-    ],
-    ids=["import", "lower floors", "facenet --help", "facenet train --help"],
-)
-def test_tensorflow_is_not_loaded_by(program):
-    check = "import sys; assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}\n{check}"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 # The book
 
 
@@ -280,22 +103,6 @@ def table_of_contents() -> list[str]:
     toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
     pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     return [toc["root"], *pages]
-
-
-def notebook(chapter: str) -> dict:
-    path = BOOK / f"{chapter}.ipynb"
-    if not path.is_file():
-        pytest.fail(f"no chapter {path}")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def source(cell: dict) -> str:
-    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
-
-
-def title(chapter: str) -> str:
-    cells = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "markdown"]
-    return re.findall(r"^# (.+)$", "\n".join(cells), re.MULTILINE)[0]
 
 
 def test_every_page_of_the_table_of_contents_exists():
@@ -315,31 +122,6 @@ def test_table_of_contents_holds_every_page_once():
     assert sorted(str(path.with_suffix("")) for path in pages) == sorted(listed)
     numbered = [page for page in listed if re.match(r"book/\d\d_", page)]
     assert numbered == [f"book/{chapter}" for chapter in CHAPTERS]
-
-
-def test_library_reference_shows_every_module_from_the_bottom_up():
-    text = (BOOK / "library.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^\.\. automodule:: facenet_lib\.(\w+)$", text, re.MULTILINE)
-    assert shown == [module for module in FLOORS if module != "__main__"]
-    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == shown
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_chapter_has_its_modules_and_their_tests(chapter):
-    assert (BOOK / f"{chapter}.ipynb").is_file()
-    text = "\n".join(source(cell) for cell in notebook(chapter)["cells"])
-    for module in CHAPTERS[chapter]:
-        assert (LIBRARY / f"{module}.py").is_file()
-        assert (PROJECT / "tests" / f"test_{module}.py").is_file()
-    named = re.compile(r"\bfacenet_lib\.(\w+)")
-    imported = re.compile(r"^from facenet_lib import ([\w, ]+)$", re.MULTILINE)
-    taught = set(named.findall(text)) | set(re.findall(r"\w+", ",".join(imported.findall(text))))
-    assert set(CHAPTERS[chapter]) <= taught
-
-
-@pytest.mark.parametrize("module", [name for name in FLOORS if name != "__main__"])
-def test_module_has_its_test_file(module):
-    assert (PROJECT / "tests" / f"test_{module}.py").is_file()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -409,13 +191,6 @@ def test_bibliography_keys_are_in_order_without_repetition():
 # What the pages say of the library
 
 
-def test_readme_lists_every_module():
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
-    listed = [module for row in rows for module in re.findall(r"`(\w+)`", row)]
-    assert sorted(listed) == sorted(set(FLOORS) - {"__main__"})
-
-
 PAGES = sorted(str(path.relative_to(PROJECT)) for path in BOOK.glob("*.md"))
 # After a prompt or as code within a line, perhaps with variables set and the folder named.
 COMMAND = re.compile(
@@ -436,7 +211,7 @@ def test_pages_show_how_to_use_the_command():
 
 @pytest.mark.parametrize("page", ["README.md", *PAGES])
 def test_commands_on_the_pages_are_understood(page):
-    parser = cli._parser()
+    parser = make_parser()
     for words in commands(page):
         named_alone = len(words) == 1 and not words[0].startswith("-")
         try:

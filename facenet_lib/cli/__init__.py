@@ -1,9 +1,5 @@
-"""The command ``facenet``."""
+"""The command ``facenet``: a module a family of commands."""
 
-from facenet_lib.cli.commands import (
-    main,
-)
+from facenet_lib.cli.facenet import main
 
-__all__ = [
-    "main",
-]
+__all__ = ["main"]

@@ -1,0 +1,81 @@
+"""The command ``facenet``: draw faces, import weights, train, evaluate, embed, export, serve.
+
+Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
+loaded only by the commands that compute with it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from facenet_lib import __version__
+from facenet_lib.cli import evaluation, faces, models, serving, training
+from facenet_lib.errors import FacenetError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the entry point of ``facenet`` and of ``python -m facenet_lib``.
+
+    Args:
+        arguments: the words after ``facenet``; those of the process where None.
+
+    Returns:
+        0 when done, 1 after a failure that was explained on standard error. Wrong usage leaves
+        through ``SystemExit(2)``, as argparse has it.
+    """
+    options = make_parser().parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command: Callable[[argparse.Namespace], None] = options.command
+        command(options)
+    except FacenetError as error:
+        print(f"facenet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("facenet: interrupted", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="facenet",
+        description="Draw faces; train, import, evaluate, use, export and serve FaceNet.",
+    )
+    parser.add_argument("--version", action="version", version=f"facenet {__version__}")
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=_ParserOfOneCommand
+    )
+    faces.add_draw_faces(commands)
+    models.add_import_weights(commands)
+    training.add_train(commands)
+    training.add_report(commands)
+    evaluation.add_evaluate(commands)
+    faces.add_distances(commands)
+    evaluation.add_embed(commands)
+    models.add_export(commands)
+    serving.add_serve(commands)
+    return parser
+
+
+class _ParserOfOneCommand(argparse.ArgumentParser):
+    """Takes a command's options before, between and after its other words.
+
+    Without this, argparse ends the list of images at the first option after it, and refuses those
+    that follow.
+    """
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._mixing:  # argparse's own two passes, one for the options and one for the rest
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False

@@ -1,0 +1,44 @@
+"""What takes seconds to load, for the commands that compute with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facenet_lib.embedding import Embedder
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what it writes about processors and drivers on the way.
+
+    Its first lines come before its own log level holds, straight from C++, so that the file
+    descriptor of standard error is put aside for the import. TF_CPP_MIN_LOG_LEVEL=0 shows all.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        return
+    standard_error = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+
+
+@contextlib.contextmanager
+def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
+    """Load a model as :func:`facenet_lib.models.load_embedder` does, and close it at the end.
+
+    A server that is asked over REST needs no TensorFlow here.
+    """
+    if not model.lower().startswith(("http://", "https://")):
+        load_tensorflow()
+    from facenet_lib.models import load_embedder
+
+    with contextlib.closing(load_embedder(model, **changes)) as embedder:
+        yield embedder

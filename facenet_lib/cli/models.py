@@ -1,0 +1,118 @@
+"""Commands that make a model of another: ``facenet import-weights`` and ``facenet export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from facenet_lib.cli.arguments import add_command, check_folder_of
+from facenet_lib.cli.loading import load_tensorflow
+
+
+def add_import_weights(commands: Any) -> None:
+    """Add ``facenet import-weights``."""
+    parser = add_command(commands, "import-weights", _import_weights, "read published weights")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="folder of a TF 1 checkpoint, or its frozen .pb, or Keras' .h5, or PyTorch's .pt",
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="the model folder to write")
+    parser.add_argument(
+        "--image-size", type=int, default=160, help="side of the network's input; 160 if not named"
+    )
+    parser.add_argument(
+        "--standardization",
+        choices=("fixed", "per_image"),
+        help="what the weights were trained with; if not named, as every release had it",
+    )
+    parser.add_argument(
+        "--training-set",
+        metavar="TEXT",
+        help="what they were trained on; if not named, what the number of identities tells",
+    )
+
+
+def _import_weights(options: argparse.Namespace) -> None:
+    """Read weights that others published and write OUT, a folder that every command takes."""
+    load_tensorflow()
+    from facenet_lib.model_card import read_card
+    from facenet_lib.published.model_folder import import_weights
+
+    out = import_weights(
+        options.file,
+        options.out,
+        image_size=options.image_size,
+        standardization=options.standardization,
+        training_set=options.training_set,
+    )
+    about = read_card(out).weights or {}
+    print(f"{out}: from {about['source']} ({about['weights_format']}), sha256 {about['sha256']}")
+    print(
+        f"embeddings of {about['embedding_size']} numbers, images of {about['image_size']} pixels, "
+        f"standardization {about['standardization']}, training set: {about['training_set']}"
+    )
+
+
+def add_export(commands: Any) -> None:
+    """Add ``facenet export``."""
+    parser = add_command(commands, "export", _export, "write a model as a SavedModel")
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the folder of a run or of imported weights"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="the model's folder, in which a version is made"
+    )
+    stored = parser.add_mutually_exclusive_group()
+    stored.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16: half the size, faster where the processor has instructions for it",
+    )
+    stored.add_argument(
+        "--litert",
+        choices=("float16", "int8"),
+        help="write OUT as one LiteRT file, for phones, with weights of this type",
+    )
+    parser.add_argument(
+        "--evaluation",
+        metavar="FILE.json",
+        type=Path,
+        help="figures of facenet evaluate --json, for the card and the threshold; if not named, "
+        "the run's last",
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="squared distance below which two images are one person"
+    )
+    parser.add_argument(
+        "--false-accept-rate",
+        metavar="RATE",
+        type=float,
+        help="what --threshold was chosen for: the share of different pairs that it accepts",
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write the network of MODEL as a SavedModel that takes images and gives embeddings.
+
+    It becomes a version of the model in OUT: OUT/1, or the next number.
+    """
+    stored = {
+        name: getattr(options, name) for name in ("evaluation", "threshold", "false_accept_rate")
+    }
+    if options.litert:
+        if any(value is not None for value in stored.values()):
+            options.parser.error("--litert: such a file holds neither evaluation nor threshold")
+        check_folder_of(options.out)
+        load_tensorflow()
+        from facenet_lib.export.litert import export_litert
+
+        print(export_litert(options.model, options.out, options.litert))
+        return
+    load_tensorflow()
+    from facenet_lib.export.saved_model import export_model
+
+    print(export_model(options.model, options.out, options.dtype, **stored))

@@ -1,0 +1,168 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running_commands import facenet, one_line
+from toy_training import SETTINGS
+
+from facenet_lib import __version__
+from facenet_lib.cli import main
+
+COMMANDS = (
+    "draw-faces",
+    "import-weights",
+    "train",
+    "report",
+    "evaluate",
+    "distances",
+    "embed",
+    "export",
+    "serve",
+)
+
+
+@pytest.mark.parametrize("words", [("--help",), *((command, "--help") for command in COMMANDS)])
+def test_help_comes_without_tensorflow(words):
+    # TensorFlow's import, and keras', would fail.
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'matplotlib']));"
+        "from facenet_lib.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: facenet")
+    assert done.stderr == ""
+    if words == ("--help",):
+        assert all(command in done.stdout for command in COMMANDS)
+    if words[0] == "train":
+        assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
+
+
+def test_the_module_is_the_command():
+    done = facenet("--version")
+    assert (done.returncode, done.stdout) == (0, f"facenet {__version__}\n")
+    assert facenet().returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "required: COMMAND"),
+        (["swim"], "invalid choice"),
+        (["train", "faces"], "required: --out"),
+        (["train", "faces", "--out", "x", "--epochs", "many"], "invalid int value"),
+        (["train", "faces", "--out", "x", "--epochs", "0"], "epochs: expected at least 1"),
+        (["train", "faces", "--out", "x", "--blocks", "1", "2"], "expected 3 arguments"),
+        (["train", "faces", "--out", "x", "--width", "nan"], "width: expected a number"),
+        (["train", "faces", "--out", "x", "--learning-rates", "none.txt"], "none.txt"),
+        (["embed", "model"], "required: --out"),
+        (["embed", "--out", "x"], "required: MODEL, IMAGE"),
+        (["embed", "model", "--out", "x"], "required: IMAGE"),
+        (["evaluate", "faces"], "required: FACES"),
+        (["serve"], "required: MODEL"),
+        (["serve", "model", "--docker", "--tensorflow-serving"], "not allowed with"),
+        (["serve", "model", "--versions", "newest"], "latest, all, or numbers such as 1,2"),
+        (["serve", "model", "--label", "stable"], "expected LABEL=VERSION"),
+        (["serve", "model", "--label", "a=1", "--label", "a=2"], "found one twice"),
+        (["serve", "model", "--image", "x"], "only with --docker"),
+        (["serve", "model", "--rest-port", "65536"], "expected a number from 0 to 65535"),
+        (["serve", "model", "--grpc-port", "-1"], "expected a number from 0 to 65535"),
+        (["export", "run"], "required: OUT"),
+        (["export", "run", "x", "--litert", "int8", "--threshold", "1"], "neither evaluation nor"),
+        (["export", "run", "x", "--litert", "int8", "--dtype", "bfloat16"], "not allowed with"),
+        (["evaluate", "model", "faces", "--metric", "manhattan"], "invalid choice"),
+        (["evaluate", "model", "faces", "--standardization", "none"], "invalid choice"),
+        (["evaluate", "model", "faces", "--crop", "all"], "invalid int value"),
+        (["train", "faces", "--out", "x", "--freeze-until", "Mixed_6b"], "an initial_model"),
+        (["import-weights", "file"], "required: OUT"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["embed", "http://x", "image", "--out", "x"], "urllib3"),
+        (["serve", "model", "--docker"], "urllib3"),
+        (["serve", "model"], "uvicorn"),
+    ],
+)
+def test_the_extra_that_is_missing_is_named(words, package):
+    program = (
+        "import sys; sys.modules[sys.argv.pop(1)] = None;"  # importing it raises
+        "from facenet_lib.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, package, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        f"needs the package {package}, which is not installed: pip install 'facenet-lib[serving]'"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_options_may_stand_anywhere(run, folder, tmp_path):
+    images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (1, 2)]
+    out = str(tmp_path / "x.npz")
+    assert main(["embed", str(run), images[0], "--out", out, images[1]]) == 0
+    with np.load(out) as archive:
+        assert archive["paths"].tolist() == images
+    figures = tmp_path / "x.json"
+    assert main(["evaluate", str(run), "--json", str(figures), str(folder)]) == 0
+    assert figures.is_file()
+
+
+def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, capsys):
+    image = str(folder / "Known_1" / "Known_1_0001.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"GIF89a")
+    for words, told in (
+        (["evaluate", str(tmp_path), str(folder)], "expected the folder of a run"),
+        (["evaluate", str(run), str(tmp_path / "none")], "none: expected a folder"),
+        (["evaluate", str(run), str(folder), "--pairs", str(tmp_path / "p")], "expected a file"),
+        (["evaluate", str(run), str(folder), "--json", str(tmp_path)], "expected a file in"),
+        (["embed", str(run), str(tmp_path / "bad.jpg"), "--out", str(tmp_path / "x")], "GIF"),
+        (["embed", str(run), image, "--out", str(tmp_path / "none" / "x")], "expected a file in"),
+        (["embed", str(run), image, "--out", str(tmp_path)], "expected a file in"),
+        (["export", str(run), str(run)], "already there"),
+        (["export", str(run), str(tmp_path / "m"), "--threshold", "1"], "no false_accept_rate"),
+        (["export", str(run), str(tmp_path / "m"), "--evaluation", image], "facenet evaluate --j"),
+        (["export", str(tmp_path), str(tmp_path / "model")], "expected the folder of a run"),
+        (["export", "run", str(tmp_path / "n" / "x"), "--litert", "int8"], "expected a file in a"),
+        (["evaluate", str(exported), str(folder), "--crop", "60"], "has its standardization and"),
+        (["evaluate", str(run), str(folder), "--crop", "0"], "crop_size"),
+        (["import-weights", image, str(tmp_path / "model")], "Known_1_0001.jpg"),
+        (["import-weights", str(tmp_path / "none"), str(tmp_path / "model")], "none"),
+        (["train", str(folder), "--out", str(tmp_path / "x"), "--from", "none"], "none: expected"),
+        (["train", str(folder), "--out", str(folder)], "not empty and no training run"),
+        (["train", str(folder), "--out", str(run), "--config", "none"], "none: expected a YAML"),
+    ):
+        assert main(words) == 1, words
+        assert told in one_line(capsys.readouterr())
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", interrupted)
+    assert main(["draw-faces", "nowhere"]) == 1
+    assert one_line(capsys.readouterr()) == "facenet: interrupted\n"
+
+
+def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
+    def wrong(*arguments, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", wrong)
+    with pytest.raises(ZeroDivisionError):
+        main(["draw-faces", str(Path("nowhere"))])

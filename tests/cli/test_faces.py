@@ -1,0 +1,36 @@
+import json
+
+from running_commands import TRAIN_WORDS
+
+from facenet_lib.cli import main
+
+
+def test_drawn_faces_are_a_folder_to_train_on(tmp_path, capsys):
+    out = tmp_path / "drawn"
+    words = ["draw-faces", out, "--identities", 22, "--images-per-identity", 2]
+    words += ["--test-identities", 20, "--size", 64, "--seed", 3]
+    assert main(list(map(str, words))) == 0
+    assert str(out) in capsys.readouterr().out
+    assert len(list(out.glob("*/*.jpg"))) == 44
+    assert (out / "pairs.txt").is_file()
+
+
+def test_drawing_says_in_one_line_what_there_is(tmp_path, capsys):
+    words = ["draw-faces", str(tmp_path / "faces"), "--identities", "21", "--size", "64"]
+    assert main([*words, "--images-per-identity", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'faces'}: 42 images; 1 people to train on, 20 in 40 pairs to test on"
+    ]
+
+
+def test_distances_decide_whom_a_run_leaves_out(run, folder, tmp_path, capsys):
+    table = tmp_path / "distances.csv"
+    assert main(["distances", str(run), str(folder), "--out", str(table)]) == 0
+    assert "32 images of 4 people" in capsys.readouterr().out
+    words = ["--filter-distances", str(table), "--filter-percentile", "75"]
+    out = tmp_path / "filtered"
+    command = ["train", str(folder), "--out", str(out), *TRAIN_WORDS, *words, "--epochs", "1"]
+    assert main(command) == 0
+    assert json.loads((out / "config.json").read_text())["data"]["images"] == 24
+    record = json.loads((out / "record.json").read_text())
+    assert record[0]["arguments"] == command

@@ -1,0 +1,261 @@
+"""The library's rooms: what may use what, what is public, documented and tested."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import graphlib
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from house import (
+    APPENDIX,
+    BOOK,
+    HOUSE_PAGE,
+    PROJECT,
+    Room,
+    chapters,
+    documented,
+    imported,
+    is_package,
+    modules,
+    notebook,
+    public_names,
+    rooms,
+    rooms_of_chapter,
+    source,
+    tree,
+)
+
+ROOMS = {room.name: room for room in rooms()}
+IN_FILES = [name for name in modules() if not is_package(name)]
+TESTS = PROJECT / "tests"
+
+
+def room_of(module: str) -> Room:
+    return ROOMS[module.split(".")[0]]
+
+
+TAUGHT = [name for name in IN_FILES if room_of(name).chapters]
+
+
+def test_the_rooms_are_those_of_the_table():
+    assert {name for name in modules() if "." not in name} == set(ROOMS)
+    assert [room.floor for room in rooms()] == sorted(room.floor for room in rooms())
+
+
+def test_modules_use_only_rooms_on_floors_below():
+    upwards = {
+        f"{module} uses {used}"
+        for module in modules()
+        for used in imported(module) & set(modules())
+        if room_of(used) != room_of(module) and room_of(used).floor >= room_of(module).floor
+    }
+    assert upwards == set()
+
+
+def test_modules_use_each_other_without_a_circle():
+    graphlib.TopologicalSorter(
+        {name: imported(name) & set(IN_FILES) for name in IN_FILES}
+    ).prepare()
+
+
+def test_modules_import_from_modules_and_not_from_what_a_room_shows():
+    """So that nothing more is loaded than is used; it is chapters and users whom a room serves."""
+    shown = {name for name in modules() if is_package(name)}
+    assert {f"{name} from {used}" for name in IN_FILES for used in imported(name) & shown} == set()
+
+
+(LIGHT,) = re.findall(r"(?s)load no TensorFlow; nor do(.+?)until", HOUSE_PAGE.read_text("utf-8"))
+WITHOUT_TENSORFLOW = re.findall(r"`(\w+)`", LIGHT)
+HELP = """
+from facenet_lib.cli import main
+try:
+    main({})
+except SystemExit as leaving:
+    assert leaving.code == 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "besides"),
+    [
+        ("import facenet_lib, facenet_lib.cli", {"matplotlib"}),
+        (f"from facenet_lib import {', '.join(WITHOUT_TENSORFLOW)}", set()),
+        (HELP.format(["--help"]), {"matplotlib"}),
+        (HELP.format(["train", "--help"]), {"matplotlib"}),
+    ],
+    ids=["import", "rooms", "facenet --help", "facenet train --help"],
+)
+def test_tensorflow_is_not_loaded_by(program, besides):
+    unwanted = {"tensorflow", "keras"} | besides
+    check = f"import sys; assert not {unwanted} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{check}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_module_has_its_test_file():
+    files = {
+        name: Path(*name.split(".")[:-1], f"test_{name.split('.')[-1]}.py") for name in IN_FILES
+    }
+    assert {str(path) for path in files.values() if not (TESTS / path).is_file()} == set()
+
+
+# Chapters and rooms
+
+
+DERIVED = re.compile(
+    r"[Dd]erived in (?:chapters? (?P<numbers>\d+(?:(?:, | and )\d+)*)(?:, \"(?P<title>[^\"]+)\")?"
+    r"|the (?P<appendix>appendix))"
+)
+
+
+def title(chapter: str) -> str:
+    cells = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "markdown"]
+    return re.findall(r"^# (.+)$", "\n".join(cells), re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("module", TAUGHT)
+def test_a_module_says_once_which_chapter_derives_it(module):
+    text = " ".join(modules()[module].read_text(encoding="utf-8").split())
+    (said,) = DERIVED.finditer(text)
+    assert said.group() in " ".join((ast.get_docstring(tree(module)) or "").split())
+    numbers = re.findall(r"\d+", said["numbers"]) if said["numbers"] else [APPENDIX]
+    assert set(numbers) <= set(room_of(module).chapters)
+    if said["title"]:
+        assert said["title"] == title(chapters()[int(numbers[0])])
+
+
+@pytest.mark.parametrize("number", chapters())
+def test_a_chapter_imports_the_rooms_that_it_teaches(number):
+    book = notebook(chapters()[number])
+    used = set()
+    for cell in book["cells"]:
+        text = source(cell)
+        used |= set(re.findall(r"\bfacenet_lib\.(\w+)", text))
+        for names in re.findall(r"^from facenet_lib import (\([^)]*\)|.*)", text, re.MULTILINE):
+            used |= set(re.findall(r"\w+", names))
+    taught = rooms_of_chapter(number)
+    assert set(taught) <= used | {"models", "embedding"}  # which stand behind what it imports
+    assert taught or number > 13
+
+
+# What the pages say of the rooms
+
+
+def test_the_reference_shows_every_room_from_the_bottom_up():
+    text = (BOOK / "library.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(ROOMS)
+    assert re.findall(r"^\.\. automodule:: facenet_lib\.(\w+)\n   :members:$", text, re.M) == list(
+        ROOMS
+    )
+
+
+def test_the_readme_has_the_same_table():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `(\w+)` \| ([\w, ]*?) ?\| (.+) \|$", text, re.MULTILINE)
+    expected = [(room.name, ", ".join(room.chapters), room.holds) for room in rooms()]
+    assert sorted(shown) == sorted(expected)
+
+
+def test_the_first_page_names_the_rooms_of_every_chapter():
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d+)\. [^|]+\| ([^|]+) \|", text, re.MULTILINE)
+    shown = {int(number): re.findall(r"~facenet_lib\.(\w+)", cell) for number, cell in rows}
+    assert list(shown) == list(chapters())
+    for number, names in shown.items():
+        assert sorted(names) == sorted(rooms_of_chapter(number))
+
+
+HOP = re.compile(r"`([a-z_]+(?:\.\w+)+)`")
+
+
+def test_every_hop_that_the_walks_name_exists():
+    hops = HOP.findall(HOUSE_PAGE.read_text(encoding="utf-8").split("## From ", 1)[1])
+    assert len(hops) >= 20
+    for hop in hops:
+        module = max((name for name in modules() if hop.startswith(f"{name}.")), key=len)
+        value = importlib.import_module(f"facenet_lib.{module}")
+        for part in hop.removeprefix(f"{module}.").split("."):
+            value = getattr(value, part)
+
+
+# Examples and references
+
+
+@pytest.mark.parametrize("module", IN_FILES)
+def test_examples_are_true(module):
+    if ">>>" not in modules()[module].read_text(encoding="utf-8"):
+        pytest.skip("no example")
+    failed, tried = doctest.testmod(
+        importlib.import_module(f"facenet_lib.{module}"), optionflags=doctest.ELLIPSIS
+    )
+    assert tried and not failed
+
+
+def functions_to_be_shown() -> Iterator[str]:
+    """Public functions of the rooms that chapters teach."""
+    for room in rooms():
+        public = set(public_names(room.name)) if room.chapters else set()
+        for module in modules():
+            if module.split(".")[0] != room.name:
+                continue
+            for node in tree(module).body:
+                if isinstance(node, ast.FunctionDef) and node.name in public:
+                    yield f"{module}.{node.name}"
+
+
+NOT_YET_SHOWN: set[str] = set()
+
+
+def test_every_public_function_has_an_example():
+    without = set()
+    for name in functions_to_be_shown():
+        module, _, function = name.rpartition(".")
+        (node,) = (n for n in tree(module).body if getattr(n, "name", None) == function)
+        if ">>>" not in (ast.get_docstring(node) or ""):
+            without.add(name)
+    assert without == NOT_YET_SHOWN
+
+
+ROLE = re.compile(r":(?:py:)?(func|class|meth|mod|attr|data|exc)(?::|\})`([^`]+)`")
+FOREIGN = [
+    re.compile(pattern)
+    for _, pattern in yaml.safe_load((PROJECT / "_config.yml").read_text("utf-8"))["sphinx"][
+        "config"
+    ]["nitpick_ignore_regex"][:3]
+]
+
+
+def roles(text: str) -> set[str]:
+    """The targets of all references in a text, without those to other libraries."""
+    found = {target for _, target in ROLE.findall(text)}
+    named = {re.sub(r"(?s)^.*<(.+)>$", r"\1", target).lstrip("~!.") for target in found}
+    return {name for name in named if not any(f.fullmatch(name) for f in FOREIGN)}
+
+
+@pytest.mark.parametrize("page", sorted([*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")]), ids=str)
+def test_references_on_a_page_lead_to_the_library_reference(page: Path):
+    assert roles(page.read_text(encoding="utf-8").replace("\\n", "\n")) - documented() == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_references_in_docstrings_lead_to_the_library_reference(module):
+    """Sphinx looks for a name as it is, in the class whose text it stands in, and in the room."""
+    room = f"facenet_lib.{room_of(module).name}"
+    classes = [node.name for node in tree(module).body if isinstance(node, ast.ClassDef)]
+    places = ["", f"{room}.", *(f"{room}.{name}." for name in classes)]
+    targets = roles(modules()[module].read_text(encoding="utf-8"))
+    assert {t for t in targets if not documented() & {f"{at}{t}" for at in places}} == set()
