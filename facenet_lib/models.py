@@ -290,7 +290,7 @@ def is_address(model: str | Path) -> bool:
     >>> is_address("grpc://localhost:8500/facenet"), is_address("models/facenet")
     (True, False)
     """
-    return isinstance(model, str) and re.match("(?i)(https?|grpc)://", model) is not None
+    return isinstance(model, str) and re.match(r"\w+://", model) is not None
 
 
 def _saved_model_in(model: Path) -> Path | None:

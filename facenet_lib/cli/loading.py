@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facenet_lib.errors import serving_extra
+
 if TYPE_CHECKING:
     from facenet_lib.embedding import Embedder
 
@@ -34,11 +36,17 @@ def load_tensorflow() -> None:
 def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
     """Load a model as :func:`facenet_lib.models.load_embedder` does, and close it at the end.
 
-    A server that is asked over REST needs no TensorFlow here.
+    TensorFlow, which a server that is asked over REST does without, is loaded for all others.
     """
-    if not model.lower().startswith(("http://", "https://")):
+    embedder: Embedder
+    if model.lower().startswith(("http://", "https://")) and set(changes.values()) <= {None}:
+        with serving_extra("a server's address"):
+            from facenet_lib.serving.remote_embedder import RemoteEmbedder
+        embedder = RemoteEmbedder(model)
+    else:
         load_tensorflow()
-    from facenet_lib.models import load_embedder
+        from facenet_lib.models import load_embedder
 
-    with contextlib.closing(load_embedder(model, **changes)) as embedder:
+        embedder = load_embedder(model, **changes)
+    with contextlib.closing(embedder):
         yield embedder

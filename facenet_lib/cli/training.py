@@ -97,7 +97,8 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
     try:
         return dataclasses.replace(config, **changes)
     except FacenetError as error:
-        options.parser.error(str(error))  # the words of the command are at fault: exit with 2
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(str(error))  # the words of the command are at fault: exit with 2
 
 
 def _settings_of(initial_model: str, out: Path) -> dict[str, Any]:

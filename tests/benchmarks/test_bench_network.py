@@ -345,7 +345,7 @@ def test_inference(
 # --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["facenet_lib", "facenet_lib.cli.commands", "tensorflow"])
+@pytest.mark.parametrize("module", ["facenet_lib", "facenet_lib.cli", "tensorflow"])
 def test_import_time(module: str, report: Report) -> None:
     """In fresh processes, that of an interpreter which imports nothing taken off."""
     runs = [(_seconds_of_python(f"import {module}"), _seconds_of_python("")) for _ in range(3)]

@@ -9,10 +9,9 @@ from toy_training import draw_people
 from facenet_lib.cli import main
 from facenet_lib.embedding import embed_images
 from facenet_lib.export.litert import embed_litert
-from facenet_lib.models import load_embedder
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.model_card import read_card
-from facenet_lib.models import load_run
+from facenet_lib.models import load_embedder, load_run
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variable_names
 
