@@ -1,7 +1,7 @@
-"""Batches of people, the triplets that are worth a step, and their loss.
+"""The triplets of a batch that are worth a step, and their loss.
 
-Stands for ``sample_people``, ``select_triplets`` and ``triplet_loss`` of the reference's
-train_tripletloss. The loss and the semi-hard negatives are those of section 3 of Schroff et al.
+Stands for ``select_triplets`` and ``triplet_loss`` of the reference's train_tripletloss; batches
+of people are drawn by :class:`facenet_lib.index_queue.PeopleQueue`. The loss and the semi-hard negatives are those of section 3 of Schroff et al.
 2015 (FaceNet: A unified embedding for face recognition and clustering), the batch-hard triplets
 those of Hermans et al. 2017 (In defense of the triplet loss for person re-identification).
 Derived in chapter 9, "Triplet loss".
@@ -35,77 +35,6 @@ different people. This is half of 0.1: two images taken at random are then half 
 _PROPOSALS = 8  # draws for every pair before its anchor's candidates are narrowed again
 _NARROWINGS = 3  # of the candidates, before the pairs that are left list their negatives
 _LISTED_PAIRS = 64  # pairs that are compared with all images at a time: 1 MB for 2000 images
-
-
-# --------------------------------------------------------------------------------------------
-# Batches: people x images
-# --------------------------------------------------------------------------------------------
-
-
-def people_batches(
-    label_list: Sequence[int] | NDArray[np.integer],
-    people_per_batch: int,
-    images_per_person: int,
-    batches: int,
-    seed: int,
-    first_batch: int = 0,
-) -> NDArray[np.int64]:
-    """Draw batches in which every person has several images.
-
-    Only people with two images or more take part, since a positive is needed. They are shuffled
-    anew for each pass and dealt to whole batches, so that a batch holds nobody twice and everyone
-    comes up equally often; who is left over at the end of a pass, fewer than a batch, sits it out.
-    Batch k follows from the arguments and k alone: a resumed run draws the same batches.
-
-    Args:
-        label_list: integers (images,), the person of every image.
-        people_per_batch: at least 2, and at most the people with two images or more.
-        images_per_person: at least 2.
-        batches: how many, at least 0.
-        seed: a non-negative integer; equal seeds give equal batches.
-        first_batch: number of the first one, at least 0.
-
-    Returns:
-        int64 (batches, people_per_batch * images_per_person), positions in ``label_list``. Batch
-        ``first_batch + row`` stands in row ``row``, the images of a person side by side: different
-        ones where there are enough, else all of them in turn, again and again, until the places
-        are filled (augmentation makes a repeated image a new one).
-
-    Raises:
-        FacenetError: for an argument that is no such integer, labels of another shape, or too few
-            people with two images.
-
-    Source: ``sample_people`` of the reference, which repeats no image and takes more people where
-    some have too few.
-    """
-    people_per_batch = _integer("people_per_batch", people_per_batch, at_least=2)
-    images_per_person = _integer("images_per_person", images_per_person, at_least=2)
-    batches = _integer("batches", batches, at_least=0)
-    seed = _integer("seed", seed, at_least=0)
-    first_batch = _integer("first_batch", first_batch, at_least=0)
-    images, starts = _images_by_person(_as_labels("label_list", label_list))
-    eligible = np.flatnonzero(np.diff(starts) >= 2)
-    if len(eligible) < people_per_batch:
-        raise FacenetError(
-            f"label_list: expected at least {people_per_batch} people with two images or more, "
-            f"found {len(eligible)} among {len(starts) - 1} people"
-        )
-
-    drawn = np.empty((batches, people_per_batch, images_per_person), np.int64)
-    batches_of_pass = len(eligible) // people_per_batch
-    shuffled_pass = -1
-    for row in range(batches):
-        pass_number, part = divmod(first_batch + row, batches_of_pass)
-        if pass_number != shuffled_pass:
-            # The third number keeps a pass apart from the batch of the same number.
-            shuffled = np.random.default_rng((seed, pass_number, 1)).permutation(eligible)
-            shuffled_pass = pass_number
-        rng = np.random.default_rng((seed, first_batch + row))
-        for place in range(people_per_batch):
-            person = shuffled[part * people_per_batch + place]
-            own = rng.permutation(images[starts[person] : starts[person + 1]])
-            drawn[row, place] = np.resize(own, images_per_person)  # from the start again if short
-    return drawn.reshape(batches, people_per_batch * images_per_person)
 
 
 # --------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""Batches, triplets and their loss against the definitions, written out with loops."""
+"""Triplets and their loss against the definitions, written out with loops."""
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.triplet_loss import (
     COLLAPSED_SPREAD,
     explain_collapse,
-    people_batches,
     select_triplets,
     spread,
     triplet_loss,
@@ -24,131 +22,6 @@ from facenet_lib.triplet_loss import (
 
 RANDOM_NEGATIVES = ["margin_violating", "semi_hard"]
 SELECTIONS = [*RANDOM_NEGATIVES, "batch_hard"]
-
-
-# Batches
-
-
-def check_batch(batch: np.ndarray, labels: np.ndarray, people: int, images: int) -> list[int]:
-    """Assert what holds for every batch, and return its people."""
-    by_person = batch.reshape(people, images)
-    who = labels[by_person]
-    assert (who == who[:, :1]).all()
-    persons = who[:, 0].tolist()
-    assert len(set(persons)) == people
-    for person, row in zip(persons, by_person, strict=True):
-        available = np.flatnonzero(labels == person)
-        assert len(available) >= 2
-        counts = [int((row == image).sum()) for image in available]
-        assert sum(counts) == images
-        assert max(counts) - min(counts) <= 1
-    return persons
-
-
-@settings(deadline=None, max_examples=60)
-@given(data=st.data())
-def test_every_batch_has_distinct_people_and_evenly_used_images(data) -> None:
-    sizes = data.draw(st.lists(st.integers(1, 7), min_size=2, max_size=9))
-    eligible = sum(size >= 2 for size in sizes)
-    if eligible < 2:
-        sizes, eligible = [*sizes, 2, 3], eligible + 2
-    people = data.draw(st.integers(2, eligible))
-    images = data.draw(st.integers(2, 9))
-    seed = data.draw(st.integers(0, 2**40))
-    labels = np.repeat(np.arange(len(sizes)) * 3 - 4, sizes)
-    labels = np.random.default_rng(seed).permutation(labels)
-    batches = people_batches(labels, people, images, 7, seed)
-    assert batches.dtype == np.int64
-    assert batches.shape == (7, people * images)
-    for batch in batches:
-        check_batch(batch, labels, people, images)
-
-
-LABELS = np.random.default_rng(0).integers(0, 23, 150)
-
-
-@pytest.mark.parametrize("first", [0, 1, 4, 5, 9, 31])
-def test_a_resumed_run_draws_the_same_batches(first: int) -> None:
-    """People per batch and people are such that passes end within the range."""
-    whole = people_batches(LABELS, 5, 4, 40, seed=7)
-    np.testing.assert_array_equal(
-        people_batches(LABELS.tolist(), 5, 4, 40 - first, seed=7, first_batch=first), whole[first:]
-    )
-    one = people_batches(LABELS, 5, 4, 1, seed=7, first_batch=first)
-    np.testing.assert_array_equal(one[0], whole[first])
-
-
-def test_batches_and_seeds_differ() -> None:
-    batches = people_batches(LABELS, 5, 4, 40, seed=7)
-    assert len({tuple(batch) for batch in batches}) == 40
-    assert (batches != people_batches(LABELS, 5, 4, 40, seed=8)).any(axis=1).all()
-    assert people_batches(LABELS, 5, 4, 0, seed=7).shape == (0, 20)
-
-
-def test_a_pass_has_everyone_once() -> None:
-    labels = np.repeat(np.arange(12), 3)
-    batches = people_batches(labels, 4, 2, 30, seed=1)
-    for start in range(0, 30, 3):
-        people = labels[batches[start : start + 3]][:, ::2].ravel()
-        assert sorted(people) == list(range(12))
-
-
-def test_who_is_left_over_changes_from_pass_to_pass() -> None:
-    """Of 11 people a pass takes 10; each sits out one pass of 11, and meets all others."""
-    labels = np.repeat(np.arange(11), 2)
-    passes = 2200
-    batches = people_batches(labels, 5, 2, 2 * passes, seed=1)
-    people = labels[batches][:, ::2]
-    assert max(Counter(people[:2].ravel().tolist()).values()) == 1
-    counts = np.bincount(people.ravel(), minlength=11)
-    deviation = np.sqrt(passes * 10 / 11 * 1 / 11)
-    assert np.abs(counts - passes * 10 / 11).max() < 5 * deviation
-    met = Counter(frozenset(pair) for batch in people for pair in combinations(batch.tolist(), 2))
-    expected = 2 * passes * 10 / 55  # ten pairs in a batch, of 55
-    assert len(met) == 55
-    assert max(abs(n - expected) for n in met.values()) < 5 * np.sqrt(expected)
-
-
-def test_all_images_of_a_person_come_up_equally_often() -> None:
-    labels = np.repeat([0, 1, 2], [2, 5, 30])
-    drawn = people_batches(labels, 3, 7, 3000, seed=2)
-    counts = np.bincount(drawn.ravel(), minlength=37)
-    for person, size in enumerate([2, 5, 30]):
-        mine = counts[labels == person]
-        share = 7 / size
-        deviation = np.sqrt(3000 * (share % 1) * (1 - share % 1))
-        assert np.abs(mine - 3000 * share).max() < 5 * deviation
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"people_per_batch": 1}, "people_per_batch: expected an integer of at least 2, found 1"),
-        ({"people_per_batch": 4}, "at least 4 people with two images or more, found 3 among 4"),
-        ({"images_per_person": 1}, "images_per_person: expected an integer of at least 2"),
-        ({"images_per_person": 2.5}, "images_per_person: .* found 2.5"),
-        ({"batches": -1}, "batches: expected an integer of at least 0, found -1"),
-        ({"seed": -1}, "seed: expected an integer of at least 0"),
-        ({"seed": None}, "seed: .* found None"),
-        ({"first_batch": -3}, "first_batch: .* found -3"),
-        ({"first_batch": True}, "first_batch: .* found True"),
-        ({"label_list": [0.0, 0.0, 1.0, 1.0]}, "label_list: expected integers of shape"),
-        ({"label_list": np.zeros((2, 2), int)}, r"found int64 of shape \(2, 2\)"),
-        ({"label_list": np.array([], int)}, "label_list: expected integers of shape"),
-        ({"label_list": [[0], [1, 1]]}, "label_list: expected rows of one length"),
-    ],
-)
-def test_bad_arguments_of_batches_are_refused(changed: dict, words: str) -> None:
-    arguments = {
-        "label_list": [0, 0, 1, 1, 2, 2, 3],
-        "people_per_batch": 2,
-        "images_per_person": 2,
-        "batches": 1,
-        "seed": 0,
-    }
-    assert people_batches(**arguments).shape == (1, 4)
-    with pytest.raises(FacenetError, match=words):
-        people_batches(**(arguments | changed))
 
 
 # Selection

@@ -8,20 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facenet_lib import __version__
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file
-from facenet_lib.runs.config import (
-    TrainingConfig,
-    config_from_dict,
-    rename_old_settings,
-)
+from facenet_lib.files import explain_write_errors, open_whole_file, read_text
+from facenet_lib.runs.config import TrainingConfig, config_from_dict, rename_old_settings
 from facenet_lib.runs.provenance import RECORD_FILE
 from facenet_lib.runs.tables import (
     EVALUATIONS_FILE,
@@ -83,33 +80,60 @@ def read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
     """Return a run's configuration and what config.json says about its data."""
     path = run / CONFIG_FILE
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        about = dict(settings.pop("data"))
+        settings = json.loads(read_text(path))
+        data = dict(settings.pop("data"))
         del settings["facenet_lib"]
-    except OSError as error:
+    except FacenetError as error:
         raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FacenetError(f"{path}: not the configuration of a run: {error!r}") from error
-    return config_from_dict(rename_old_settings(settings), source=str(path)), about
+    return config_from_dict(rename_old_settings(settings), source=str(path)), data
 
 
 def read_identities(run: Path) -> list[str]:
     """Read the people of a run, in the order of their labels."""
-    path = run / IDENTITIES_FILE
-    try:
-        # Not splitlines(), which also splits at rare characters that a name may hold.
-        return path.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FacenetError(f"{path}: expected the run's people, found: {error}") from error
+    # Not splitlines(), which also splits at rare characters that a name may hold.
+    return read_text(run / IDENTITIES_FILE).split("\n")[:-1]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+@contextmanager
+def claim_folder(
+    out: Path, config: TrainingConfig, identities: Sequence[str], data: Mapping[str, Any]
+) -> Iterator[None]:
+    """Make a run's folder, or check that it is this run's; nobody else trains there meanwhile.
+
+    Args:
+        out: the folder.
+        config: the run's settings, for config.json.
+        identities: the people, in the order of their labels, for identities.txt.
+        data: what config.json says of the images: how many, of how many people, and
+            ``image_names``, what :func:`checksum_images` returned.
+
+    Raises:
+        FacenetError: when the folder is something else's or another run's, another process
+            trains there, or it cannot be written.
+    """
+    config_file = out / CONFIG_FILE
+    if not config_file.exists():
+        _refuse_foreign_folder(out)
+    with explain_write_errors(out):
+        (out / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
+    with _lock_folder(out):
+        if config_file.exists():
+            _check_same_run(out, config, identities, data)
+        _write_text(out / IDENTITIES_FILE, "".join(f"{name}\n" for name in identities))
+        contents = {"facenet_lib": __version__, "data": data, **config.to_dict()}
+        # Last, since a folder is a run from the moment it has this file.
+        _write_text(config_file, json.dumps(contents, indent=2) + "\n")
+        yield
+
+
+def _write_text(path: Path, text: str) -> None:
     with open_whole_file(path) as file:
         file.write(text.encode())
 
 
-def refuse_foreign_folder(out: Path) -> None:
+def _refuse_foreign_folder(out: Path) -> None:
     """A folder without config.json must be empty, but for what a kill in its first moment left."""
     ours = {CHECKPOINTS_FOLDER, LOCK_FILE, RECORD_FILE, f"{RECORD_FILE}.part"} | {
         f"{name}{suffix}" for name in (CONFIG_FILE, IDENTITIES_FILE) for suffix in ("", ".part")
@@ -118,19 +142,19 @@ def refuse_foreign_folder(out: Path) -> None:
         raise FacenetError(f"{out}: not empty and no training run; name another folder")
 
 
-def check_same_run(
-    out: Path, config: TrainingConfig, identities: list[str], about: dict[str, Any]
+def _check_same_run(
+    out: Path, config: TrainingConfig, identities: Sequence[str], data: Mapping[str, Any]
 ) -> None:
     """Refuse to go on with a run that had other settings, people or images."""
-    begun_config, begun_about = read_config_file(out)
-    begun = begun_config.to_dict() | begun_about
-    wanted = config.to_dict() | about
+    begun_config, begun_data = read_config_file(out)
+    begun = begun_config.to_dict() | begun_data
+    wanted = config.to_dict() | data
     problems = [
         f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
         for name in wanted
         if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
     ]
-    if not problems and read_identities(out) != identities:
+    if not problems and read_identities(out) != list(identities):
         problems.append("the people are not those that the run began with")
     if not problems and begun.get("image_names") != wanted["image_names"]:
         problems.append("the people's images are not those that the run began with")
@@ -145,7 +169,7 @@ def checksum_images(image_list: Sequence[str], label_list: Sequence[int]) -> str
 
 
 @contextmanager
-def lock_folder(out: Path) -> Iterator[None]:
+def _lock_folder(out: Path) -> Iterator[None]:
     """Keep a second process from training in the same folder; the lock ends with the process."""
     if fcntl is None:
         yield

@@ -90,15 +90,11 @@ def read_prelogits_histograms(
 
 def last_evaluation(run: Path, step: int) -> dict[str, float] | None:
     """Return the last row of a run's evaluations.csv that is not from after ``step``."""
-    return _last_row(run / EVALUATIONS_FILE, step)
+    return last_row(run / EVALUATIONS_FILE, step)
 
 
-def last_validation(run: Path, step: int) -> dict[str, float] | None:
-    """Return the last row of a run's validations.csv that is not from after ``step``."""
-    return _last_row(run / VALIDATIONS_FILE, step)
-
-
-def _last_row(path: Path, step: int) -> dict[str, float] | None:
+def last_row(path: Path, step: int) -> dict[str, float] | None:
+    """Return the last row of a table that is not from after ``step``, or None."""
     if not path.exists():
         return None
     table = read_metrics(path)

@@ -21,79 +21,33 @@ A run is a folder::
 
 from __future__ import annotations
 
-import functools
 import math
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from facenet_lib.center_loss import MOST_CENTER_STEP, describe_overshoot
-from facenet_lib.datasets import draw_pairs
-from facenet_lib.embedding import image_embedder
 from facenet_lib.errors import FacenetError
-from facenet_lib.input_pipeline import (
-    Control,
-    explained_errors,
-    input_pipeline,
-    skipped_paths,
-)
-from facenet_lib.models import (
-    preprocessing_of,
-)
-from facenet_lib.runs.config import (
-    TrainingConfig,
-)
+from facenet_lib.input_pipeline import explained_errors, skipped_paths
+from facenet_lib.models import BuildNetwork, network_of
+from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.provenance import RECORD_FILE, append_record, describe_environment
-from facenet_lib.runs.tables import (
-    EVALUATIONS_FILE,
-    METRICS_FILE,
-    RATES,
-    VALIDATIONS_FILE,
-    last_evaluation,
-)
-from facenet_lib.training.objectives import SoftmaxObjective
-from facenet_lib.training.state import (
-    DivergedError,
-    RunState,
-    lacks_measurements,
-    open_metrics,
-    prepare_faces,
-)
-from facenet_lib.training.step import training_step
-from facenet_lib.training.tensorboard import MetricsFiles
+from facenet_lib.runs.tables import last_evaluation
+from facenet_lib.training.batches import MakeSampler, prepare_faces, sampler_of, training_batches
+from facenet_lib.training.measuring import Measurements, lacks_measurements, open_metrics
+from facenet_lib.training.progress import describe_epoch, epoch_bar, say
+from facenet_lib.training.state import DivergedError, RunState
+from facenet_lib.training.step import StepResult, training_step
 from facenet_lib.training.workers import check_agreement, watch_peers
-from facenet_lib.triplet_loss import COLLAPSED_SPREAD, explain_collapse
-from facenet_lib.verification import EvaluationPairs, VerificationResult, evaluate_pairs
-
-COLLAPSED_STEPS = 50
-"""So many steps in a row with all embeddings alike end a triplet run."""
-
-VALIDATION_PAIRS_PER_FOLD = 50
-"""Pairs of one person, and as many of two, in each of ten folds of people held out."""
-
-
-def augmentation_of(config: TrainingConfig) -> Control:
-    """Return the control bits of this run's training images."""
-    control = preprocessing_of(config).control
-    for wanted, bit in (
-        (config.random_rotate, Control.RANDOM_ROTATE),
-        (config.random_crop, Control.RANDOM_CROP),
-        (config.random_flip, Control.RANDOM_FLIP),
-    ):
-        control |= bit if wanted else Control(0)
-    return control
+from facenet_lib.verification import EvaluationPairs
 
 
 @dataclass(frozen=True)
@@ -118,9 +72,12 @@ def train(
     faces: Mapping[str, Sequence[Path]],
     out: str | Path,
     pairs: EvaluationPairs | None = None,
+    *,
     progress: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     arguments: Sequence[str] = (),
+    build_network: BuildNetwork = network_of,
+    make_sampler: MakeSampler = sampler_of,
 ) -> TrainingResult:
     """Train a network, or go on with the run in ``out`` from its last checkpoint.
 
@@ -139,6 +96,10 @@ def train(
             step's metrics as logs, and epochs, with those of the last step and of the
             evaluation (``pairs_accuracy`` ...), and may set ``model.stop_training``.
         arguments: the words of the command that begins or goes on with the run, for its record.
+        build_network: from the settings to a network of images to prelogits; another one than the
+            library's has to be given to :func:`facenet_lib.models.load_run`, too.
+        make_sampler: from the settings and the person of every image to the order of the images,
+            see :class:`facenet_lib.index_queue.Sampler`.
 
     Returns:
         Where the run stands.
@@ -153,15 +114,16 @@ def train(
     faces, held_out = prepare_faces(config, faces)
     strategy = tf.distribute.get_strategy()
     with watch_peers(strategy), ExitStack() as opened:
-        run = RunState(config, faces, Path(out))
+        run = RunState(config, faces, Path(out), build_network, make_sampler)
         run.begin_or_resume(opened)
         if not run.finished or lacks_measurements(run, pairs, held_out):
             metrics = None
             if run.worker.is_chief:
                 append_record(run.out / RECORD_FILE, describe_environment(arguments))
                 metrics = opened.enter_context(open_metrics(run))
+            measurements = Measurements(run, metrics, pairs, held_out)
             stop = opened.enter_context(_stop_requests())
-            _Loop(run, pairs, held_out, metrics, stop, progress, callbacks).run_epochs()
+            _Loop(run, measurements, stop, progress, callbacks).run_epochs()
         # Workers that end early would look to the others like workers that died.
         check_agreement(strategy, {"step": run.step})
     return TrainingResult(run.out, run.step, run.finished, last_evaluation(run.out, run.step))
@@ -173,21 +135,15 @@ class _Loop:
     def __init__(
         self,
         run: RunState,
-        pairs: EvaluationPairs | None,
-        held_out: Mapping[str, Sequence[Path]],
-        metrics: MetricsFiles | None,
+        measurements: Measurements,
         stop: threading.Event,
         progress: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self.run = run
-        self.pairs = pairs
-        self.held_out = held_out
-        self.metrics = metrics  # the chief's
+        self.measurements = measurements
         self.stop = stop
         self.progress = progress and run.worker.is_chief
-        self.preprocessing = preprocessing_of(run.config)
-        self.embed = image_embedder(run.averaged, self.preprocessing)
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks),
             model=run.network,
@@ -195,124 +151,109 @@ class _Loop:
             steps=run.config.epoch_size,
             verbose=0,
         )
-        self.training_step: Callable[..., dict[str, tf.Tensor]] | None = None
-        self.warned_of_centers = False
-        self.collapsed_steps = 0
+        self.training_step: Callable[[Any, bool], StepResult] | None = None
+        self.warnings: list[str] = []
+        self.is_doubtful = False
         self.stop_agreed = False
-        self.held_out_pairs: EvaluationPairs | None = None
-        if held_out and run.config.validation_by == "identities":
-            drawn = draw_pairs(held_out, VALIDATION_PAIRS_PER_FOLD, seed=run.config.seed)
-            self.held_out_pairs = EvaluationPairs(*drawn)
 
     def run_epochs(self) -> None:
         run = self.run
         run.network.stop_training = False
-        self._measure()  # what a kill between an epoch and its evaluation left undone
+        self.measurements.measure()  # what a kill between an epoch and its evaluation left undone
         self.callbacks.on_train_begin()
         while not run.finished and not self._must_stop():
             self.callbacks.on_epoch_begin(run.epoch)
-            try:
-                logs = self._run_epoch()
-            except DivergedError:
-                raise
-            except FacenetError:  # a damaged image, for example: what was computed stays
-                if 0 < run.position < run.images_per_epoch:
-                    run.save()
-                raise
+            logs = self._run_epoch()
             if run.position < run.images_per_epoch:
                 run.save()
                 break
-            if self.metrics is not None:
-                self.metrics.add_prelogits(run.epoch, run.step, run.prelogits_counts)
+            self.measurements.add_epoch()
             run.end_epoch()
             run.save()
-            logs |= self._measure()
-            self._say(logs)
+            logs |= self.measurements.measure()
+            if self.progress:
+                say(describe_epoch(run.epoch, logs))
             self.callbacks.on_epoch_end(run.epoch - 1, logs)
         self.callbacks.on_train_end()
 
-    def _stopping(self) -> bool:
+    def _is_asked_to_stop(self) -> bool:
         return self.stop.is_set() or bool(self.run.network.stop_training)
 
     def _must_stop(self) -> bool:
         """Whether to stop now: several workers only when all have agreed to in a step."""
-        return self._stopping() if self.run.worker.count == 1 else self.stop_agreed
+        return self._is_asked_to_stop() if self.run.worker.count == 1 else self.stop_agreed
 
     def _run_epoch(self) -> dict[str, float]:
         """Train the steps that the epoch has left; return the last step's metrics."""
         run, config = self.run, self.run.config
-        started_at = run.position
         run.optimizer.learning_rate = config.learning_rate(run.epoch)
-        indices = run.epoch_indices()[started_at:]
+        indices = run.sampler.peek_many(run.images_per_epoch)[run.position :]
         paths = [run.image_list[index] for index in indices]
-        batches = self._batches(paths, [run.label_list[index] for index in indices])
+        labels = [run.label_list[index] for index in indices]
+        first_index = run.sampler.position + run.position
+        batches = training_batches(config, paths, labels, first_index)
         if self.training_step is None:
             self.training_step = training_step(run, batches.element_spec)
+        try:
+            with explained_errors(list(dict.fromkeys(paths))):
+                return self._run_steps(batches, paths)
+        except DivergedError:
+            raise
+        except FacenetError:  # a damaged image, for example: what was computed stays
+            if 0 < run.position < run.images_per_epoch:
+                run.save()
+            raise
+
+    def _run_steps(self, batches: Iterable[Any], paths: Sequence[str]) -> dict[str, float]:
+        """Make a step of every batch, or until the run must stop."""
+        run, config = self.run, self.run.config
+        first_step, started_at = run.position // config.batch_size, run.position
         seen: list[int] = []
         logs: dict[str, float] = {}
         step_started = time.perf_counter()
-        with explained_errors(list(dict.fromkeys(paths))), self._bar() as bar:
-            for number, batch in enumerate(batches, start=started_at // config.batch_size):
+        with epoch_bar(run, self.progress) as bar:
+            for number, batch in enumerate(batches, start=first_step):
                 self.callbacks.on_train_batch_begin(number)
-                of_batch = _indices(run.strategy, batch)
-                seen += of_batch
-                logs = self._run_step(batch, [paths[index] for index in of_batch], step_started)
-                run.position = started_at + of_batch[-1] + 1
-                if run.worker.count > 1:  # each sees a part of the batch, and leaves nothing out
-                    run.position = (number + 1) * config.batch_size
+                logs = self._run_step(batch, paths, step_started)
+                if config.damaged_images == "skip":  # what was left out is used up, too
+                    seen += _indices(run.strategy, batch)
+                    run.position = started_at + seen[-1] + 1
+                else:
+                    run.position += config.batch_size
                 step_started = time.perf_counter()
                 self.callbacks.on_train_batch_end(number, logs)
                 bar.update()
                 bar.set_postfix(loss=f"{logs['total']:.3f}")
-                self.stop_agreed = logs["stops"] > 0
                 if self._must_stop():
                     break
-                at_end = run.position >= run.images_per_epoch  # which has a checkpoint anyway
-                if self._checkpoint_is_due(number) and not at_end:
+                if self._checkpoint_is_due(number):
                     run.save()
             else:
                 run.position = run.images_per_epoch  # the last images may have been left out
-        if run.worker.count == 1:
+        if config.damaged_images == "skip":
             self._report_skipped(skipped_paths(paths[: run.position - started_at], seen))
         return logs
 
     def _checkpoint_is_due(self, number: int) -> bool:
         every = self.run.config.checkpoint_every
-        # None of embeddings that are about to be found collapsed.
-        return every > 0 and (number + 1) % every == 0 and self.collapsed_steps == 0
-
-    def _batches(self, paths: Sequence[str], labels: Sequence[int]) -> Any:
-        """The epoch's batches, read by each worker for its own replicas."""
-        run, config = self.run, self.run.config
-
-        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            workers = context.num_input_pipelines
-            return input_pipeline(
-                paths,
-                labels=labels,
-                controls=augmentation_of(config),
-                preprocessing=self.preprocessing,
-                # A worker with several replicas takes one batch for each of them.
-                batch_size=config.batch_size * workers // context.num_replicas_in_sync,
-                seed=config.seed,
-                first_index=run.epoch * run.images_per_epoch + run.position,
-                on_error=cast(Any, config.damaged_images),
-                shard=(context.input_pipeline_id, workers),
-            )
-
-        return run.strategy.distribute_datasets_from_function(of_worker)
+        at_end = self.run.position >= self.run.images_per_epoch  # which has a checkpoint anyway
+        return every > 0 and (number + 1) % every == 0 and not self.is_doubtful and not at_end
 
     def _run_step(self, batch: Any, paths: Sequence[str], started: float) -> dict[str, float]:
         """Make one step and write its row; its seconds include the wait for the batch."""
         run = self.run
         assert self.training_step is not None
-        computed = self.training_step(batch, tf.constant(float(self._stopping())))
-        run.prelogits_counts += computed.pop("prelogits_counts").numpy()
-        values = {name: float(value) for name, value in computed.items()}
-        self._check_centers(values)
+        values, stop_asked, prelogits_counts = self.training_step(batch, self._is_asked_to_stop())
+        self.stop_agreed = stop_asked
+        run.prelogits_counts += prelogits_counts
+        check = run.objective.check(values)
+        self.is_doubtful = check.is_doubtful
+        if check.warning:
+            self._warn(check.warning)
         if not math.isfinite(values["total"]):
             what = f"the loss of step {run.step + 1} is {values['total']}"
-            raise DivergedError(run, what, paths, self.warned_of_centers)
+            images = [paths[index] for index in _indices(run.strategy, batch)]
+            raise DivergedError(run.out, what, self.warnings, images)
         seconds = time.perf_counter() - started
         run.step += 1
         run.seconds += seconds
@@ -322,30 +263,15 @@ class _Loop:
             "learning_rate": run.config.learning_rate(run.epoch),
             "images_per_second": values.pop("images") / seconds,
         }
-        if self.metrics is not None:
-            self.metrics.add(METRICS_FILE, values)
-        self._check_spread(values)
+        self.measurements.add_step(values)
+        if check.failure:
+            raise DivergedError(run.out, f"step {run.step}: {check.failure}", self.warnings)
         return values
 
-    def _check_centers(self, values: Mapping[str, float]) -> None:
-        """Say once when a batch moves a center further than to the other side of its images."""
-        if self.warned_of_centers or values.get("center_step", 0.0) <= MOST_CENTER_STEP:
-            return
-        self.warned_of_centers = True
+    def _warn(self, warning: str) -> None:
+        self.warnings.append(warning)
         if self.run.worker.is_chief:
-            self._write(
-                f"warning: step {self.run.step + 1}: {describe_overshoot(values['center_step'])}"
-            )
-
-    def _check_spread(self, values: Mapping[str, float]) -> None:
-        """Stop a triplet run whose embeddings have all become one."""
-        collapsed = values.get("spread", math.inf) < COLLAPSED_SPREAD
-        self.collapsed_steps = self.collapsed_steps + 1 if collapsed else 0
-        if self.collapsed_steps >= COLLAPSED_STEPS:
-            told = explain_collapse(
-                values["spread"], self.run.config.triplet_margin, self.collapsed_steps
-            )
-            raise DivergedError(self.run, f"step {self.run.step}: {told}")
+            say(f"warning: step {self.run.step + 1}: {warning}")
 
     def _report_skipped(self, paths: Sequence[str]) -> None:
         if len(paths) == self.run.images_per_epoch:
@@ -353,105 +279,10 @@ class _Loop:
                 f"none of the {len(paths)} images of an epoch can be decoded, such as {paths[0]}"
             )
         if paths:
-            self._write(
+            say(
                 f"epoch {self.run.epoch + 1}: {len(set(paths))} damaged images left out, "
                 f"such as {paths[0]}"
             )
-
-    def _measure(self) -> dict[str, float]:
-        """Validate and evaluate where an epoch's end wants it, as the chief."""
-        if self.metrics is None:
-            return {}
-        self._add_histograms(self.metrics)
-        return self._validate(self.metrics) | self._evaluate(self.metrics)
-
-    def _position(self) -> dict[str, float]:
-        run = self.run
-        return {"epoch": run.epoch, "step": run.step, "minutes": run.seconds / 60}
-
-    def _evaluate(self, metrics: MetricsFiles) -> dict[str, float]:
-        run, config = self.run, self.run.config
-        if self.pairs is None or not run.evaluation_is_due:
-            return {}
-        embed = functools.partial(self.embed, flip=config.evaluate_flip)
-        result = evaluate_pairs(
-            embed, self.pairs, config.evaluate_metric, config.evaluate_subtract_mean
-        )
-        row = _rates(result)
-        metrics.add(EVALUATIONS_FILE, self._position() | row)
-        return {f"pairs_{name}": value for name, value in row.items()}
-
-    def _validate(self, metrics: MetricsFiles) -> dict[str, float]:
-        run = self.run
-        if not (self.held_out and run.validation_is_due):
-            return {}
-        if self.held_out_pairs is None:
-            row = self._validate_images()
-        else:
-            row = _rates(evaluate_pairs(self.embed, self.held_out_pairs))
-        metrics.add(VALIDATIONS_FILE, self._position() | row)
-        return {f"validation_{name}": value for name, value in row.items()}
-
-    def _validate_images(self) -> dict[str, float]:
-        """Cross-entropy and accuracy of the network as it is trained, without its averages."""
-        run = self.run
-        labels = {name: label for label, name in enumerate(run.identities)}
-        images = [
-            (str(path), labels[name]) for name in self.held_out for path in self.held_out[name]
-        ]
-        paths, of_paths = zip(*images, strict=True)
-        batches = input_pipeline(
-            paths,
-            labels=of_paths,
-            preprocessing=self.preprocessing,
-            batch_size=run.config.batch_size,
-            on_error=cast(Any, run.config.damaged_images),
-        )
-        with explained_errors(paths):
-            # Held out by images, there is a classifier: the settings see to that.
-            validate = cast(SoftmaxObjective, run.objective).validate
-            found = [validate(run.network, batch) for batch in batches]
-        entropies, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return {"cross_entropy": float(entropies.mean()), "accuracy": float(right.mean())}
-
-    def _add_histograms(self, metrics: MetricsFiles) -> None:
-        run, every = self.run, self.run.config.histograms_every
-        if every and run.epoch > 0 and run.position == 0 and run.epoch % every == 0:
-            weights = {v.path: np.asarray(v) for v in run.trainable}
-            metrics.add_histograms(run.step, weights)
-
-    def _say(self, logs: dict[str, float]) -> None:
-        # No loss where a run went on after an epoch's last step.
-        line = f"epoch {self.run.epoch}" + (
-            f": loss {logs['total']:.3f}" if "total" in logs else ""
-        )
-        if "pairs_accuracy" in logs:
-            line += (
-                f", pairs {logs['pairs_accuracy']:.4f} +- {logs['pairs_standard_error']:.4f}"
-                f" (AUC {logs['pairs_area_under_curve']:.4f})"
-            )
-        if "validation_accuracy" in logs:
-            line += f", validation {logs['validation_accuracy']:.4f}"
-        if self.progress:
-            self._write(line)
-
-    def _write(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-
-    def _bar(self) -> tqdm[Any]:
-        run = self.run
-        return tqdm(
-            desc=f"epoch {run.epoch + 1}/{run.config.epochs}",
-            total=run.config.epoch_size,
-            initial=run.position // run.config.batch_size,
-            unit="step",
-            leave=False,
-            disable=not self.progress,
-        )
-
-
-def _rates(result: VerificationResult) -> dict[str, float]:
-    return {name: float(getattr(result, name)) for name in RATES}
 
 
 def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[int]:

@@ -7,18 +7,36 @@ the tables record. Derived in chapter 6, "Training"; triplets in chapter 9, "Tri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib.center_loss import CenterLoss, LossFactors, LossTerms, prelogits_norm, total_loss
+from facenet_lib.center_loss import (
+    MOST_CENTER_STEP,
+    CenterLoss,
+    LossFactors,
+    LossTerms,
+    describe_overshoot,
+    prelogits_norm,
+    total_loss,
+)
 from facenet_lib.network.inception_resnet import l2_normalize
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.softmax_heads import SoftmaxHead
-from facenet_lib.triplet_loss import Selection, select_triplets, spread, triplet_loss
+from facenet_lib.triplet_loss import (
+    COLLAPSED_SPREAD,
+    Selection,
+    explain_collapse,
+    select_triplets,
+    spread,
+    triplet_loss,
+)
+
+COLLAPSED_STEPS = 50
+"""So many steps in a row with all embeddings alike end a triplet run."""
 
 
 class Computed(NamedTuple):
@@ -27,8 +45,8 @@ class Computed(NamedTuple):
     Attributes:
         total: float32 scalar, which is minimized.
         prelogits: float32 ``(n, embedding_size)``, in training mode.
-        values: name to float32 scalar: the objective's columns, which the tables record, and
-            what else the loop looks at.
+        values: name to float32 scalar, for all names of the objective's ``columns`` and
+            ``checked``.
     """
 
     total: tf.Tensor
@@ -36,11 +54,29 @@ class Computed(NamedTuple):
     values: dict[str, tf.Tensor]
 
 
+class Check(NamedTuple):
+    """What an objective says of a step's values.
+
+    Attributes:
+        warning: what should be known, told once; or nothing.
+        failure: why the run has to stop; or nothing.
+        is_doubtful: whether a failure is near, so that no checkpoint should be made now.
+    """
+
+    warning: str = ""
+    failure: str = ""
+    is_doubtful: bool = False
+
+
 class Objective(Protocol):
-    """What the training step needs of a loss."""
+    """What a run needs of a loss."""
 
     columns: tuple[str, ...]
     """The names of what it computes, in the order of the tables."""
+    checked: tuple[str, ...]
+    """The names of what else it computes, which only :meth:`check` looks at."""
+    validation_columns: tuple[str, ...]
+    """The names of what :meth:`validate` returns, in its order."""
     trainable: list[Any]
     """Its own variables that the optimizer moves, as opposed to the network's."""
 
@@ -58,10 +94,26 @@ class Objective(Protocol):
             step: int64 scalar, the steps made so far: everything random follows from it.
         """
 
+    def check(self, values: Mapping[str, float]) -> Check:
+        """Look at what was computed from a batch, all replicas together, step after step.
 
-def objective_of(
-    config: TrainingConfig, network: keras.Model, num_identities: int
-) -> SoftmaxObjective | TripletObjective:
+        Args:
+            values: name to number, for all of ``columns`` and ``checked``.
+        """
+
+    def validate(self, network: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        """Compute figures of images held out, in inference mode.
+
+        Args:
+            network: images to prelogits.
+            batch: what the input pipeline yields: ``images`` and ``labels``.
+
+        Returns:
+            float32 ``(n,)`` for each of ``validation_columns``.
+        """
+
+
+def objective_of(config: TrainingConfig, network: keras.Model, num_identities: int) -> Objective:
     """Return the objective that a run's settings name, with fresh variables.
 
     Args:
@@ -75,13 +127,15 @@ def objective_of(
     return SoftmaxObjective(config, kernels, num_identities)
 
 
-class SoftmaxObjective:
+class SoftmaxObjective(Objective):
     """Cross-entropy over the identities, center loss, prelogits norm and weight decay.
 
     Source: section 6 of the article.
     """
 
     columns = (*LossTerms._fields, "accuracy")
+    checked = ("center_step",)
+    validation_columns = ("cross_entropy", "accuracy")
 
     def __init__(self, config: TrainingConfig, kernels: Sequence[Any], num_identities: int) -> None:
         self._kernels = kernels
@@ -107,6 +161,7 @@ class SoftmaxObjective:
             config.center_loss_divide,
         )
         self.trainable = list(self.head.trainable_variables)
+        self._has_warned = False
 
     def variables(self) -> dict[str, Sequence[Any]]:
         """The head's and the centers."""
@@ -136,9 +191,14 @@ class SoftmaxObjective:
         }
         return Computed(terms.total, prelogits, values)
 
-    def validate(
-        self, network: keras.Model, batch: dict[str, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def check(self, values: Mapping[str, float]) -> Check:
+        """Warn when a batch moves a center further than to the other side of its images."""
+        if self._has_warned or values["center_step"] <= MOST_CENTER_STEP:
+            return Check()
+        self._has_warned = True
+        return Check(warning=describe_overshoot(values["center_step"]))
+
+    def validate(self, network: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         """Return cross-entropy and correctness, float32 ``(n,)`` each, in inference mode.
 
         Of all identities and without a margin, whatever training does.
@@ -156,7 +216,7 @@ class SoftmaxObjective:
         return tf.stack([tf.cast(part, tf.int64) for part in (self._seed, step, replica)])
 
 
-class TripletObjective:
+class TripletObjective(Objective):
     """Triplet loss on embeddings, prelogits norm and weight decay.
 
     Triplets are chosen in inference mode: with dropout and the batch's own statistics, the
@@ -176,10 +236,13 @@ class TripletObjective:
         "prelogits_norm",
         "weight_decay",
     )
+    checked = ()
+    validation_columns = ()
 
     def __init__(self, config: TrainingConfig, kernels: Sequence[Any]) -> None:
         self._config = config
         self._kernels = kernels
+        self._collapsed_steps = 0
         self.trainable: list[Any] = []
 
     def variables(self) -> dict[str, Sequence[Any]]:
@@ -212,6 +275,22 @@ class TripletObjective:
             decay,
         )
         return Computed(total, prelogits, dict(zip(self.columns, values, strict=True)))
+
+    def check(self, values: Mapping[str, float]) -> Check:
+        """End a run whose embeddings have all become one."""
+        if not values["spread"] < COLLAPSED_SPREAD:
+            self._collapsed_steps = 0
+            return Check()
+        self._collapsed_steps += 1
+        failure = ""
+        if self._collapsed_steps >= COLLAPSED_STEPS:
+            margin = self._config.triplet_margin
+            failure = explain_collapse(values["spread"], margin, self._collapsed_steps)
+        return Check(failure=failure, is_doubtful=True)
+
+    def validate(self, network: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        """Return nothing: there is no classifier that could know a person held out by images."""
+        return ()
 
     def _select(self, mined: np.ndarray, labels: np.ndarray, step: np.ndarray) -> np.ndarray:
         if not np.isfinite(mined).all():  # the total, which is not finite either, tells of it

@@ -6,27 +6,47 @@ Derived in chapter 6, "Training".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from facenet_lib.runs.tables import (
-    PRELOGITS_EDGES,
-)
-from facenet_lib.training.state import (
-    RunState,
-)
+from facenet_lib.runs.tables import PRELOGITS_EDGES
+from facenet_lib.training.state import RunState
 
 
-def training_step(run: RunState, batch_spec: Any) -> Callable[..., dict[str, tf.Tensor]]:
+class StepResult(NamedTuple):
+    """What a step computed, of all replicas.
+
+    Attributes:
+        values: name to number: what the objective computes, and ``images``, how many images the
+            step had.
+        stop_asked: whether any replica was told to stop.
+        prelogits_counts: int64 (50,), how many absolute prelogits lie in each bin of
+            :data:`facenet_lib.runs.tables.PRELOGITS_EDGES`.
+    """
+
+    values: dict[str, float]
+    stop_asked: bool
+    prelogits_counts: NDArray[np.int64]
+
+
+def training_step(run: RunState, batch_spec: Any) -> Callable[[Any, bool], StepResult]:
     """Compile one step: forward, loss, gradients, optimizer, averages; under the run's strategy.
 
-    ``batch_spec`` leaves the number of images open, so that a smaller last batch, as damaged
-    images leave it, does not compile the step a second time.
+    Args:
+        run: whose variables the step changes.
+        batch_spec: what a batch is. It leaves the number of images open, so that a smaller last
+            batch, as damaged images leave it, does not compile the step a second time.
+
+    Returns:
+        From a batch, and whether this worker wants to stop, to the step's result.
     """
-    replicas = run.strategy.num_replicas_in_sync
+    strategy = run.strategy
+    replicas = strategy.num_replicas_in_sync
     average_pairs = run.average_pairs()
-    names: list[str] = []  # of the values, known once the step has been traced
+    names = (*run.objective.columns, *run.objective.checked)
 
     def replica_step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         step = tf.cast(run.optimizer.iterations, tf.int64)
@@ -36,18 +56,24 @@ def training_step(run: RunState, batch_spec: Any) -> Callable[..., dict[str, tf.
         run.optimizer.apply(tape.gradient(loss, run.trainable), run.trainable)
         _move_averages(average_pairs, run.config.ema_decay, run.optimizer.iterations)
         images = tf.cast(tf.shape(computed.prelogits)[0], tf.float32) * replicas
-        values = {**computed.values, "images": images, "stops": stop}
-        names[:] = values
+        values = [computed.values[name] for name in names]
         # One vector, because workers take a millisecond or more to add up anything at all.
-        return tf.stack(list(values.values())), _prelogits_counts(computed.prelogits)
+        return tf.stack([*values, images, stop]), _prelogits_counts(computed.prelogits)
 
     @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)])
-    def step(batch: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
-        values, counts = run.strategy.run(replica_step, args=(batch, stop))
+    def all_replicas_step(
+        batch: dict[str, tf.Tensor], stop: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        values, counts = strategy.run(replica_step, args=(batch, stop))
         mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
-        reduced = tf.unstack(run.strategy.reduce(mean, values, None))
-        counts = run.strategy.reduce(total, counts, None)
-        return dict(zip(names, reduced, strict=True)) | {"prelogits_counts": counts}
+        return strategy.reduce(mean, values, None), strategy.reduce(total, counts, None)
+
+    def step(batch: Any, stop: bool) -> StepResult:
+        values, counts = all_replicas_step(batch, tf.constant(float(stop)))
+        *numbers, stop_asked = values.numpy().tolist()
+        return StepResult(
+            dict(zip((*names, "images"), numbers, strict=True)), stop_asked > 0, counts.numpy()
+        )
 
     return step
 

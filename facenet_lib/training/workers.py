@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from facenet_lib import __version__
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.runs.config import TrainingConfig
 
 TF_CONFIG = "TF_CONFIG"
 """The environment variable that names the workers and says which of them a process is."""
@@ -115,6 +116,31 @@ def worker_of(strategy: tf.distribute.Strategy) -> Worker:
     """Return which worker this process is under a strategy."""
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return worker_of_environment() if several else Worker()
+
+
+def check_sharing(config: TrainingConfig, strategy: tf.distribute.Strategy) -> None:
+    """Refuse settings whose batches the replicas of a strategy cannot share.
+
+    Raises:
+        FacenetError: telling all that hinders them.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    whole = config.images_per_person if config.loss == "triplet" else 1
+    problems = []
+    if config.batch_size % (replicas * whole):
+        of_whom = " of whole people" if whole > 1 else ""
+        problems.append(
+            f"batch_size: expected equal parts{of_whom} for {replicas} replicas, "
+            f"found {config.batch_size}"
+        )
+    if config.damaged_images == "skip":
+        problems.append(
+            "damaged_images: expected raise, because replicas that leave out images would no "
+            "longer have equal parts of a batch, found skip"
+        )
+    refuse("this run cannot be shared", problems)
 
 
 def check_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, Any]) -> None:

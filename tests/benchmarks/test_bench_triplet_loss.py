@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from bench_report import PAIRS, Report, Row, Spread
 
-from facenet_lib.triplet_loss import people_batches, select_triplets
+from facenet_lib.index_queue import PeopleQueue
+from facenet_lib.triplet_loss import select_triplets
 
 PEOPLE, IMAGES, FEATURES = 45, 40, 128  # a batch of the reference
 MARGIN = 0.2
@@ -93,11 +94,12 @@ def test_batch_hard(report: Report) -> None:
     report.add(Row(SELECTION, "batch_hard, untrained", Spread(tuple(ours)), note="no loops"))
 
 
-def test_people_batches(report: Report) -> None:
+def test_batches_of_people(report: Report) -> None:
     labels = np.random.default_rng(0).integers(0, 10_000, 500_000)
-    ours = [
-        1000 * rate(lambda: people_batches(labels, PEOPLE, IMAGES, 1000, seed=0))
-        for _ in range(PAIRS)
-    ]
-    what = "people_batches, 10,000 people, 500,000 images"
+
+    def draw() -> None:
+        PeopleQueue(labels, PEOPLE, IMAGES, seed=0).dequeue_many(1000 * PEOPLE * IMAGES)
+
+    ours = [1000 * rate(draw) for _ in range(PAIRS)]
+    what = "PeopleQueue, 10,000 people, 500,000 images"
     report.add(Row(BATCHES, what, Spread(tuple(ours)), note="no loops"))

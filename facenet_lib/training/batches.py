@@ -1,0 +1,118 @@
+"""What a run trains on: the faces that it keeps, their order, and the batches of an epoch.
+
+Mirrors sections 2 and 3 of the article, as a run puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import tensorflow as tf
+
+from facenet_lib.datasets import filter_faces, read_distances, split_faces
+from facenet_lib.errors import FacenetError
+from facenet_lib.index_queue import IndexQueue, PeopleQueue, Sampler
+from facenet_lib.input_pipeline import Control, input_pipeline
+from facenet_lib.models import preprocessing_of
+from facenet_lib.runs.config import TrainingConfig
+
+Faces = Mapping[str, Sequence[Path]]
+MakeSampler = Callable[[TrainingConfig, Sequence[int]], Sampler]
+"""From a run's settings and the label of every image to the order of its images."""
+
+
+def prepare_faces(config: TrainingConfig, faces: Faces) -> tuple[Faces, Faces]:
+    """Leave out and hold out what a run's settings say.
+
+    Args:
+        config: ``filter_distances``, ``minimum_images``, ``validation_part`` ... are read.
+        faces: person to images.
+
+    Returns:
+        The faces to train on and those to validate with, which are none where nothing is held
+        out.
+
+    Raises:
+        FacenetError: when fewer than two people are left to train on, or the file of distances
+            is not about these faces.
+    """
+    kept = faces
+    if config.filter_distances:
+        distances = read_distances(config.filter_distances)
+        kept = filter_faces(kept, distances, config.filter_percentile, config.minimum_images)
+    # Of a person with one image there is no triplet.
+    minimum = max(config.minimum_images, 2) if config.loss == "triplet" else config.minimum_images
+    kept = {name: paths for name, paths in kept.items() if len(paths) >= minimum}
+    held_out: Faces = {}
+    if config.validation_part and kept:
+        by = cast(Literal["images", "identities"], config.validation_by)
+        kept, held_out = split_faces(kept, config.validation_part, by, config.seed, minimum)
+    if len(kept) < 2:
+        raise FacenetError(
+            f"training needs at least 2 people with {minimum} or more images, found {len(kept)}"
+        )
+    return kept, held_out
+
+
+def sampler_of(config: TrainingConfig, label_list: Sequence[int]) -> Sampler:
+    """Return what decides the order of a run's images: for triplets, batches of people.
+
+    Args:
+        config: the run's settings.
+        label_list: the person of every image.
+
+    Raises:
+        FacenetError: when a triplet run has too few people for a batch.
+    """
+    if config.loss == "triplet":
+        people = config.batch_size // config.images_per_person
+        return PeopleQueue(label_list, people, config.images_per_person, config.seed)
+    return IndexQueue(len(label_list), config.seed)
+
+
+def augmentation_of(config: TrainingConfig) -> Control:
+    """Return the control bits of this run's training images."""
+    control = preprocessing_of(config).control
+    for wanted, bit in (
+        (config.random_rotate, Control.RANDOM_ROTATE),
+        (config.random_crop, Control.RANDOM_CROP),
+        (config.random_flip, Control.RANDOM_FLIP),
+    ):
+        control |= bit if wanted else Control(0)
+    return control
+
+
+def training_batches(
+    config: TrainingConfig, paths: Sequence[str], labels: Sequence[int], first_index: int
+) -> Any:
+    """Return the batches of images to train on, read by each worker for its own replicas.
+
+    Args:
+        config: the run's settings.
+        paths: image files, in the order in which they are taken.
+        labels: the person of each.
+        first_index: how many images the run has taken before; augmentation follows from it.
+
+    Returns:
+        A ``tf.distribute.DistributedDataset`` of what
+        :func:`facenet_lib.input_pipeline.input_pipeline` yields, under the current strategy.
+    """
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        workers = context.num_input_pipelines
+        return input_pipeline(
+            paths,
+            labels=labels,
+            controls=augmentation_of(config),
+            preprocessing=preprocessing_of(config),
+            # A worker with several replicas takes one batch for each of them.
+            batch_size=config.batch_size * workers // context.num_replicas_in_sync,
+            seed=config.seed,
+            first_index=first_index,
+            on_error=cast(Any, config.damaged_images),
+            shard=(context.input_pipeline_id, workers),
+        )
+
+    return tf.distribute.get_strategy().distribute_datasets_from_function(of_worker)
