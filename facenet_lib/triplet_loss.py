@@ -1,10 +1,10 @@
 """The triplets of a batch that are worth a step, and their loss.
 
-Stands for ``select_triplets`` and ``triplet_loss`` of the reference's train_tripletloss; batches
-of people are drawn by :class:`facenet_lib.index_queue.PeopleQueue`. The loss and the semi-hard negatives are those of section 3 of Schroff et al.
-2015 (FaceNet: A unified embedding for face recognition and clustering), the batch-hard triplets
-those of Hermans et al. 2017 (In defense of the triplet loss for person re-identification).
-Derived in chapter 9, "Triplet loss".
+Stands for ``select_triplets`` and ``triplet_loss`` of the reference's train_tripletloss; the
+batches of people are those of :class:`facenet_lib.index_queue.PeopleQueue`. The loss and the
+semi-hard negatives are those of section 3 of Schroff et al. 2015 (FaceNet: A unified embedding for
+face recognition and clustering), the batch-hard triplets those of Hermans et al. 2017 (In defense
+of the triplet loss for person re-identification). Derived in chapter 9, "Triplet loss".
 """
 
 from __future__ import annotations

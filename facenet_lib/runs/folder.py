@@ -148,7 +148,7 @@ def _check_same_run(
     """Refuse to go on with a run that had other settings, people or images."""
     begun_config, begun_data = read_config_file(out)
     begun = begun_config.to_dict() | begun_data
-    wanted = config.to_dict() | data
+    wanted = {**config.to_dict(), **data}
     problems = [
         f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
         for name in wanted

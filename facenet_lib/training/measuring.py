@@ -135,10 +135,9 @@ class Measurements:
         )
         with explained_errors(paths):
             found = [run.objective.validate(run.network, batch) for batch in batches]
-        figures = [
-            float(np.concatenate(of_images).mean()) for of_images in zip(*found, strict=True)
-        ]
-        return dict(zip(run.objective.validation_columns, figures, strict=True))
+        figures = [np.concatenate(of_images) for of_images in zip(*found, strict=True)]
+        named = zip(run.objective.validation_columns, figures, strict=True)
+        return {name: float(of_images.mean()) for name, of_images in named}
 
     def _add_histograms(self, metrics: MetricsFiles) -> None:
         run, every = self._run, self._run.config.histograms_every

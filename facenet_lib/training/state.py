@@ -192,9 +192,8 @@ class RunState:
         arrays = {name: np.asarray(variable) for name, variable in self.variables().items()}
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if broken:
-            raise DivergedError(
-                self.out, f"after step {self.step}, {broken[0]} holds NaN or infinity"
-            )
+            what = f"after step {self.step}, {broken[0]} holds NaN or infinity"
+            raise DivergedError(self.out, what)
         state = {
             "epoch": self.epoch,
             "position": self.position,
