@@ -1,11 +1,15 @@
-"""Who shares a process when the tests run in two: a file's tests, and all chapters."""
+"""What several tests use, and who shares a process when they run in two."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from facenet_lib.verification import EvaluationPairs
 
 
 class ByFileAndBook(LoadScopeScheduling):
@@ -18,3 +22,37 @@ class ByFileAndBook(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndBook:
     return ByFileAndBook(config, log)
+
+
+@pytest.fixture(scope="session")
+def toy_faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, ...]]:
+    """Four people who are easy to tell apart."""
+    from toy_training import draw_people
+
+    return draw_people(tmp_path_factory.mktemp("faces"), "Known")
+
+
+@pytest.fixture(scope="session")
+def toy_pairs(tmp_path_factory: pytest.TempPathFactory) -> EvaluationPairs:
+    """Pairs of other people."""
+    from toy_training import draw_people, write_ten_folds
+
+    from facenet_lib.verification import EvaluationPairs
+
+    root = tmp_path_factory.mktemp("pairs")
+    write_ten_folds(root / "pairs.txt", draw_people(root, "Unknown", images=6, seed=1))
+    return EvaluationPairs.from_file(root / "pairs.txt", root)
+
+
+@pytest.fixture(scope="session")
+def toy_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_faces: dict[str, tuple[Path, ...]],
+    toy_pairs: EvaluationPairs,
+) -> Path:
+    """A run of the small network that nothing interrupted."""
+    from toy_training import CONFIG, train
+
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert train(CONFIG, toy_faces, out, toy_pairs, progress=False).finished
+    return out

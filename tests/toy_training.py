@@ -1,5 +1,8 @@
 """What the tests of training, export and the command line share: small faces, a small network."""
 
+import dataclasses
+import functools
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +12,11 @@ import keras
 import numpy as np
 from PIL import Image
 
+from facenet_lib import models, training
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs
 from facenet_lib.network.inception_resnet import FusedBatchNormalization
 from facenet_lib.runs.config import TrainingConfig
+from facenet_lib.runs.tables import read_metrics
 
 SIZE = 75
 
@@ -32,6 +37,12 @@ SETTINGS = {
     "center_loss_alpha": 0.9,
     "prelogits_norm_factor": 1e-4,
 }
+
+CONFIG = TrainingConfig(**SETTINGS)
+
+
+def changed(**settings) -> TrainingConfig:
+    return dataclasses.replace(CONFIG, **settings)
 
 
 def draw_people(
@@ -81,6 +92,10 @@ def toy_network(config: TrainingConfig) -> keras.Model:
     return keras.Model(images, x)
 
 
+train = functools.partial(training.train, build_network=toy_network)
+load_run = functools.partial(models.load_run, build_network=toy_network)
+
+
 @contextmanager
 def full_disk(largest_file: int) -> Iterator[None]:
     """No file may grow beyond so many bytes: the system refuses, as it does on a full disk."""
@@ -90,3 +105,37 @@ def full_disk(largest_file: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class StopAfter(keras.callbacks.Callback):
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        self.model.stop_training = self.steps <= 0
+
+
+def checkpoints(run):
+    return sorted((run / "checkpoints").iterdir())
+
+
+def contents(run):
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def assert_same_run(run, other):
+    """Bit for bit: all variables, where the queue stands, and every figure but the times."""
+    with np.load(checkpoints(run)[-1]) as one, np.load(checkpoints(other)[-1]) as two:
+        assert set(one.files) == set(two.files)
+        for name in set(one.files) - {"state"}:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+        states = [json.loads(archive["state"].tobytes()) for archive in (one, two)]
+    for state in states:
+        assert state.pop("seconds") > 0
+    assert states[0] == states[1]
+    for file, time in (("metrics.csv", "images_per_second"), ("evaluations.csv", "minutes")):
+        tables = [read_metrics(path / file) for path in (run, other)]
+        for name in tables[0].keys() - {time}:
+            np.testing.assert_array_equal(tables[0][name], tables[1][name], err_msg=name)
