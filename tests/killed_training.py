@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import keras
-from toy_training import SETTINGS, toy_network
+from toy_training import SETTINGS, train
 
-from facenet_lib import models, runs
+from facenet_lib import runs
 from facenet_lib.datasets import read_faces
-from facenet_lib.training import loop as training
 
 KILLS = 10
 STEPS = 480
@@ -57,7 +56,7 @@ def start(faces: dict, out: Path) -> tuple[int, int]:
     if child == 0:
         os.close(reading)
         try:
-            training.train(CONFIG, faces, out, progress=False, callbacks=[TellFirstStep(writing)])
+            train(CONFIG, faces, out, progress=False, callbacks=[TellFirstStep(writing)])
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
@@ -75,7 +74,6 @@ def finish(child: int, reading: int) -> int:
 
 def main() -> None:
     """Kill, go on, kill ...; then let both runs come to their end."""
-    models.network_of = toy_network
     faces, out = read_faces(sys.argv[1]), Path(sys.argv[2])
     moments = random.Random(0)
     for _ in range(KILLS):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from toy_training import SETTINGS, draw_people, toy_network
+from toy_training import SETTINGS, draw_people, toy_network, train
 
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
@@ -13,20 +13,11 @@ from facenet_lib.export.litert import embed_litert, export_litert
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.models import load_run
 from facenet_lib.runs.config import TrainingConfig
-from facenet_lib.training import state
-from facenet_lib.training.loop import train
 
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
     return draw_people(tmp_path_factory.mktemp("faces"), "Known")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "network_of", toy_network)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
-from toy_training import SETTINGS, draw_people, full_disk, toy_network, write_ten_folds
+from toy_training import SETTINGS, draw_people, full_disk, toy_network, train, write_ten_folds
 
+from facenet_lib import training
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model
@@ -26,14 +26,11 @@ from facenet_lib.models import (
     load_embedder,
     load_network,
     load_run,
-    network_of,
     network_settings,
 )
 from facenet_lib.network.inception_resnet import fold_batch_norm
 from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
-from facenet_lib.training import state
-from facenet_lib.training.loop import train
 from facenet_lib.verification import EvaluationPairs
 
 
@@ -44,14 +41,6 @@ def loaded(run):
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
     return draw_people(tmp_path_factory.mktemp("faces"), "Known")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "network_of", toy_network)
-        patch.setattr(state, "load_network", partial(load_network, build_network=toy_network))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -245,11 +234,10 @@ def test_an_empty_batch_is_answered(exported):
     assert [verified[name].shape for name in ("distances", "valid")] == [(0,), (0,)]
 
 
-def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces, monkeypatch):
+def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces):
     # Its first convolution is one that TensorFlow fuses with what stands before it.
-    monkeypatch.setattr(state, "network_of", network_of)
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})
-    train(config, faces, tmp_path / "run", progress=False)
+    training.train(config, faces, tmp_path / "run", progress=False)
     model = tf.saved_model.load(str(export_model(tmp_path / "run", tmp_path / "model")))
     answer = model.signatures["serving_default"](images=tf.constant([], tf.string))
     assert answer["embeddings"].shape == (0, 16)

@@ -36,11 +36,11 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from toy_training import SETTINGS, draw_people, toy_network
+from toy_training import SETTINGS, draw_people, load_run, train
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model
-from facenet_lib.models import load_embedder, load_run
+from facenet_lib.models import load_embedder
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.serving.addresses import Address, parse_address
 from facenet_lib.serving.answers import TensorInfo, VersionStatus
@@ -50,8 +50,6 @@ from facenet_lib.serving.remote_embedder import RemoteEmbedder
 from facenet_lib.serving.rest_client import RestClient
 from facenet_lib.serving.retries import Retries
 from facenet_lib.serving.server import LocalServer
-from facenet_lib.training import loop as training
-from facenet_lib.training import state
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
 SIZE = 4
@@ -1102,10 +1100,8 @@ def exported(tmp_path_factory):
     """A network of two passes over drawn faces, exported."""
     root = tmp_path_factory.mktemp("exported")
     faces = draw_people(root / "faces", "Known")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "network_of", toy_network)
-        training.train(TrainingConfig(**SETTINGS), faces, root / "run", progress=False)
-        export_model(load_run(root / "run", build_network=toy_network), root / "facenet")
+    train(TrainingConfig(**SETTINGS), faces, root / "run", progress=False)
+    export_model(load_run(root / "run"), root / "facenet")
     return root / "facenet"
 
 

@@ -20,17 +20,16 @@ from asking_servers import (
 )
 from PIL import Image
 from serving_models import NAME, b64
-from toy_training import SETTINGS, draw_people, toy_network
+from toy_training import SETTINGS, draw_people, load_run, train
 
 from facenet_lib import runs
 from facenet_lib.export.saved_model import export_model
-from facenet_lib.models import load_embedder, load_run
+from facenet_lib.models import load_embedder
 from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
-from facenet_lib.training import loop as training
-from facenet_lib.training import state
+
 
 # Requests that wait
 
@@ -158,13 +157,11 @@ def test_other_names_for_this_machine_are_not_answered(models, server):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A run, its folder of one exported version, and the images that it was trained on."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "network_of", toy_network)
-        root = tmp_path_factory.mktemp("exported")
-        faces = draw_people(root / "faces", "Known")
-        config = runs.TrainingConfig(**SETTINGS | {"crop_size": 60, "epochs": 1})
-        training.train(config, faces, root / "run", progress=False)
-        export_model(load_run(root / "run", build_network=toy_network), root / "facenet")
+    root = tmp_path_factory.mktemp("exported")
+    faces = draw_people(root / "faces", "Known")
+    config = runs.TrainingConfig(**SETTINGS | {"crop_size": 60, "epochs": 1})
+    train(config, faces, root / "run", progress=False)
+    export_model(load_run(root / "run"), root / "facenet")
     return root / "facenet", [path for paths in faces.values() for path in paths[:3]]
 
 

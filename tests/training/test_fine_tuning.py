@@ -1,7 +1,6 @@
 """Runs that begin with the weights of another model."""
 
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,12 +16,11 @@ from toy_training import (
     train,
 )
 
-from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.models import load_network, network_settings
 from facenet_lib.network.inception_resnet import inception_resnet_v1
-from facenet_lib.published.model_folder import ModelCard, PretrainedNetwork
+from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.config import END_POINTS, TrainingConfig
 from facenet_lib.runs.tables import read_metrics
 from facenet_lib.training import fine_tuning
@@ -214,18 +212,23 @@ def test_the_settings_of_a_run_are_enough_to_begin_with_it(whole_run, frozen_run
         assert config.epochs == TrainingConfig().epochs
 
 
-def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_people, monkeypatch):
+def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_people):
     """The imported network is the whole one; the small one stands for it.
 
     Its settings are those of the card alone, which takes no network.
     """
-    preprocessing = Preprocessing(SIZE, None, None, "per_image")
-    network = load_run(whole_run).network
-    card = ModelCard("x.pt", "facenet_pytorch", "0" * 64, 16, SIZE, "per_image", "VGGFace2")
-    pretrained = PretrainedNetwork(network, preprocessing, card)
-    monkeypatch.setattr(models, "is_model_folder", lambda path: Path(path) == tmp_path / "model")
-    monkeypatch.setattr(models, "read_card", lambda path: card)
-    monkeypatch.setattr(models, "load_pretrained", None)
+    (tmp_path / "model").mkdir()
+    card = {
+        "source": "x.pt",
+        "weights_format": "facenet_pytorch",
+        "sha256": "0" * 64,
+        "embedding_size": 16,
+        "image_size": SIZE,
+        "standardization": "per_image",
+        "training_set": "VGGFace2",
+    }
+    (tmp_path / "model" / "model.json").write_text(json.dumps(card))
+    (tmp_path / "model" / "weights.npz").touch()
     assert network_settings(tmp_path / "model") == {
         "image_size": SIZE,
         "standardization": "per_image",
@@ -235,7 +238,10 @@ def test_imported_weights_begin_a_run_as_a_runs_do(tmp_path, whole_run, some_peo
         "crop_size": 0,
         "frame_size": 0,
     }
-    monkeypatch.setattr(models, "load_pretrained", lambda path: pretrained)
+    network = load_run(whole_run).network
+    variables = tf1_variable_names(network)
+    values = {name: variable.numpy() for name, variable in variables.items()}
+    np.savez(tmp_path / "model" / "weights.npz", **values)
     whole = {"width": 1.0, "blocks": (5, 10, 5), "standardization": "per_image"}
     config = tuned_from(tmp_path / "model", epoch_size=1, epochs=1, **whole)
     beginning = Beginning()
