@@ -1,5 +1,6 @@
 """The training loop and its parts: step, objectives, optimizers, workers (chapters 6 and 13)."""
 
+from facenet_lib.training.batches import sampler_of
 from facenet_lib.training.loop import TrainingResult, train
 from facenet_lib.training.objectives import Objective, objective_of
 from facenet_lib.training.optimizers import make_optimizer
@@ -15,6 +16,7 @@ __all__ = [
     "Worker",
     "make_optimizer",
     "objective_of",
+    "sampler_of",
     "strategy_of_environment",
     "train",
     "worker_of_environment",
