@@ -36,6 +36,12 @@ def open_whole_file(path: Path) -> Iterator[BinaryIO]:
             part.unlink()  # there only after an error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; see :func:`open_whole_file`."""
+    with open_whole_file(path) as file:
+        file.write(text.encode())
+
+
 @contextmanager
 def open_whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to fill, which is at ``folder`` once the block has ended without an error.

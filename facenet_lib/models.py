@@ -36,7 +36,7 @@ from facenet_lib.runs.folder import (
     read_config_file,
     read_identities,
 )
-from facenet_lib.runs.tables import last_evaluation
+from facenet_lib.runs.tables import EVALUATIONS_FILE, last_row
 
 SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")
 """What a run and the initial model whose weights it begins with must agree on."""
@@ -138,7 +138,7 @@ def load_run(
         origin={"training": training},
         identities=tuple(identities),
         step=step,
-        evaluation=last_evaluation(run, step),
+        evaluation=last_row(run / EVALUATIONS_FILE, step),
     )
 
 

@@ -15,7 +15,13 @@ from sklearn.model_selection import KFold
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import Pair, PairList
-from facenet_lib.verification import VerificationResult, distances, evaluate, rate_interval
+from facenet_lib.verification import (
+    VerificationResult,
+    distances,
+    evaluate,
+    evaluate_pairs,
+    rate_interval,
+)
 
 METRICS = ("sqeuclidean", "angular")
 GRID = np.arange(0, 4, 0.01)
@@ -697,3 +703,11 @@ def test_a_false_accept_rate_is_a_share():
     for rate in (-0.1, 1.5, math.nan):
         with pytest.raises(FacenetError, match="false accept rate: expected from 0 to 1, found"):
             result.threshold_at(rate)
+
+
+def test_metric_and_mean_reach_the_evaluation(toy_pairs):
+    embedded = np.random.default_rng(0).normal(size=(len(toy_pairs.paths), 4)) + 1
+    for options in ({}, {"metric": "angular"}, {"metric": "angular", "subtract_mean": True}):
+        found = evaluate_pairs(lambda paths: embedded, toy_pairs, **options)
+        expected = evaluate(embedded, toy_pairs.issame, folds=toy_pairs.folds, **options)
+        assert found.to_dict() == expected.to_dict()

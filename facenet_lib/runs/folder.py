@@ -17,7 +17,7 @@ import numpy as np
 
 from facenet_lib import __version__
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file, read_text
+from facenet_lib.files import explain_write_errors, read_text, write_text
 from facenet_lib.runs.config import TrainingConfig, config_from_dict, rename_old_settings
 from facenet_lib.runs.provenance import RECORD_FILE
 from facenet_lib.runs.tables import (
@@ -121,16 +121,11 @@ def claim_folder(
     with _lock_folder(out):
         if config_file.exists():
             _check_same_run(out, config, identities, data)
-        _write_text(out / IDENTITIES_FILE, "".join(f"{name}\n" for name in identities))
+        write_text(out / IDENTITIES_FILE, "".join(f"{name}\n" for name in identities))
         contents = {"facenet_lib": __version__, "data": data, **config.to_dict()}
         # Last, since a folder is a run from the moment it has this file.
-        _write_text(config_file, json.dumps(contents, indent=2) + "\n")
+        write_text(config_file, json.dumps(contents, indent=2) + "\n")
         yield
-
-
-def _write_text(path: Path, text: str) -> None:
-    with open_whole_file(path) as file:
-        file.write(text.encode())
 
 
 def _refuse_foreign_folder(out: Path) -> None:

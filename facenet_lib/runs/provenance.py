@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from facenet_lib import __version__
-from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.files import explain_write_errors, write_text
 
 RECORD_FILE = "record.json"
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
@@ -71,8 +71,7 @@ def append_record(path: str | Path, record: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     records = _read_records(path)
-    with open_whole_file(path) as file:
-        file.write((json.dumps([*records, record], indent=2) + "\n").encode())
+    write_text(path, json.dumps([*records, record], indent=2) + "\n")
 
 
 def _read_records(path: Path) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file, read_text
+from facenet_lib.files import explain_write_errors, read_text, write_text
 
 METRICS_FILE = "metrics.csv"
 EVALUATIONS_FILE = "evaluations.csv"
@@ -86,11 +86,6 @@ def read_prelogits_histograms(
         )
     counts = np.stack([table[name] for name in _PRELOGITS[2:]], axis=1)
     return table["epoch"].astype(np.int64), PRELOGITS_EDGES.copy(), counts.astype(np.int64)
-
-
-def last_evaluation(run: Path, step: int) -> dict[str, float] | None:
-    """Return the last row of a run's evaluations.csv that is not from after ``step``."""
-    return last_row(run / EVALUATIONS_FILE, step)
 
 
 def last_row(path: Path, step: int) -> dict[str, float] | None:
@@ -203,8 +198,7 @@ def _continued(path: Path, columns: Sequence[str], step: int) -> TextIO:
             )
         steps = read_metrics(path)["step"]
         kept = [line for line, row_step in zip(lines, steps, strict=True) if row_step <= step]
-    with open_whole_file(path) as file:
-        file.write("".join(f"{line}\n" for line in [",".join(columns), *kept]).encode())
+    write_text(path, "".join(f"{line}\n" for line in [",".join(columns), *kept]))
     return path.open("a", encoding="utf-8", newline="\n")
 
 

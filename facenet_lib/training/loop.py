@@ -40,7 +40,7 @@ from facenet_lib.input_pipeline import explained_errors, skipped_paths
 from facenet_lib.models import BuildNetwork, network_of
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.provenance import RECORD_FILE, append_record, describe_environment
-from facenet_lib.runs.tables import last_evaluation
+from facenet_lib.runs.tables import EVALUATIONS_FILE, last_row
 from facenet_lib.training.batches import MakeSampler, prepare_faces, sampler_of, training_batches
 from facenet_lib.training.measuring import Measurements, lacks_measurements, open_metrics
 from facenet_lib.training.progress import describe_epoch, epoch_bar, say
@@ -126,7 +126,8 @@ def train(
             _Loop(run, measurements, stop, progress, callbacks).run_epochs()
         # Workers that end early would look to the others like workers that died.
         check_agreement(strategy, {"step": run.step})
-    return TrainingResult(run.out, run.step, run.finished, last_evaluation(run.out, run.step))
+    evaluation = last_row(run.out / EVALUATIONS_FILE, run.step)
+    return TrainingResult(run.out, run.step, run.finished, evaluation)
 
 
 class _Loop:

@@ -6,7 +6,6 @@ import pytest
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import open_whole_file
 from facenet_lib.runs import checkpoints
 from facenet_lib.runs.checkpoints import (
     CHECKPOINTS_KEPT,
@@ -136,19 +135,6 @@ def test_a_folder_that_is_gone_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FacenetError, match="cannot be written: Not a directory"):
         write_checkpoint(tmp_path / "file", 2, arrays(), STATE)
-
-
-def test_a_whole_file_appears_at_the_end_or_never(tmp_path):
-    path = tmp_path / "card.json"
-    with open_whole_file(path) as file:
-        file.write(b"old")
-        assert not path.exists()
-    assert path.read_bytes() == b"old"
-    with pytest.raises(KeyboardInterrupt), open_whole_file(path) as file:
-        file.write(b"new")
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_reading_changes_nothing(tmp_path, monkeypatch):

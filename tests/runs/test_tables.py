@@ -15,8 +15,7 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.runs.tables import (
     METRICS_FILE,
     RunTables,
-    last_evaluation,
-    last_validation,
+    last_row,
     read_metrics,
     read_prelogits_histograms,
 )
@@ -66,12 +65,12 @@ def test_a_table_of_other_columns_is_refused_and_left_alone(tmp_path):
 def test_validations_have_a_table_where_there_are_any(tmp_path):
     with RunTables(tmp_path, 0, COLUMNS):
         assert not (tmp_path / "validations.csv").exists()
-    assert last_validation(tmp_path, 9) is None
+    assert last_row(tmp_path / "validations.csv", 9) is None
     write(tmp_path, range(1, 10))
     table = read_metrics(tmp_path / "validations.csv")
     assert list(table) == ["epoch", "step", "minutes", *VALIDATION]
     assert table["step"].tolist() == table["accuracy"].tolist() == [3, 6, 9]
-    assert last_validation(tmp_path, 8) == validation_row(6)
+    assert last_row(tmp_path / "validations.csv", 8) == validation_row(6)
 
 
 def test_prelogits_histograms_are_kept_to_the_last_digit(tmp_path):
@@ -130,11 +129,11 @@ def test_a_half_written_row_is_left_out_and_repaired(tmp_path, cut):
 
 
 def test_the_last_evaluation_is_not_from_after_the_checkpoint(tmp_path):
-    assert last_evaluation(tmp_path, 9) is None
+    assert last_row(tmp_path / "evaluations.csv", 9) is None
     write(tmp_path, range(1, 7))
-    assert last_evaluation(tmp_path, 2) is None
-    assert last_evaluation(tmp_path, 5)["step"] == 3
-    assert last_evaluation(tmp_path, 6)["step"] == 6
+    assert last_row(tmp_path / "evaluations.csv", 2) is None
+    assert last_row(tmp_path / "evaluations.csv", 5)["step"] == 3
+    assert last_row(tmp_path / "evaluations.csv", 6)["step"] == 6
 
 
 def test_a_table_can_be_read_before_its_first_row(tmp_path):

@@ -11,17 +11,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from toy_training import SIZE, draw_people
+from toy_training import SIZE, changed, draw_people
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.models import load_run
 from facenet_lib.runs.checkpoints import last_checkpoint
 from facenet_lib.runs.tables import read_metrics
-from facenet_lib.training.workers import Worker, worker_of_environment
+from facenet_lib.training.workers import Worker, check_sharing, worker_of_environment
 
 # The smallest network of the real architecture, with all that several workers must share:
 # batch statistics, dropout, centers, averages and the queue. Training amplifies rounding, so
@@ -44,7 +45,7 @@ SETTINGS = {
     "center_loss_alpha": 0.9,
 }
 WORKERS = 2
-LONGEST = 240  # seconds for one start of both workers, on a machine that is busy
+LONGEST = 600  # seconds, against a hang: what is waited for takes a fraction, on any machine
 
 
 # ------------------------------------------------------------------------------ TF_CONFIG
@@ -102,6 +103,29 @@ def test_what_tf_config_cannot_mean_is_refused(text: str, found: str) -> None:
     assert found in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"batch_size": 9}, "batch_size: expected equal parts for 2 replicas, found 9"),
+        (
+            {"loss": "triplet", "images_per_person": 4, "batch_size": 12},
+            "batch_size: expected equal parts of whole people for 2 replicas, found 12",
+        ),
+        ({"damaged_images": "skip"}, "damaged_images: expected raise, because replicas"),
+        ({}, ""),
+    ],
+)
+def test_a_batch_that_replicas_cannot_share_is_refused(
+    settings: dict[str, object], told: str
+) -> None:
+    strategy = SimpleNamespace(num_replicas_in_sync=2)
+    if not told:
+        check_sharing(changed(**settings), strategy)
+        return
+    with pytest.raises(FacenetError, match=f"this run cannot be shared: {told}"):
+        check_sharing(changed(**settings), strategy)
+
+
 # ------------------------------------------------------------------------------ two processes
 
 
@@ -140,6 +164,9 @@ class Workers:
 
     def wait(self) -> list[int]:
         return [process.wait(LONGEST) for process in self.processes]
+
+    def are_running(self) -> bool:
+        return all(process.poll() is None for process in self.processes)
 
     def said(self, index: int) -> str:
         return self.logs[index].read_text()
@@ -206,10 +233,11 @@ def test_a_killed_worker_ends_the_others_and_all_go_on_later(
         metrics = tmp_path / "run" / "metrics.csv"
         began = time.monotonic()
         while not (metrics.exists() and metrics.read_text().count("\n") > 5):
+            assert workers.are_running(), workers.said(0) + workers.said(1)
             assert time.monotonic() - began < LONGEST, workers.said(0)
             time.sleep(0.01)
         workers.processes[1].send_signal(signal.SIGKILL)
-        assert workers.processes[0].wait(60) == 1
+        assert workers.processes[0].wait(LONGEST) == 1
         last = workers.said(0).strip().splitlines()[-1]
     assert last.startswith("facenet: worker 0 of 2: another worker is gone")
     with Workers(tmp_path, arguments) as workers:

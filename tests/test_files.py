@@ -1,0 +1,53 @@
+"""Files are written whole or not at all, and text is read as any editor saves it."""
+
+import pytest
+from toy_training import full_disk
+
+from facenet_lib.errors import FacenetError
+from facenet_lib.files import explain_write_errors, open_whole_file, read_text, write_text
+
+
+def test_a_whole_file_appears_at_the_end_or_never(tmp_path):
+    path = tmp_path / "card.json"
+    with open_whole_file(path) as file:
+        file.write(b"old")
+        assert not path.exists()
+    assert path.read_bytes() == b"old"
+    with pytest.raises(KeyboardInterrupt), open_whole_file(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_told_and_what_there_was_stays(tmp_path):
+    path = tmp_path / "card.json"
+    write_text(path, "old")
+    with full_disk(1000), pytest.raises(FacenetError, match=r"card\.json: cannot be written: File"):
+        write_text(path, "x" * 2000)
+    assert read_text(path) == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FacenetError, match="cannot be written: No such file"):
+        write_text(tmp_path / "gone" / "card.json", "new")
+    with (
+        pytest.raises(FacenetError, match="folder: cannot be written: Not a directory"),
+        explain_write_errors(tmp_path / "folder"),
+    ):
+        (path / "folder").mkdir()
+
+
+def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
+    path = tmp_path / "pairs.txt"
+    write_text(path, "Zoë\n")
+    assert read_text(path) == "Zoë\n"
+    path.write_bytes("\ufeffZoë\r\n".encode())
+    assert read_text(path) == "Zoë\n"
+
+
+def test_what_is_no_text_is_told(tmp_path):
+    path = tmp_path / "pairs.txt"
+    with pytest.raises(FacenetError, match=r"pairs\.txt: No such file"):
+        read_text(path)
+    path.write_bytes(b"Ann\xff")
+    with pytest.raises(FacenetError, match=r"pairs\.txt: expected UTF-8 text, found byte 3"):
+        read_text(path)
