@@ -30,7 +30,6 @@ from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
 
-
 # Requests that wait
 
 
