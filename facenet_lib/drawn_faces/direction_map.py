@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from facenet_lib.drawn_faces.mathematics import FloatArray
+from facenet_lib.drawn_faces.mathematics import FloatArray, IndexArray
 
 MAP_SIDE = 320  # texels along a side: one texel is about one sample of a 160-pixel picture
 
@@ -29,13 +29,16 @@ def map_directions() -> FloatArray:
     return np.stack([u * shrink, v * shrink, 1.0 - squared / 2.0]).reshape(3, -1)
 
 
-def map_position(
-    x: FloatArray, y: FloatArray, z: FloatArray, r: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Column and row (floats, texels) where the map holds the direction (x, y, z) of length r."""
-    scale = np.sqrt(2.0 / np.maximum(r * (r + z), 1e-6)) * np.float32(MAP_SIDE / (2 * _MAP_EXTENT))
-    highest = np.float32(MAP_SIDE - 1.001)
-    middle = np.float32(MAP_SIDE / 2 - 0.5)
-    column = np.clip(x * scale + middle, 0.0, highest)
-    row = np.clip(y * scale + middle, 0.0, highest)
-    return column, row
+def map_position(points: FloatArray, length: FloatArray) -> FloatArray:
+    """(2, n) column and row (texels) of the directions of (3, n) points of that length."""
+    squared = np.maximum(length * (length + points[2]), 1e-6)
+    scale = np.sqrt(2.0 / squared) * np.float32(MAP_SIDE / (2 * _MAP_EXTENT))
+    place = points[:2] * scale
+    place += np.float32(MAP_SIDE / 2 - 0.5)
+    return place.clip(0.0, np.float32(MAP_SIDE - 1.001), out=place)
+
+
+def texel_at(place: FloatArray) -> IndexArray:
+    """(n,) number of the texel with a column and row, rounded down."""
+    column, row = place.astype(np.intp)
+    return row * MAP_SIDE + column

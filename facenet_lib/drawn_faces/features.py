@@ -13,7 +13,9 @@ from facenet_lib.drawn_faces.mathematics import (
     FloatArray,
     IndexArray,
     blend,
+    blend_at,
     bump,
+    put_at,
     rotation_matrix,
     smoothstep,
     stroke,
@@ -32,9 +34,9 @@ class Face:
         nuisance: what the picture is like.
         light: seen from the head.
         sample: width of a sample, head units.
-        x: (n,) horizontal place on the smooth head.
-        y: (n,) vertical place there, after an open mouth moved the chin.
-        front: indices of the samples that may show a feature of the face.
+        front: (m,) indices of the samples that may show a feature of the face.
+        x: (m,) their horizontal place on the smooth head.
+        y: (m,) their vertical place there, after an open mouth moved the chin.
         albedo: (3, n) linear.
         normal: (3, n).
         openness: (n,).
@@ -45,9 +47,9 @@ class Face:
     nuisance: Nuisance
     light: Light
     sample: float
+    front: IndexArray
     x: FloatArray
     y: FloatArray
-    front: IndexArray
     albedo: FloatArray
     normal: FloatArray
     openness: FloatArray
@@ -57,15 +59,17 @@ class Face:
         self, x: float, y: float, half_width: float, half_height: float
     ) -> tuple[IndexArray, FloatArray, FloatArray]:
         """Samples near (x, y) and their place relative to it."""
-        across, up = self.x[self.front] - np.float32(x), self.y[self.front] - np.float32(y)
+        across, up = self.x - np.float32(x), self.y - np.float32(y)
         near = np.flatnonzero((np.abs(across) < half_width) & (np.abs(up) < half_height))
         return self.front[near], across[near], up[near]
 
     def cover(self, spot: IndexArray, colour: FloatArray, opacity: FloatArray) -> None:
         """Paint ``colour`` (3,) or (3, n) over the albedo of samples."""
-        part = self.albedo[:, spot]
-        blend(part, colour, opacity)
-        self.albedo[:, spot] = part
+        blend_at(self.albedo, spot, colour, opacity)
+
+    def darken(self, spot: IndexArray, share: FloatArray) -> None:
+        """Leave a share of the albedo of samples."""
+        put_at(self.albedo, spot, self.albedo.take(spot, axis=1) * share)
 
     def edge(self, distance: FloatArray, softness: float = 1.0) -> FloatArray:
         """Coverage of what begins where ``distance`` (head units) turns positive."""
@@ -119,11 +123,11 @@ def _paint_eye(face: Face, side: float) -> tuple[IndexArray, FloatArray]:
     relaxed = lower + (who.eye_opening + lowest) * dome
     fold = np.maximum(upper, 0.7 * relaxed + 0.3 * upper) + 0.024 + 0.012 * who.lid_crease
     crease = stroke(above - fold, 0.010) * smoothstep(1.25, 0.8, np.abs(u))
-    face.albedo[:, spot] *= 1.0 - 0.55 * who.lid_crease * crease
+    face.darken(spot, 1.0 - 0.55 * who.lid_crease * crease)
 
     ball = np.stack([across, up, np.full_like(up, _EYEBALL_RADIUS)]) / _EYEBALL_RADIUS
     ball /= np.sqrt((ball**2).sum(axis=0))
-    face.normal[:, spot] += (ball - face.normal[:, spot]) * open_share
+    blend_at(face.normal, spot, ball, open_share)
     face.openness[spot] = np.maximum(face.openness[spot], 0.85 * open_share)
     half = face.light.direction + face.light.view
     glint_at = 0.075 * np.clip(half / np.sqrt((half**2).sum()), -0.5, 0.5)
@@ -188,7 +192,7 @@ def _paint_nostrils(face: Face) -> None:
     spot, across, up = face.window(0.0, tip_y, who.nose_width * 1.6, 0.12)
     wing = np.exp(-(((np.abs(across) - who.nose_width * 1.02) / 0.014) ** 2))
     wing *= smoothstep(-0.06, -0.02, up) * smoothstep(0.075, 0.02, up)
-    face.albedo[:, spot] *= 1.0 - 0.34 * wing
+    face.darken(spot, 1.0 - 0.34 * wing)
 
 
 def _paint_mouth(face: Face) -> None:
@@ -218,8 +222,8 @@ def _paint_mouth(face: Face) -> None:
 
     within = face.edge(-up) * face.edge(up + gap) * (gap > 0.004)
     face.cover(spot, _mouth_cavity(face, up, gap, u), within)
-    outwards = np.array([[0.0], [0.0], [1.0]], np.float32)
-    face.normal[:, spot] += (outwards - face.normal[:, spot]) * (0.8 * within)
+    outwards = np.array([0.0, 0.0, 1.0], np.float32)
+    blend_at(face.normal, spot, outwards, 0.8 * within)
     face.openness[spot] += (0.8 - face.openness[spot]) * within
 
     closed = stroke(up, 0.0095) * (1.0 - within) * smoothstep(1.06, 0.92, np.abs(u))
@@ -228,7 +232,7 @@ def _paint_mouth(face: Face) -> None:
     # A smile folds the cheeks.
     fold = stroke(np.abs(across) - 1.12 * width - 0.02 + 0.7 * up**2 + 0.25 * up, 0.022)
     fold *= smoothstep(-0.13, 0.0, up) * smoothstep(0.26, 0.1, up)
-    face.albedo[:, spot] *= (1.0 - 0.35 * corners) * (1.0 - 0.30 * smile * fold)
+    face.darken(spot, (1.0 - 0.35 * corners) * (1.0 - 0.30 * smile * fold))
 
 
 def _lip_colour(identity: Identity) -> FloatArray:

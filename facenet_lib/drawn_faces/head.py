@@ -35,7 +35,7 @@ class Head:
     Attributes:
         radius: (texels,) distance of the surface from the centre.
         bound: the largest radius.
-        surface: (texels, 10): normal x y z, openness 0 to 1 (1: nothing nearby keeps light
+        surface: (10, texels): normal x y z, openness 0 to 1 (1: nothing nearby keeps light
             away), linear albedo r g b, share of hair 0 to 1, and x y of the point of the smooth
             head, without nose and lips, at which features are painted.
         skin: (3,) linear albedo of the skin, for ears and neck.
@@ -95,7 +95,7 @@ def build_head(identity: Identity) -> Head:
     return Head(
         radius=radius.astype(np.float32),
         bound=float(radius.max()),
-        surface=np.ascontiguousarray(surface.T, dtype=np.float32),
+        surface=surface.astype(np.float32),
         skin=skin_colour(identity),
         hair=hair_colour,
         ear_width=float(skin_radius[ear]),

@@ -24,6 +24,12 @@ def to_linear(srgb: tuple[float, float, float]) -> FloatArray:
     return (np.asarray(srgb, np.float32) / np.float32(255.0)) ** np.float32(2.2)
 
 
+def measure_length(vectors: FloatArray) -> FloatArray:
+    """(n,) lengths of (3, n) vectors."""
+    x, y, z = vectors * vectors
+    return np.sqrt(x + y + z)
+
+
 def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
     """0 below ``low``, 1 above ``high``, and smooth between them; they may be the other way."""
     share = np.clip((x - low) / (high - low), 0.0, 1.0)
@@ -43,6 +49,19 @@ def stroke(distance: FloatArray, width: float) -> FloatArray:
 def blend(base: FloatArray, top: FloatArray, opacity: FloatArray) -> None:
     """Paint ``top`` (3,) or (3, n) over ``base`` (3, n) in place."""
     base += (top.reshape(3, -1) - base) * opacity
+
+
+def blend_at(base: FloatArray, where: IndexArray, top: FloatArray, opacity: FloatArray) -> None:
+    """Paint ``top`` (3,) or (3, m) over the columns ``where`` (m,) of ``base`` (3, n)."""
+    part = base.take(where, axis=1)
+    blend(part, top, opacity)
+    put_at(base, where, part)
+
+
+def put_at(base: FloatArray, where: IndexArray, values: FloatArray) -> None:
+    """``base[:, where] = values``, three times as fast."""
+    for row, value in zip(base, values, strict=True):
+        row[where] = value
 
 
 def draw_noise(generator: np.random.Generator, cells: tuple[int, int], size: int) -> FloatArray:

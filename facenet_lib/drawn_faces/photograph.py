@@ -17,7 +17,7 @@ def take_photograph(linear: FloatArray, nuisance: Nuisance) -> NDArray[np.uint8]
     size = linear.shape[0]
     bright = linear * np.float32(1.25 * 2.0**nuisance.exposure)
     bright = bright / (1.0 + 0.28 * bright)  # film does not clip at once
-    grey = _DISPLAY.take((np.minimum(bright, 1.0) * 4095.0).astype(np.int32))
+    grey = _DISPLAY.take((np.minimum(bright, 1.0) * 4095.0).astype(np.intp))
     grey = (grey - 118.0) * np.float32(nuisance.contrast) + 118.0
     picture = Image.fromarray(np.clip(grey, 0.0, 255.0).astype(np.uint8))
     picture = picture.filter(ImageFilter.GaussianBlur(nuisance.blur * size / 160.0))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from facenet_lib.drawn_faces.canvas import Canvas
-from facenet_lib.drawn_faces.direction_map import MAP_SIDE, map_position
+from facenet_lib.drawn_faces.direction_map import MAP_SIDE, map_position, texel_at
 from facenet_lib.drawn_faces.head import Head
 from facenet_lib.drawn_faces.identity import Identity
 from facenet_lib.drawn_faces.light import Light
-from facenet_lib.drawn_faces.mathematics import FloatArray, IndexArray, smoothstep
+from facenet_lib.drawn_faces.mathematics import FloatArray, IndexArray, measure_length, smoothstep
 
 _WALK_STEPS = (3, 2, 2, 2, 3, 4, 7)  # between them, rays that have arrived are put aside
 
@@ -88,17 +88,14 @@ def _above_head(
     gap: float,
 ) -> FloatArray:
     """Distance of points from the surface, along the line to the centre; negative inside."""
-    x = start[0] + towards[0] * height
-    y = start[1] + towards[1] * height
-    z = start[2] + towards[2] * height
+    points = towards[:, None] * height
+    points += start
     if gap:
-        y = y + lower_jaw(identity, gap, y)
-    r = np.sqrt(x * x + y * y + z * z)
-    column, row = map_position(x, y, z, r)
-    column += 0.5
-    row += 0.5
-    texel = row.astype(np.int32) * MAP_SIDE + column.astype(np.int32)
-    return r - head.radius.take(texel, mode="clip")
+        points[1] += lower_jaw(identity, gap, points[1])
+    length = measure_length(points)
+    place = map_position(points, length)
+    place += 0.5
+    return length - head.radius.take(texel_at(place), mode="clip")
 
 
 def lower_jaw(identity: Identity, gap: float, y: FloatArray) -> FloatArray:
@@ -108,34 +105,35 @@ def lower_jaw(identity: Identity, gap: float, y: FloatArray) -> FloatArray:
 
 def read_surface(head: Head, points: FloatArray) -> FloatArray:
     """(10, n) the map's surface values at points, interpolated between four texels."""
-    x, y, z = points
-    column, row = map_position(x, y, z, np.sqrt(x * x + y * y + z * z))
-    left, low = column.astype(np.int32), row.astype(np.int32)
-    right_share, high_share = (column - left)[:, None], (row - low)[:, None]
-    texel = low * MAP_SIDE + left
-    take = head.surface.take
-    lower = take(texel, axis=0, mode="clip")
-    lower += (take(texel + 1, axis=0, mode="clip") - lower) * right_share
-    texel += MAP_SIDE
-    upper = take(texel, axis=0, mode="clip")
-    upper += (take(texel + 1, axis=0, mode="clip") - upper) * right_share
-    lower += (upper - lower) * high_share
-    return np.ascontiguousarray(lower.T)
+    place = map_position(points, measure_length(points))
+    right_share, high_share = place - place.astype(np.int32)
+    texel = texel_at(place)
+    right, high = texel + 1, texel + MAP_SIDE
+    high_right = high + 1
+    surface = np.empty((len(head.surface), texel.size), np.float32)
+    for values, here in zip(head.surface, surface, strict=True):
+        take = values.take
+        take(texel, out=here, mode="clip")
+        here += (take(right, mode="clip") - here) * right_share
+        above = take(high, mode="clip")
+        above += (take(high_right, mode="clip") - above) * right_share
+        here += (above - here) * high_share
+    return surface
 
 
 def measure_lamp_share(
     head: Head, points: FloatArray, normal: FloatArray, light: Light
 ) -> FloatArray:
     """Share of the lamp that reaches points of the head: 0 in the shadow of nose, brow or hair."""
-    x, y, z = points + normal * np.float32(0.015)
-    way = light.direction
-    share = np.ones_like(x)
+    start = points + normal * np.float32(0.015)
+    way = light.direction[:, None]
+    share = np.ones_like(start[0])
     for step in range(_SHADOW_STEPS):
-        distance = np.float32(0.035 + 0.05 * step)
-        px, py, pz = x + way[0] * distance, y + way[1] * distance, z + way[2] * distance
-        r = np.sqrt(px * px + py * py + pz * pz)
-        column, row = map_position(px, py, pz, r)
-        texel = row.astype(np.int32) * MAP_SIDE + column.astype(np.int32)
-        clear = (r - head.radius.take(texel, mode="clip")) * (14.0 / (1.0 + 1.2 * step)) + 1.0
+        on_way = start + way * np.float32(0.035 + 0.05 * step)
+        length = measure_length(on_way)
+        texel = texel_at(map_position(on_way, length))
+        clear = length - head.radius.take(texel, mode="clip")
+        clear *= 14.0 / (1.0 + 1.2 * step)
+        clear += 1.0
         np.minimum(share, clear, out=share)
     return np.maximum(share, 0.0)

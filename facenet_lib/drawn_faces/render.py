@@ -65,20 +65,24 @@ def _paint_head(
     rotation = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
     gap = 0.15 * nuisance.mouth_open
     samples, points, height = walk_to_head(canvas, identity, head, rotation, gap)
-    moved = lower_jaw(identity, gap, points[1]) if gap else np.zeros_like(height)
-    surface = read_surface(head, np.stack([points[0], points[1] + moved, points[2]]))
+    closed, moved = points, np.zeros_like(height)
+    if gap:
+        moved = lower_jaw(identity, gap, points[1])
+        closed = np.stack([points[0], points[1] + moved, points[2]])
+    surface = read_surface(head, closed)
     normal = surface[0:3] / np.sqrt((surface[0:3] ** 2).sum(axis=0) + 1e-9)
     openness, albedo, hair = surface[3], surface[4:7], surface[7]
     local = light.turned(rotation)
     lit = measure_lamp_share(head, points, normal, local)
+    front = np.flatnonzero((points[2] > 0.15) & (hair < 0.99))
     face = Face(
         identity=identity,
         nuisance=nuisance,
         light=local,
         sample=canvas.sample,
-        x=surface[8],
-        y=surface[9] - moved,
-        front=np.flatnonzero((points[2] > 0.15) & (hair < 0.99)),
+        front=front,
+        x=surface[8].take(front),
+        y=surface[9].take(front) - moved.take(front),
         albedo=albedo,
         normal=normal,
         openness=openness,
@@ -88,8 +92,7 @@ def _paint_head(
     shaded = shade(local, albedo, normal, lit, openness, face.gloss, 8)
     for spot, strength in glints:
         shaded[:, spot] += strength * (local.lamp + local.ambient)[:, None]
-    seen = canvas.visible(samples, height)
-    canvas.paint(samples[seen], height[seen], shaded[:, seen])
+    canvas.paint(samples, height, shaded)  # the first thing that is painted: all of it shows
 
 
 SMALLEST_SIZE = 64
