@@ -34,8 +34,8 @@ def paint_body(
     cloth = to_linear(nuisance.cloth_colour)
     half_neck = 0.20 + 0.34 * identity.jaw_width
 
-    def paint(part: _Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
-        samples, height, ball = _hit_ellipsoid(canvas, part, body, offset)
+    def paint(part: Ellipsoid, colour: FloatArray, gloss: float, shadow: bool) -> None:
+        samples, height, ball = hit_ellipsoid(canvas, part, body, offset)
         normal = _ellipsoid_normal(part, ball, body)
         openness: FloatArray | float = 1.0
         if shadow:  # the head keeps light away from the neck
@@ -44,18 +44,18 @@ def paint_body(
         shaded = shade(light, colour[:, None], normal, openness, openness, gloss, 8)
         canvas.paint(samples, height, shaded)
 
-    paint(_Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
-    paint(_Ellipsoid((0.0, -1.95, -0.25), (1.30, 0.80, 0.5), _UPRIGHT), cloth, 0.0, True)
-    paint(_Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
+    paint(Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
+    paint(Ellipsoid((0.0, -1.95, -0.25), (1.30, 0.80, 0.5), _UPRIGHT), cloth, 0.0, True)
+    paint(Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
     style = HAIR_STYLES[identity.hair_style]
     if style.back:
         half = (0.8 - style.back) / 2
         width = head.ear_width + 0.7 * identity.hair_volume * style.side
-        fall = _Ellipsoid((0.0, 0.8 - half, -0.38), (width, half, 0.42), _UPRIGHT)
+        fall = Ellipsoid((0.0, 0.8 - half, -0.38), (width, half, 0.42), _UPRIGHT)
         _paint_hair(canvas, identity, head, light, fall, body, offset)
     if style.bun:
         radius = style.bun * (0.7 + 0.3 * identity.hair_volume)
-        bun = _Ellipsoid(
+        bun = Ellipsoid(
             (0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT
         )
         _paint_hair(canvas, identity, head, light, bun, turned, np.zeros(3))
@@ -66,11 +66,11 @@ def _paint_hair(
     identity: Identity,
     head: Head,
     light: Light,
-    part: _Ellipsoid,
+    part: Ellipsoid,
     rotation: FloatArray,
     offset: FloatArray,
 ) -> None:
-    samples, height, ball = _hit_ellipsoid(canvas, part, rotation, offset)
+    samples, height, ball = hit_ellipsoid(canvas, part, rotation, offset)
     normal = _ellipsoid_normal(part, ball, rotation)
     curl = HAIR_STYLES[identity.hair_style].curl
     waves = ball[0] * 9.0 + (0.2 + 0.8 * curl) * np.sin(ball[1] * 7.0)
@@ -97,12 +97,12 @@ def paint_ears(
         back = np.cross(through, up) * side
         middle = np.array([side * (head.ear_width - 0.03), -0.10, -0.02])
         middle = middle + 0.45 * tall * back * np.sign(-back[2])
-        ear = _Ellipsoid(
+        ear = Ellipsoid(
             (float(middle[0]), float(middle[1]), float(middle[2])),
             (0.055, tall, 0.58 * tall),
             np.stack([through, up, back]),
         )
-        samples, height, ball = _hit_ellipsoid(canvas, ear, turned, np.zeros(3))
+        samples, height, ball = hit_ellipsoid(canvas, ear, turned, np.zeros(3))
         if not samples.size:
             continue
         normal = _ellipsoid_normal(ear, ball, turned)
@@ -122,7 +122,7 @@ _UPRIGHT = np.eye(3)
 
 
 @dataclass(frozen=True)
-class _Ellipsoid:
+class Ellipsoid:
     """An ellipsoid in some frame of coordinates.
 
     Attributes:
@@ -136,8 +136,8 @@ class _Ellipsoid:
     axes: FloatArray
 
 
-def _hit_ellipsoid(
-    canvas: Canvas, body: _Ellipsoid, rotation: FloatArray, offset: FloatArray
+def hit_ellipsoid(
+    canvas: Canvas, body: Ellipsoid, rotation: FloatArray, offset: FloatArray
 ) -> tuple[IndexArray, FloatArray, FloatArray]:
     """Samples whose ray meets the body first; their height and (3, n) position on the unit ball.
 
@@ -165,7 +165,7 @@ def _hit_ellipsoid(
     return samples[seen], height + np.float32(centre[2]), ball
 
 
-def _ellipsoid_normal(body: _Ellipsoid, ball: FloatArray, rotation: FloatArray) -> FloatArray:
+def _ellipsoid_normal(body: Ellipsoid, ball: FloatArray, rotation: FloatArray) -> FloatArray:
     """(3, n) unit normals in the camera's frame."""
     to_camera = (rotation @ body.axes.T) / np.array(body.radii)
     normal = np.stack([dot(row, ball) for row in to_camera.astype(np.float32)])

@@ -20,12 +20,13 @@ from joblib import Parallel, cpu_count, delayed
 from PIL import Image
 from tqdm import tqdm
 
+from facenet_lib.checks import check_integer, integer_problems
 from facenet_lib.drawn_faces.identity import draw_identity
 from facenet_lib.drawn_faces.mathematics import IndexArray
 from facenet_lib.drawn_faces.names import person_name
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import SMALLEST_SIZE, render_face
-from facenet_lib.drawn_faces.seeds import IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED, is_whole
+from facenet_lib.drawn_faces.seeds import IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import PairList, draw_fold_pairs, write_pairs, write_people
 
@@ -95,8 +96,8 @@ def write_faces(
             drawn with other arguments, or it cannot be written.
     """
     plan = _plan(identities, images_per_identity, seed, size, test_identities, pairs_per_fold)
-    if workers is not None and (not is_whole(workers) or workers < 1):
-        raise FacenetError(f"workers: expected a whole number of at least 1, found {workers!r}")
+    if workers is not None:
+        check_integer("workers", workers, at_least=1)
     root = Path(out)
     names = [person_name(index, seed) for index in range(identities)]
     try:
@@ -125,20 +126,16 @@ def write_faces(
 
 
 FOLDS = 10
-
+_IDENTITIES = f"identities (two to test on in each of {FOLDS} folds, one to train on)"
 _MOST_PAIRS_PER_FOLD = 300  # of each kind, as in LFW
-
 _MOST_IMAGES = 9999  # names of files have four digits
-
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
-
 _IDLE_SECONDS = 10  # after which a worker without work ends; a call takes its workers with it
 _PART = ".part"
 _SAFE_PATH = "PYTHONSAFEPATH"
 _SETTINGS = "drawn_faces.json"
 
 DRAWING_VERSION = 1
-
 """Raised whenever the same seed gives other pictures than before."""
 
 
@@ -182,39 +179,24 @@ def _plan(
     test_identities: int | None,
     pairs_per_fold: int | None,
 ) -> _Plan:
-    problems = []
-    if not is_whole(identities) or identities < 2 * FOLDS + 1:
-        problems.append(
-            f"identities: expected a whole number of at least {2 * FOLDS + 1} "
-            f"(two to test on in each of {FOLDS} folds, one to train on), found {identities!r}"
-        )
-    if not is_whole(images_per_identity) or not 2 <= images_per_identity <= _MOST_IMAGES:
-        problems.append(
-            f"images per identity: expected 2 to {_MOST_IMAGES}, found {images_per_identity!r}"
-        )
-    if not is_whole(seed) or seed < 0:
-        problems.append(f"seed: expected a whole number >= 0, found {seed!r}")
-    if not is_whole(size) or size < SMALLEST_SIZE:
-        problems.append(
-            f"size: expected a whole number of pixels of at least {SMALLEST_SIZE}, found {size!r}"
-        )
-    refuse("drawn faces", problems)
+    refuse(
+        "drawn faces",
+        [
+            *integer_problems(_IDENTITIES, identities, 2 * FOLDS + 1),
+            *integer_problems("images per identity", images_per_identity, 2, _MOST_IMAGES),
+            *integer_problems("seed", seed, 0),
+            *integer_problems("size", size, SMALLEST_SIZE),
+        ],
+    )
     tested = max(2 * FOLDS, identities // 5) if test_identities is None else test_identities
-    if not is_whole(tested) or not 2 * FOLDS <= tested < identities:
-        problems.append(
-            f"test identities: expected {2 * FOLDS} to {identities - 1}, found {tested!r}"
-        )
-    refuse("drawn faces", problems)
+    check_integer("drawn faces: test identities", tested, 2 * FOLDS, identities - 1)
     smallest_fold = tested // FOLDS
     same = smallest_fold * math.comb(images_per_identity, 2)
     different = math.comb(smallest_fold, 2) * images_per_identity**2
     most = min(same, different)
     count = min(_MOST_PAIRS_PER_FOLD, most) if pairs_per_fold is None else pairs_per_fold
-    if not is_whole(count) or not 1 <= count <= most:
-        raise FacenetError(
-            f"pairs per fold: expected 1 to {most} (a fold has {smallest_fold} people with "
-            f"{images_per_identity} images each), found {count!r}"
-        )
+    found = f"a fold has {smallest_fold} people with {images_per_identity} images each"
+    check_integer(f"pairs per fold ({found})", count, 1, most)
     return _Plan(identities, images_per_identity, seed, size, tested, count)
 
 
@@ -317,7 +299,7 @@ def _draw_person(task: _Task, caller: int) -> int:
     )
     for image in task.missing:
         if caller not in (os.getpid(), os.getppid()):
-            os._exit(1)  # it was killed
+            os._exit(1)  # the caller was killed
         nuisance = draw_nuisance(
             np.random.SeedSequence(task.seed, spawn_key=(NUISANCE_SEED, task.index, image))
         )

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from facenet_lib.checks import check_integer
 from facenet_lib.drawn_faces.mathematics import IndexArray
-from facenet_lib.drawn_faces.seeds import NAME_SEED, check_seed
-from facenet_lib.errors import FacenetError
+from facenet_lib.drawn_faces.seeds import NAME_SEED
 
 
 def person_name(index: int, seed: int = 0) -> str:
@@ -25,11 +25,8 @@ def person_name(index: int, seed: int = 0) -> str:
     Raises:
         FacenetError: if ``index`` is negative or there are no more names.
     """
-    short, long = _name_order(check_seed(seed))
-    if not 0 <= index < short.size + long.size:
-        raise FacenetError(
-            f"person: expected a number from 0 to {short.size + long.size - 1}, found {index}"
-        )
+    short, long = _name_order(check_integer("seed", seed, at_least=0))
+    index = check_integer("person", index, 0, short.size + long.size - 1)
     given_count, family_count = (len(part.split()) for part in _NAMES[0])
     if index < short.size:
         number, family = divmod(int(short[index]), family_count)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from facenet_lib.checks import check_integer
 from facenet_lib.drawn_faces.body import paint_body, paint_ears
 from facenet_lib.drawn_faces.canvas import Canvas
 from facenet_lib.drawn_faces.features import Face, paint_features
@@ -27,8 +28,6 @@ from facenet_lib.drawn_faces.mathematics import rotation_matrix
 from facenet_lib.drawn_faces.nuisance import Nuisance
 from facenet_lib.drawn_faces.photograph import draw_background, take_photograph
 from facenet_lib.drawn_faces.rays import lower_jaw, measure_lamp_share, read_surface, walk_to_head
-from facenet_lib.drawn_faces.seeds import is_whole
-from facenet_lib.errors import FacenetError
 
 
 def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDArray[np.uint8]:
@@ -43,9 +42,9 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
         uint8 (size, size, 3), RGB.
 
     Raises:
-        FacenetError: if ``size`` is too small or not a whole number.
+        FacenetError: if ``size`` is too small or no integer.
     """
-    _check_size(size)
+    size = check_integer("size", size, at_least=SMALLEST_SIZE)
     head = build_head(identity)
     light = place_light(nuisance)
     canvas = Canvas(nuisance, size)
@@ -96,10 +95,3 @@ def _paint_head(
 
 
 SMALLEST_SIZE = 64
-
-
-def _check_size(size: int) -> None:
-    if not is_whole(size) or size < SMALLEST_SIZE:
-        raise FacenetError(
-            f"size: expected a whole number of pixels of at least {SMALLEST_SIZE}, found {size!r}"
-        )

@@ -38,15 +38,3 @@ def draw_uniform(
 def draw_choice(generator: np.random.Generator, options: tuple[str, ...]) -> str:
     """Draw one of the options, each as likely as the others."""
     return options[int(generator.integers(len(options)))]
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed as an int; a FacenetError for anything but a whole number >= 0."""
-    if not is_whole(seed) or seed < 0:
-        raise FacenetError(f"seed: expected a whole number >= 0, found {seed!r}")
-    return int(seed)
-
-
-def is_whole(value: object) -> bool:
-    """Whether a value is an integer of Python or NumPy."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
