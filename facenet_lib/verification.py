@@ -22,11 +22,125 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facenet_lib.checks import number_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
 
 _BLOCK = 256  # pairs whose embeddings stay in the processor's cache between two operations
 _NORMAL_QUANTILE = 1.959963984540054  # 95% of a normal distribution lies this near its mean
+
+
+def distances(
+    embeddings1: ArrayLike, embeddings2: ArrayLike, metric: str = "sqeuclidean"
+) -> NDArray[np.floating]:
+    """Measure the distance of each row of one array to the same row of the other.
+
+    Args:
+        embeddings1: float (n, features).
+        embeddings2: float (n, features).
+        metric: "sqeuclidean" for the squared Euclidean distance, "angular" for the angle as a share
+            of a half turn, arccos(similarity) / pi.
+
+    Returns:
+        float (n,), float32 for float32 embeddings.
+
+    Raises:
+        FacenetError: for another metric, other shapes, numbers that are not finite, or a vector
+            of zeros, which has no angle.
+
+    >>> distances([[1, 0], [1, 0]], [[0, 1], [-1, 0]])
+    array([2., 4.])
+    >>> distances([[1, 0], [1, 0]], [[0, 1], [-1, 0]], metric="angular")
+    array([0.5, 1. ])
+    """
+    first, second = _as_floats("embeddings1", embeddings1), _as_floats("embeddings2", embeddings2)
+    if first.shape != second.shape:
+        raise FacenetError(
+            f"embeddings2: expected the shape of embeddings1, {first.shape}, found {second.shape}"
+        )
+    refuse("distances", word_problems("metric", metric, list(_METRICS)))
+    measured = _distances(first, second, metric)
+    if not np.isfinite(measured).all():
+        problems = _row_problems("embeddings1", first, metric)
+        problems += _row_problems("embeddings2", second, metric)
+        _refuse_distances(measured, problems)
+    return measured
+
+
+def evaluate(
+    embeddings: ArrayLike,
+    issame: ArrayLike,
+    folds: int | ArrayLike = 10,
+    metric: str = "sqeuclidean",
+    subtract_mean: bool = False,
+    thresholds: ArrayLike | None = None,
+    far_target: float = 1e-3,
+) -> VerificationResult:
+    """Measure how well distances of embeddings tell same from different pairs.
+
+    The reference's ``lfw.evaluate`` used one grid for the accuracy, ``np.arange(0, 4, 0.01)``,
+    and a finer one for VAL, ``np.arange(0, 4, 0.001)``: evaluate with each to have its numbers.
+    Without a grid every threshold at which a decision changes is considered, so that the result
+    depends on nothing but the order of the distances.
+
+    Args:
+        embeddings: float (2n, features); rows 2i and 2i + 1 are the two images of pair i.
+            float32 stays float32, as in the reference.
+        issame: bool, or integers 0 and 1, (n,): whether both images of a pair show one person.
+        folds: number of contiguous blocks of pairs, like scikit-learn's KFold without shuffling;
+            or the fold of every pair, integers (n,) that count from 0, for example
+            :meth:`facenet_lib.lfw_pairs.PairList.fold_ids`.
+        metric: "sqeuclidean" or "angular", see :func:`distances`.
+        subtract_mean: whether the mean of all embeddings of the other folds is subtracted first.
+        thresholds: an increasing grid (k,); None finds the exact optimum.
+        far_target: false accept rate, at least 0 and below 1, at which VAL is measured. On a
+            grid, the threshold that has it on the other folds is interpolated linearly (after
+            the last of several thresholds with one rate), and is 0 if no threshold reaches it;
+            exactly, it is the largest whose rate on the other folds does not exceed it.
+
+    Raises:
+        FacenetError: for embeddings with numbers that are not finite, for other shapes or
+            values than the above, and for folds in which a rate is undefined because a class is
+            missing.
+
+    >>> embeddings = [[0], [0.1], [0], [2], [1], [1.2], [1], [3]]
+    >>> result = evaluate(embeddings, [True, False, True, False], folds=2)
+    >>> result.accuracy, round(result.threshold, 2)
+    (1.0, 2.02)
+    """
+    values = _as_floats("embeddings", embeddings)
+    same = _check_issame(issame, len(values))
+    fold_ids = _check_folds(folds, same)
+    refuse("distances", word_problems("metric", metric, list(_METRICS)))
+    grid = None if thresholds is None else _check_thresholds(thresholds)
+    refuse("evaluation", number_problems("far_target", far_target, "[0, 1)"))
+    measured = _pair_distances(values, metric, np.mean(values, axis=0) if subtract_mean else None)
+    order = np.argsort(measured)
+    overall = _SortedPairs.of(measured, same, order)
+    held_out = np.empty(len(same))
+    tests: list[_SortedPairs] = []
+    scores: list[_FoldScore] = []
+    for fold in range(fold_ids.max() + 1):
+        test = fold_ids == fold
+        if subtract_mean:
+            mean = np.mean(np.concatenate([values[0::2][~test], values[1::2][~test]]), axis=0)
+            measured = _pair_distances(values, metric, mean)
+            order = np.argsort(measured)
+        held_out[test] = measured[test]
+        training = _SortedPairs.of(measured, same, order[~test[order]])
+        tests.append(_SortedPairs.of(measured, same, order[test[order]]))
+        scores.append(_score_fold(training, tests[-1], grid, far_target))
+
+    if grid is None:
+        pooled = _SortedPairs.of(held_out, same, np.argsort(held_out))
+        roc_thresholds = pooled.candidates()
+        rates = pooled.rates(roc_thresholds)
+    else:
+        roc_thresholds = grid
+        rates = np.mean([test_pairs.rates(grid) for test_pairs in tests], axis=0)
+    return _result(
+        scores, far_target, same, _final_threshold(overall, grid), roc_thresholds, *rates
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,132 +247,6 @@ class VerificationResult:
         )
 
 
-def distances(
-    embeddings1: ArrayLike, embeddings2: ArrayLike, metric: str = "sqeuclidean"
-) -> NDArray[np.floating]:
-    """Measure the distance of each row of one array to the same row of the other.
-
-    Args:
-        embeddings1: float (n, features).
-        embeddings2: float (n, features).
-        metric: "sqeuclidean" for the squared Euclidean distance, "angular" for the angle as a share
-            of a half turn, arccos(similarity) / pi.
-
-    Returns:
-        float (n,), float32 for float32 embeddings.
-
-    Raises:
-        FacenetError: for another metric, other shapes, numbers that are not finite, or a vector
-            of zeros, which has no angle.
-    """
-    first, second = _as_floats("embeddings1", embeddings1), _as_floats("embeddings2", embeddings2)
-    if first.shape != second.shape:
-        raise FacenetError(
-            f"embeddings2: expected the shape of embeddings1, {first.shape}, found {second.shape}"
-        )
-    _check_metric(metric)
-    measured = _distances(first, second, metric)
-    if not np.isfinite(measured).all():
-        problems = _row_problems("embeddings1", first, metric)
-        problems += _row_problems("embeddings2", second, metric)
-        _refuse_distances(measured, problems)
-    return measured
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    issame: ArrayLike,
-    folds: int | ArrayLike = 10,
-    metric: str = "sqeuclidean",
-    subtract_mean: bool = False,
-    thresholds: ArrayLike | None = None,
-    far_target: float = 1e-3,
-) -> VerificationResult:
-    """Measure how well distances of embeddings tell same from different pairs.
-
-    The reference's ``lfw.evaluate`` used one grid for the accuracy, ``np.arange(0, 4, 0.01)``,
-    and a finer one for VAL, ``np.arange(0, 4, 0.001)``: evaluate with each to have its numbers.
-    Without a grid every threshold at which a decision changes is considered, so that the result
-    depends on nothing but the order of the distances.
-
-    Args:
-        embeddings: float (2n, features); rows 2i and 2i + 1 are the two images of pair i.
-            float32 stays float32, as in the reference.
-        issame: bool, or integers 0 and 1, (n,): whether both images of a pair show one person.
-        folds: number of contiguous blocks of pairs, like scikit-learn's KFold without shuffling;
-            or the fold of every pair, integers (n,) that count from 0, for example
-            :meth:`facenet_lib.lfw_pairs.PairList.fold_ids`.
-        metric: "sqeuclidean" or "angular", see :func:`distances`.
-        subtract_mean: whether the mean of all embeddings of the other folds is subtracted first.
-        thresholds: an increasing grid (k,); None finds the exact optimum.
-        far_target: false accept rate, at least 0 and below 1, at which VAL is measured. On a
-            grid, the threshold that has it on the other folds is interpolated linearly (after
-            the last of several thresholds with one rate), and is 0 if no threshold reaches it;
-            exactly, it is the largest whose rate on the other folds does not exceed it.
-
-    Raises:
-        FacenetError: for embeddings with numbers that are not finite, for other shapes or
-            values than the above, and for folds in which a rate is undefined because a class is
-            missing.
-    """
-    values = _as_floats("embeddings", embeddings)
-    same = _check_issame(issame, len(values))
-    fold_ids = _check_folds(folds, same)
-    _check_metric(metric)
-    grid = None if thresholds is None else _check_thresholds(thresholds)
-    if not 0 <= far_target < 1:
-        raise FacenetError(f"far_target: expected at least 0 and below 1, found {far_target}")
-
-    measured = _pair_distances(values, metric, np.mean(values, axis=0) if subtract_mean else None)
-    order = np.argsort(measured)
-    overall = _SortedPairs.of(measured, same, order)
-    held_out = np.empty(len(same))
-    tests: list[_SortedPairs] = []
-    scores: list[_FoldScore] = []
-    for fold in range(fold_ids.max() + 1):
-        test = fold_ids == fold
-        if subtract_mean:
-            mean = np.mean(np.concatenate([values[0::2][~test], values[1::2][~test]]), axis=0)
-            measured = _pair_distances(values, metric, mean)
-            order = np.argsort(measured)
-        held_out[test] = measured[test]
-        training = _SortedPairs.of(measured, same, order[~test[order]])
-        tests.append(_SortedPairs.of(measured, same, order[test[order]]))
-        scores.append(_score_fold(training, tests[-1], grid, far_target))
-
-    if grid is None:
-        pooled = _SortedPairs.of(held_out, same, np.argsort(held_out))
-        roc_thresholds = pooled.candidates()
-        true_positive_rates, false_positive_rates = pooled.rates(roc_thresholds)
-    else:
-        roc_thresholds = grid
-        rates = np.mean([test_pairs.rates(grid) for test_pairs in tests], axis=0)
-        true_positive_rates, false_positive_rates = rates
-    area, equal_error_rate = _area_and_equal_error_rate(true_positive_rates, false_positive_rates)
-    accuracies = np.array([score.accuracy for score in scores])
-    validation_rates = np.array([score.validation_rate for score in scores])
-    return VerificationResult(
-        accuracy=float(np.mean(accuracies)),
-        accuracy_std=float(np.std(accuracies)),
-        standard_error=float(np.std(accuracies) / math.sqrt(len(scores))),
-        fold_accuracies=accuracies,
-        validation_rate=float(np.mean(validation_rates)),
-        validation_rate_std=float(np.std(validation_rates)),
-        false_accept_rate=float(np.mean([score.false_accept_rate for score in scores])),
-        far_target=float(far_target),
-        true_accepts=sum(score.true_accepts for score in scores),
-        false_accepts=sum(score.false_accepts for score in scores),
-        same_pairs=int(same.sum()),
-        different_pairs=int(len(same) - same.sum()),
-        area_under_curve=area,
-        equal_error_rate=equal_error_rate,
-        threshold=_final_threshold(overall, grid),
-        true_positive_rates=true_positive_rates,
-        false_positive_rates=false_positive_rates,
-        thresholds=roc_thresholds,
-    )
-
-
 def rate_interval(successes: int, trials: int) -> tuple[float, float]:
     """95% confidence interval of a rate of which ``successes`` of ``trials`` were seen.
 
@@ -268,6 +256,10 @@ def rate_interval(successes: int, trials: int) -> tuple[float, float]:
 
     Raises:
         FacenetError: if there are no trials, or more successes than trials.
+
+    >>> low, high = rate_interval(3, 3000)
+    >>> print(f"{low:.5f} to {high:.5f}")
+    0.00034 to 0.00294
     """
     if not 0 <= successes <= trials or trials == 0:
         raise FacenetError(f"rate: expected 0 to {trials} successes, found {successes}")
@@ -278,6 +270,59 @@ def rate_interval(successes: int, trials: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == trials else centre + half
     return low, high
+
+
+@dataclass(frozen=True)
+class EvaluationPairs:
+    """Image pairs to verify, as ``lfw_pairs.resolve_pairs`` gives them.
+
+    Attributes:
+        paths: images; 2i and 2i + 1 are pair i.
+        issame: bool ``(pairs,)``, whether a pair shows one person.
+        folds: int ``(pairs,)``, the fold of each pair.
+    """
+
+    paths: Sequence[str]
+    issame: np.ndarray
+    folds: np.ndarray
+
+    @classmethod
+    def from_file(cls, pairs_file: str | Path, root: str | Path) -> EvaluationPairs:
+        """Read a pairs file and find its images below ``root``.
+
+        Raises:
+            FacenetError: for a file that is not in one of LFW's formats or images not there.
+        """
+        pairs = read_pairs(pairs_file)
+        paths, issame = resolve_pairs(root, pairs)
+        return cls(paths, issame, pairs.fold_ids())
+
+
+def evaluate_pairs(
+    embed: Callable[[Sequence[str]], np.ndarray],
+    pairs: EvaluationPairs,
+    metric: str = "sqeuclidean",
+    subtract_mean: bool = False,
+) -> VerificationResult:
+    """Verify pairs with ``embed``, a function from paths to embeddings.
+
+    Args:
+        embed: called once, with all paths; ``functools.partial(model.embed, flip=True)``
+            measures with mirror images as well.
+        pairs: the pairs.
+        metric: ``"sqeuclidean"`` or ``"angular"``, see ``verification.distances``.
+        subtract_mean: whether the embeddings' mean is subtracted first.
+
+    Returns:
+        What :func:`evaluate` says, otherwise with its defaults.
+
+    >>> same, folds = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+    >>> pairs = EvaluationPairs(["0", "0.1", "0", "2", "1", "1.2", "1", "3"], same, folds)
+    >>> embed = lambda paths: [[float(path)] for path in paths]
+    >>> evaluate_pairs(embed, pairs).accuracy
+    1.0
+    """
+    return evaluate(embed(pairs.paths), pairs.issame, pairs.folds, metric, subtract_mean)
 
 
 @dataclass(frozen=True)
@@ -342,6 +387,40 @@ class _FoldScore:
     false_accepts: int
     validation_rate: float
     false_accept_rate: float
+
+
+def _result(
+    scores: Sequence[_FoldScore],
+    far_target: float,
+    same: NDArray[np.bool_],
+    threshold: float,
+    roc_thresholds: NDArray[np.float64],
+    true_positive_rates: NDArray[np.float64],
+    false_positive_rates: NDArray[np.float64],
+) -> VerificationResult:
+    area, equal_error_rate = _area_and_equal_error_rate(true_positive_rates, false_positive_rates)
+    accuracies = np.array([score.accuracy for score in scores])
+    validation_rates = np.array([score.validation_rate for score in scores])
+    return VerificationResult(
+        accuracy=float(np.mean(accuracies)),
+        accuracy_std=float(np.std(accuracies)),
+        standard_error=float(np.std(accuracies) / math.sqrt(len(scores))),
+        fold_accuracies=accuracies,
+        validation_rate=float(np.mean(validation_rates)),
+        validation_rate_std=float(np.std(validation_rates)),
+        false_accept_rate=float(np.mean([score.false_accept_rate for score in scores])),
+        far_target=float(far_target),
+        true_accepts=sum(score.true_accepts for score in scores),
+        false_accepts=sum(score.false_accepts for score in scores),
+        same_pairs=int(same.sum()),
+        different_pairs=int(len(same) - same.sum()),
+        area_under_curve=area,
+        equal_error_rate=equal_error_rate,
+        threshold=threshold,
+        true_positive_rates=true_positive_rates,
+        false_positive_rates=false_positive_rates,
+        thresholds=roc_thresholds,
+    )
 
 
 def _score_fold(
@@ -545,11 +624,10 @@ def _check_issame(issame: ArrayLike, rows: int) -> NDArray[np.bool_]:
             f"issame: expected shape ({rows // 2},), one answer for two rows of embeddings, "
             f"found {answers.shape}"
         )
-    if answers.dtype.kind not in "biu":
-        raise FacenetError(f"issame: expected True and False, or 1 and 0, found {answers.dtype}")
+    is_integral = answers.dtype.kind in "biu"
     neither = np.flatnonzero((answers != 0) & (answers != 1))
-    if len(neither):
-        found = f"{answers[neither[0]]} for pair {neither[0]}"
+    if not is_integral or len(neither):
+        found = f"{answers[neither[0]]} for pair {neither[0]}" if is_integral else answers.dtype
         raise FacenetError(f"issame: expected True and False, or 1 and 0, found {found}")
     same: NDArray[np.bool_] = answers.astype(bool)
     if same.all() or not same.any():
@@ -612,62 +690,3 @@ def _check_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
         raise FacenetError("thresholds: expected finite numbers in increasing order")
     return grid
-
-
-def _check_metric(metric: str) -> None:
-    if metric not in _METRICS:
-        expected = " or ".join(repr(name) for name in _METRICS)
-        raise FacenetError(f"metric: expected {expected}, found {metric!r}")
-
-
-@dataclass(frozen=True)
-class EvaluationPairs:
-    """Image pairs to verify, as ``lfw_pairs.resolve_pairs`` gives them.
-
-    Attributes:
-        paths: images; 2i and 2i + 1 are pair i.
-        issame: bool ``(pairs,)``, whether a pair shows one person.
-        folds: int ``(pairs,)``, the fold of each pair.
-    """
-
-    paths: Sequence[str]
-    issame: np.ndarray
-    folds: np.ndarray
-
-    @classmethod
-    def from_file(cls, pairs_file: str | Path, root: str | Path) -> EvaluationPairs:
-        """Read a pairs file and find its images below ``root``.
-
-        Raises:
-            FacenetError: for a file that is not in one of LFW's formats or images not there.
-        """
-        pairs = read_pairs(pairs_file)
-        paths, issame = resolve_pairs(root, pairs)
-        return cls(paths, issame, pairs.fold_ids())
-
-
-def evaluate_pairs(
-    embed: Callable[[Sequence[str]], np.ndarray],
-    pairs: EvaluationPairs,
-    metric: str = "sqeuclidean",
-    subtract_mean: bool = False,
-) -> VerificationResult:
-    """Verify pairs with ``embed``, a function from paths to embeddings.
-
-    Args:
-        embed: called once, with all paths; ``functools.partial(model.embed, flip=True)``
-            measures with mirror images as well.
-        pairs: the pairs.
-        metric: ``"sqeuclidean"`` or ``"angular"``, see ``verification.distances``.
-        subtract_mean: whether the embeddings' mean is subtracted first.
-
-    Returns:
-        What :func:`facenet_lib.verification.evaluate` says, otherwise with its defaults.
-    """
-    return evaluate(
-        embed(pairs.paths),
-        pairs.issame,
-        folds=pairs.folds,
-        metric=metric,
-        subtract_mean=subtract_mean,
-    )
