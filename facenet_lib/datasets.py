@@ -2,33 +2,29 @@
 
 Every chapter and command takes its faces from :func:`open_faces`, so that the environment
 variable ``FACENET_FACES`` switches all of them: to a folder, to ``lfw``, or to ``drawn``.
-:func:`split_faces` keeps a part of them for validation, and :func:`filter_faces` leaves out
-images that lie far from the centre of their person.
+:func:`split_faces` keeps a part of them for validation.
 
 Derived in the appendix, "Using real faces".
 """
 
 from __future__ import annotations
 
-import csv
 import http.client
-import io
 import math
 import os
 import tarfile
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from facenet_lib.checks import check_integer, word_problems
 from facenet_lib.drawn_faces import dataset as synthetic_faces
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import open_whole_file
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
     Pair,
@@ -49,7 +45,6 @@ DRAWN_SIZE = 160
 _PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
 _TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
 _LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
-_DISTANCE_COLUMNS = ["person", "image", "distance"]
 
 Faces = dict[str, tuple[Path, ...]]
 
@@ -244,13 +239,17 @@ def split_faces(
         FacenetError: if an argument is unusable, or nothing is left on one of the sides.
 
     Source: the reference's ``facenet.split_dataset``.
+
+    >>> faces = {"Ann": [Path("Ann/1.jpg"), Path("Ann/2.jpg")], "Bob": [Path("Bob/1.jpg")]}
+    >>> training, validation = split_faces(faces, 0.5, "images", seed=0)
+    >>> len(training["Ann"]), len(validation["Ann"]), "Bob" in validation
+    (1, 1, False)
     """
     if not 0 < part < 1:
         raise FacenetError(f"part to hold out: expected a number between 0 and 1, found {part!r}")
-    if by not in ("images", "identities"):
-        raise FacenetError(f"split by: expected 'images' or 'identities', found {by!r}")
-    _check_whole("minimum of training images", minimum_training_images, 1)
-    _check_whole("seed", seed, 0)
+    refuse("faces", word_problems("split by", by, ["images", "identities"]))
+    check_integer("minimum of training images", minimum_training_images, 1)
+    check_integer("seed", seed, 0)
     generator = np.random.default_rng(seed)
     held_out = (
         _some_images(faces, part, minimum_training_images, generator)
@@ -331,10 +330,15 @@ def draw_pairs(
     Raises:
         FacenetError: if an argument is unusable, or there are not a same and a different pair for
             every fold.
+
+    >>> faces = {name: [Path(f"{name}/{i}.jpg") for i in range(9)] for name in ("Ann", "Bob")}
+    >>> paths, issame, folds = draw_pairs(faces, pairs_per_fold=1, folds=2)
+    >>> issame.tolist(), folds.tolist()
+    ([True, True, False, False], [0, 1, 0, 1])
     """
-    _check_whole("pairs per fold", pairs_per_fold, 1)
-    _check_whole("folds", folds, 2)
-    _check_whole("seed", seed, 0)
+    check_integer("pairs per fold", pairs_per_fold, 1)
+    check_integer("folds", folds, 2)
+    check_integer("seed", seed, 0)
     generator = np.random.default_rng(seed)
     images = {name: sorted(str(path) for path in faces[name]) for name in sorted(faces)}
     counts = {name: len(paths) for name, paths in images.items()}
@@ -370,214 +374,6 @@ def _folds_of_people(
 
 def _images_of(pair: Pair, images: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     return images[pair.name1][pair.index1 - 1], images[pair.name2][pair.index2 - 1]
-
-
-# --------------------------------------------------------------------------------------------
-# Images left out, because they lie far from the centre of their person
-# --------------------------------------------------------------------------------------------
-
-
-def distances_to_centers(embeddings: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """Measure how far each embedding is from the mean of its class.
-
-    An image far from the others under its name is often one of somebody else.
-
-    Args:
-        embeddings: float (n, features).
-        labels: integers (n,), the class of each.
-
-    Returns:
-        float64 array (n,), Euclidean distances.
-
-    Raises:
-        FacenetError: for other shapes, or embeddings with numbers that are not finite.
-
-    Source: the reference's ``calculate_filtering_metrics.py``.
-    """
-    vectors, classes = np.asarray(embeddings), np.asarray(labels)
-    if vectors.ndim != 2 or classes.shape != vectors.shape[:1]:
-        raise FacenetError(
-            f"distances to centers: expected embeddings (n, features) and labels (n,), found "
-            f"{vectors.shape} and {classes.shape}"
-        )
-    if not np.isfinite(vectors).all():
-        raise FacenetError("distances to centers: expected finite numbers, found NaN or infinity")
-    distances = np.zeros(len(vectors))
-    # Class by class, so that no second copy of all embeddings is made.
-    order = np.argsort(classes, kind="stable")
-    starts = np.flatnonzero(classes[order][1:] != classes[order][:-1]) + 1
-    for members in np.split(order, starts) if len(order) else ():
-        cluster = vectors[members].astype(np.float64)
-        distances[members] = np.linalg.norm(cluster - cluster.mean(axis=0), axis=1)
-    return distances
-
-
-def write_distances(
-    path: str | os.PathLike[str], faces: Mapping[str, Sequence[Path]], distances: ArrayLike
-) -> None:
-    """Write how far each image is from the centre of its person.
-
-    The file is CSV with a heading, ``person,image,distance``; an image is named by its file name
-    alone, so that the faces may be moved.
-
-    Args:
-        path: the file; replaced as a whole.
-        faces: person to images.
-        distances: (images,), one for each image in the order of ``faces``.
-
-    Raises:
-        FacenetError: if there is not one distance of 0 or more for each image, a person has two
-            images of one file name, or the file cannot be written.
-    """
-    values = np.asarray(distances, dtype=np.float64)
-    images = _image_names(faces)
-    if values.shape != (len(images),):
-        raise FacenetError(
-            f"distances: expected one for each of {len(images)} images, found {values.shape}"
-        )
-    refuse(
-        "distances",
-        [
-            f"{_shown(image)}: expected a number of 0 or more, found {value}"
-            for image, value in zip(images, values.tolist(), strict=True)
-            if not 0 <= value < math.inf
-        ],
-    )
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(_DISTANCE_COLUMNS)
-    writer.writerows(
-        [*image, f"{value:.7g}"] for image, value in zip(images, values.tolist(), strict=True)
-    )
-    with open_whole_file(Path(path)) as file:
-        file.write(table.getvalue().encode("utf-8", errors="surrogateescape"))
-
-
-def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
-    """Read what :func:`write_distances` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        (person, file name of the image) -> distance, in the file's order.
-
-    Raises:
-        FacenetError: if the file cannot be read, or naming every line that is damaged or stands
-            twice.
-    """
-    try:
-        # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise FacenetError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    distances: dict[tuple[str, str], float] = {}
-    problems = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        heading = next(reader, [])
-        if heading != _DISTANCE_COLUMNS:
-            expected = ",".join(_DISTANCE_COLUMNS)
-            problems.append(f"line 1: expected {expected}, found {','.join(heading)[:60]!r}")
-        for row in reader:
-            distance = _distance(row)
-            if distance is None:
-                problems.append(
-                    f"line {reader.line_num}: expected a person, an image and a distance of 0 or "
-                    f"more, found {','.join(row)[:60]!r}"
-                )
-            elif (row[0], row[1]) in distances:
-                problems.append(f"line {reader.line_num}: {row[0]}/{row[1]} stands twice")
-            else:
-                distances[row[0], row[1]] = distance
-    except csv.Error as error:
-        problems.append(f"line {reader.line_num}: {error}")
-    refuse(os.fspath(path), problems)
-    return distances
-
-
-def filter_faces(
-    faces: Mapping[str, Sequence[Path]],
-    distances: Mapping[tuple[str, str], float],
-    percentile: float,
-    minimum_images: int,
-) -> Faces:
-    """Leave out the images that are farthest from the centre of their person.
-
-    Args:
-        faces: person to images.
-        distances: (person, file name) -> distance of each image and of no other, as
-            :func:`read_distances` gives them: filter first, and split what is left.
-        percentile: images farther than this percentile of all distances are left out; above 0,
-            and 100 keeps all.
-        minimum_images: then people with fewer images than this are left out, too.
-
-    Returns:
-        The faces that stay, in the order of ``faces``.
-
-    Raises:
-        FacenetError: naming images that are not in both; if an argument is unusable, or nobody
-            stays.
-
-    Source: the reference's ``filter_dataset``, which read the percentile off a histogram; here it
-    is exact.
-    """
-    if not 0 < percentile <= 100:
-        raise FacenetError(
-            f"percentile: expected a number above 0 and up to 100, found {percentile!r}"
-        )
-    _check_whole("minimum of images", minimum_images, 1)
-    images = _image_names(faces)
-    known = set(images)
-    problems = [f"{_shown(image)}: has no distance" for image in images if image not in distances]
-    problems += [
-        f"{_shown(image)}: has a distance, but is not among the faces"
-        for image in distances
-        if image not in known
-    ]
-    refuse("distances", problems)
-    if not images:
-        raise FacenetError("faces to filter: expected people with images, found none")
-    farthest = float(np.percentile([distances[image] for image in images], percentile))
-    near = {
-        name: tuple(path for path in paths if distances[name, path.name] <= farthest)
-        for name, paths in faces.items()
-    }
-    kept = {name: paths for name, paths in near.items() if len(paths) >= minimum_images}
-    if not kept:
-        raise FacenetError(
-            f"faces to filter: none of {len(faces)} people has {minimum_images} or more images "
-            f"that are not beyond percentile {percentile:g}"
-        )
-    return kept
-
-
-def _image_names(faces: Mapping[str, Sequence[Path]]) -> list[tuple[str, str]]:
-    """Person and file name of every image, refused where they do not tell two images apart."""
-    names = [(name, path.name) for name, paths in faces.items() for path in paths]
-    twice = [image for image, count in Counter(names).items() if count > 1]
-    refuse("faces", [f"{_shown(image)}: stands more than once" for image in twice])
-    return names
-
-
-def _shown(image: tuple[str, str]) -> str:
-    return "/".join(image)
-
-
-def _distance(row: Sequence[str]) -> float | None:
-    """The distance of a row of three cells, else None."""
-    try:
-        _, _, distance = row
-        value = float(distance)
-    except ValueError:
-        return None
-    return value if 0 <= value < math.inf else None
-
-
-def _check_whole(what: str, value: int, lowest: int) -> None:
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or value < lowest:
-        raise FacenetError(f"{what}: expected a whole number of at least {lowest}, found {value!r}")
 
 
 # --------------------------------------------------------------------------------------------

@@ -57,12 +57,8 @@ def add_distances(commands: Any) -> None:
 
 def _distances(options: argparse.Namespace) -> None:
     """Write each image's distance to the mean of its person's, for train --filter-distances."""
-    from facenet_lib.datasets import (
-        distances_to_centers,
-        open_faces,
-        training_faces,
-        write_distances,
-    )
+    from facenet_lib.datasets import open_faces, training_faces
+    from facenet_lib.filtering import distances_to_centers, write_distances
     from facenet_lib.index_queue import image_and_label_lists
 
     check_folder_of(options.out)

@@ -7,8 +7,8 @@ from toy_training import (
     train,
 )
 
-from facenet_lib.datasets import write_distances
 from facenet_lib.errors import FacenetError
+from facenet_lib.filtering import write_distances
 from facenet_lib.training.batches import prepare_faces
 
 
