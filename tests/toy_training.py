@@ -14,7 +14,7 @@ from PIL import Image
 
 from facenet_lib import models, training
 from facenet_lib.lfw_pairs import Pair, PairList, write_pairs
-from facenet_lib.network.inception_resnet import FusedBatchNormalization
+from facenet_lib.network.layers import FusedBatchNormalization
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.tables import read_metrics
 

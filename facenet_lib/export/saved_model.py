@@ -29,7 +29,8 @@ from facenet_lib.input_pipeline import (
 )
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, ModelCard, version_folders
 from facenet_lib.models import LoadedNetwork, load_network
-from facenet_lib.network.inception_resnet import fold_batch_norm, l2_normalize
+from facenet_lib.network.folding import fold_batch_norm
+from facenet_lib.network.inception_resnet import l2_normalize
 from facenet_lib.runs.config import OLD_METRICS
 
 DISTANCE_OF_INVALID = 4.0

@@ -28,7 +28,7 @@ from facenet_lib.models import (
     load_run,
     network_settings,
 )
-from facenet_lib.network.inception_resnet import fold_batch_norm
+from facenet_lib.network.folding import fold_batch_norm
 from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.verification import EvaluationPairs
