@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from asking_servers import Gate, gate_for_batches
-from serving_models import NAME, save_model
+from made_up_servers import GrpcServer, RestServer
+from serving_models import NAME, add_version, save_model
 
+from facenet_lib.serving.client import Client
 from facenet_lib.serving.server import LocalServer
 
 
@@ -41,3 +43,52 @@ def model_folder(tmp_path: Path) -> Path:
     (root / "3").mkdir()  # empty: being copied
     (root / "notes.txt").touch()
     return root
+
+
+@pytest.fixture
+def rest() -> Iterator[RestServer]:
+    server = RestServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def grpc_server() -> Iterator[GrpcServer]:
+    server = GrpcServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def asked_server(request: pytest.FixtureRequest) -> RestServer | GrpcServer:
+    """Each of the two servers in turn, for what the clients have in common."""
+    return request.getfixturevalue("rest" if request.param == "rest" else "grpc_server")
+
+
+@pytest.fixture
+def small_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "most_answer_bytes", 4000)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited, without waiting."""
+    found: list[float] = []
+    monkeypatch.setattr("facenet_lib.serving.retries.time.sleep", found.append)
+    return found
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Versions 1 and 2, ready to be served; version 2 answers twice as much."""
+    folder = tmp_path_factory.mktemp("saved") / NAME
+    return {version: save_model(folder, version) for version in (1, 2)}
+
+
+@pytest.fixture
+def folder(saved: dict[int, Path], tmp_path: Path) -> Path:
+    """A folder of a model with version 1."""
+    models = tmp_path / NAME
+    models.mkdir()
+    add_version(saved[1], models, 1)
+    return models
