@@ -23,7 +23,7 @@ def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder, tm
             image = (folder / "Known_1" / "Known_1_0001.jpg").read_bytes()
             assert client.embed([image]).valid.all()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0

@@ -266,7 +266,7 @@ def test_the_health_check_asks_for_an_available_version(model_folder, tmp_path):
     assert kind == "CMD"
     with StatusServer("LOADING", "AVAILABLE") as server:
         command[-1] = command[-1].replace("/8501", f"/{server.port}")
-        ended = [subprocess.run(command, check=False, timeout=20).returncode for _ in range(2)]
+        ended = [subprocess.run(command, check=False, timeout=300).returncode for _ in range(2)]
         assert server.asked == 2 * ["/v1/models/other"]
     assert ended[0] != 0
     assert ended[1] == 0

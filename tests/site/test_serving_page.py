@@ -150,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers["Origin"]:
             headers["Origin"] = self.state.upstream
         request = urllib.request.Request(self.state.upstream + self.path, body, headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             content = answer.read()
             policy = answer.headers["Content-Security-Policy"] or ""
             content = with_driver(content) if self.path == "/" else content
@@ -307,7 +307,7 @@ def browse(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as browser:
         try:
-            assert state.reported.wait(60), f"the page reported nothing; asked: {state.asked}"
+            assert state.reported.wait(300), f"the page reported nothing; asked: {state.asked}"
         finally:
             os.killpg(browser.pid, signal.SIGTERM)
     assert not (isinstance(state.report, dict) and "failed" in state.report), state.report
