@@ -113,7 +113,7 @@ class IndexQueue(Sampler):
     """An endless queue of the indices 0 ... range_size - 1, every pass in a new shuffled order.
 
     Pass k is ``numpy.random.default_rng((seed, k)).permutation(range_size)``, so the whole
-    future of the queue follows from three integers, which :meth:`state` returns. How many
+    future of the queue follows from three integers, its :meth:`~Sampler.state`. How many
     indices are taken at a time is free: fewer than a pass, several passes, or any part of one.
 
     Args:
@@ -136,7 +136,7 @@ class IndexQueue(Sampler):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> IndexQueue:
-        """A queue that goes on where the one that returned ``state`` stood; see :meth:`restore`.
+        """Make a queue that goes on exactly where the one that returned ``state`` stood.
 
         Raises:
             FacenetError: if ``state`` lacks an entry, has one too many, or has one that is

@@ -1,15 +1,22 @@
 """What a run trains on: which faces, in which order, in which batches."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from toy_training import (
-    changed,
-    train,
-)
+from toy_training import CONFIG, changed, train
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.filtering import write_distances
-from facenet_lib.training.batches import prepare_faces
+from facenet_lib.index_queue import IndexQueue, PeopleQueue, image_and_label_lists
+from facenet_lib.input_pipeline import Control, input_pipeline
+from facenet_lib.models import preprocessing_of
+from facenet_lib.training.batches import (
+    augmentation_of,
+    prepare_faces,
+    sampler_of,
+    training_batches,
+)
 
 
 def test_a_classifier_needs_two_people(tmp_path, faces):
@@ -29,3 +36,41 @@ def test_images_far_from_their_persons_mean_are_left_out(tmp_path, faces):
     assert not held_out
     assert sum(len(paths) for paths in kept.values()) == 24
     assert list(kept) == list(faces)[:3]  # the last person's are the furthest
+
+
+LABELS = [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_triplets_are_drawn_from_batches_of_people_and_the_others_from_the_index_queue():
+    queue = sampler_of(changed(seed=3), LABELS)
+    np.testing.assert_array_equal(queue.peek_many(20), IndexQueue(9, 3).peek_many(20))
+    people = sampler_of(changed(loss="triplet", seed=3), LABELS)
+    expected = PeopleQueue(LABELS, people_per_batch=2, images_per_person=4, seed=3)
+    np.testing.assert_array_equal(people.peek_many(20), expected.peek_many(20))
+    with pytest.raises(FacenetError, match="at least 4 people with two images"):
+        sampler_of(changed(loss="triplet", batch_size=16), LABELS)
+
+
+@pytest.mark.parametrize("name", ["random_rotate", "random_crop", "random_flip"])
+def test_each_augmentation_is_a_bit(name):
+    none = changed(random_rotate=False, random_crop=False, random_flip=False)
+    control = augmentation_of(dataclasses.replace(none, **{name: True}))
+    assert control == preprocessing_of(none).control | Control[name.upper()]
+    assert augmentation_of(none) == preprocessing_of(none).control
+
+
+def test_batches_are_those_of_the_pipeline_from_a_place_in_the_run(faces):
+    paths, labels = image_and_label_lists(faces)
+    found = list(training_batches(CONFIG, paths[:16], labels[:16], first_index=40))
+    expected = input_pipeline(
+        paths[:16],
+        labels=labels[:16],
+        controls=augmentation_of(CONFIG),
+        preprocessing=preprocessing_of(CONFIG),
+        batch_size=CONFIG.batch_size,
+        seed=CONFIG.seed,
+        first_index=40,
+    )
+    for batch, wanted in zip(found, expected, strict=True):
+        for name, value in wanted.items():
+            np.testing.assert_array_equal(batch[name], value, err_msg=name)

@@ -8,9 +8,17 @@ import pytest
 import tensorflow as tf
 from toy_training import SETTINGS, SIZE, toy_network
 
+from facenet_lib.center_loss import MOST_CENTER_STEP
 from facenet_lib.network.inception_resnet import l2_normalize
 from facenet_lib.runs.config import TrainingConfig
-from facenet_lib.training.objectives import SoftmaxObjective, TripletObjective, objective_of
+from facenet_lib.training.objectives import (
+    COLLAPSED_STEPS,
+    Check,
+    SoftmaxObjective,
+    TripletObjective,
+    objective_of,
+)
+from facenet_lib.triplet_loss import COLLAPSED_SPREAD
 
 CONFIG = TrainingConfig(**SETTINGS | {"dropout_rate": 0.0, "weight_decay": 1e-3})
 TRIPLETS = dataclasses.replace(CONFIG, loss="triplet", images_per_person=4)
@@ -46,7 +54,7 @@ def test_the_softmax_objective_is_the_sum_of_its_terms(network, batch):
     objective = objective_of(CONFIG, network, 3)
     total, prelogits, values = objective.compute(network, batch, STEP)
     values = {name: float(value) for name, value in values.items()}
-    assert set(values) == {*objective.columns, "center_step"}
+    assert set(values) == {*objective.columns, *objective.checked}
     kernel, bias = (np.asarray(variable, np.float64) for variable in objective.head.variables)
     logits = prelogits.numpy() @ kernel.T + bias
     right = logits[np.arange(8), batch["labels"]]
@@ -152,3 +160,31 @@ def test_a_triplet_step_compiles_and_has_gradients(network, batch, selection):
     gradients = step(batch)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert any(np.any(np.abs(gradient) > 1e-6) for gradient in gradients)
+
+
+def test_an_overshooting_center_is_warned_of_once(network):
+    objective = objective_of(CONFIG, network, 3)
+    assert objective.check({"center_step": MOST_CENTER_STEP}) == Check()
+    first, second = (objective.check({"center_step": 4.0}) for _ in range(2))
+    assert "center moves 4 times" in first.warning
+    assert not (first.failure or first.is_doubtful)
+    assert second == Check()
+
+
+def test_a_collapse_is_doubtful_at_first_and_a_failure_if_it_lasts(network):
+    objective = objective_of(TRIPLETS, network, 3)
+    small, large = {"spread": COLLAPSED_SPREAD / 2}, {"spread": COLLAPSED_SPREAD}
+    for _ in range(COLLAPSED_STEPS - 1):
+        assert objective.check(small) == Check(is_doubtful=True)
+    assert objective.check(large) == Check()  # the steps are those in a row
+    assert objective.check({"spread": float("nan")}) == Check()  # the total tells of it
+    for _ in range(COLLAPSED_STEPS - 1):
+        assert not objective.check(small).failure
+    failed = objective.check(small)
+    assert f"for {COLLAPSED_STEPS} steps" in failed.failure
+    assert failed.is_doubtful
+
+
+def test_triplets_have_no_figures_of_images_held_out(network, batch):
+    objective = objective_of(TRIPLETS, network, 3)
+    assert objective.validate(network, batch) == objective.validation_columns == ()
