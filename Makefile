@@ -6,24 +6,30 @@ INSTALLED := .venv/installed
 PAGES := _build/html
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
 
-# What the chapters draw and train is kept, by the library and the versions that made it: the
-# second command finds what the first one trained, and a change in the library starts afresh.
-KEY := $(shell find facenet_lib -name '*.py' -o -name '*.yaml' | LC_ALL=C sort | xargs cat constraints.txt | cksum | cut -d' ' -f1)
+# What the chapters draw, train and answer is kept, by all that it depends on: the library, the
+# pinned versions and the faces. The second command finds what the first one trained, and a change
+# starts afresh.
+LIBRARY := $(sort $(shell find facenet_lib -name '*.py' -o -name '*.yaml'))
+KEY := $(shell (cat $(LIBRARY) constraints.txt; echo "$(FACENET_FACES)") | cksum | cut -d' ' -f1)
+OUTPUTS := .cache/$(KEY)/outputs
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: book test check bench lab clean
 
 book: $(INSTALLED)
-	@echo "Running the chapters (first time: about 25 minutes on two cores) and building the book."
+	@echo "Running the chapters (first time: about @BOOK@ minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
+	$(BIN)/python book/run_chapters.py $(OUTPUTS)
+	@ln -sfn $(KEY)/outputs .cache/outputs
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(INSTALLED) check
-	@echo "Chapters and library tests (about 30 minutes on two cores; 15 after make book)."
+	@echo "Chapters and library tests (about @TEST@ minutes on two cores; @AFTER@ after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
+	$(BIN)/python -c 'from facenet_lib.datasets import open_faces; open_faces()'
 	$(BIN)/pytest $(CHAPTERS) tests --nbmake --nbmake-timeout=5400 \
 		--numprocesses 2 --no-loadscope-reorder
 
