@@ -18,23 +18,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from facenet_lib.datasets import open_faces
+from lanes import LANES
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
-
-# About as long as each other. Chapters 7, 8 and 11 use the network that chapter 6 trains.
-LANES = (
-    ("06_training", "11_pretrained", "07_export", "08_serving"),
-    (
-        "09_triplet_loss",
-        "13_scaling",
-        "04_network",
-        "01_lfw_pairs",
-        "05_center_loss",
-        "03_input_pipeline",
-        "02_index_queue",
-    ),
-)
 
 
 def run_lane(outputs: Path, chapters: tuple[str, ...]) -> list[str]:
@@ -57,7 +44,13 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
     began = time.perf_counter()
     where = {"metadata": {"path": str(BOOK)}}
     try:
-        NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources=where).execute()
+        client = NotebookClient(
+            notebook,
+            timeout=SECONDS_PER_CELL,
+            resources=where,
+            record_timing=False,  # it would stand in the cells, and make them others than those asked for
+        )
+        client.execute()
     except CellExecutionError as error:
         print(f"{chapter}: failed\n{error}", file=sys.stderr, flush=True)
         return False
@@ -70,6 +63,7 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
 
 def main(outputs: Path) -> int:
     """Run both lanes; return how many chapters failed."""
+    get_cache(outputs).list_cache_records()  # makes its folder, before two lanes would
     open_faces()  # drawn by both cores, before two chapters want them
     with ProcessPoolExecutor(len(LANES)) as pool:
         failed = list(pool.map(run_lane, [outputs] * len(LANES), LANES))

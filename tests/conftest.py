@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lanes import LANES
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from facenet_lib.verification import EvaluationPairs
 
 
-class ByFileAndBook(LoadScopeScheduling):
-    """The chapters use what the ones before trained, and two at once would train it twice."""
+class ByFileAndLane(LoadScopeScheduling):
+    """Chapters use what those before them trained, and two at once would train it twice."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return "the book" if file.endswith(".ipynb") else file
+        file = Path(nodeid.split("::")[0])
+        lanes = [f"lane {number}" for number, lane in enumerate(LANES) if file.stem in lane]
+        return lanes[0] if file.suffix == ".ipynb" and lanes else str(file)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndBook:
-    return ByFileAndBook(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLane:
+    return ByFileAndLane(config, log)
 
 
 @pytest.fixture(scope="session")
