@@ -14,11 +14,11 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+from lanes import LANES
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from facenet_lib.datasets import open_faces
-from lanes import LANES
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
@@ -48,7 +48,7 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
             notebook,
             timeout=SECONDS_PER_CELL,
             resources=where,
-            record_timing=False,  # it would stand in the cells, and make them others than those asked for
+            record_timing=False,  # stands in cells and makes them others than those asked for
         )
         client.execute()
     except CellExecutionError as error:
