@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from facenet_lib.input_pipeline import Preprocessing
+    from facenet_lib.input_pipeline.preprocessing import Preprocessing
 
 ComputeBatches = Callable[[list[str], int], Iterator[np.ndarray]]
 """From files and a batch size to the embeddings of one batch after the other."""
@@ -95,7 +95,7 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
     """
     import tensorflow as tf
 
-    from facenet_lib.input_pipeline import explained_errors, input_pipeline
+    from facenet_lib.input_pipeline.pipeline import explained_errors, input_pipeline
     from facenet_lib.network.inception_resnet import l2_normalize
 
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]

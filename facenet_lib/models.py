@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from facenet_lib.embedding import Embedder, embed_files, encoded_batches, image_embedder
 from facenet_lib.errors import FacenetError, serving_extra
-from facenet_lib.input_pipeline import Preprocessing, decode_image, decode_windows
+from facenet_lib.input_pipeline.decoding import decode_image
+from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published import model_folder

@@ -21,8 +21,8 @@ from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.export.warmup import WARMUP_REQUESTS, write_warmup_requests
 from facenet_lib.files import open_whole_folder, read_json
-from facenet_lib.input_pipeline import (
-    MAX_PIXELS,
+from facenet_lib.input_pipeline.decoding import MAX_PIXELS
+from facenet_lib.input_pipeline.preprocessing import (
     Preprocessing,
     decode_and_preprocess,
     preprocess,

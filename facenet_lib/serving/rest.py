@@ -26,7 +26,9 @@ from PIL import Image
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
-from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces.identity import draw_identity
+from facenet_lib.drawn_faces.nuisance import draw_nuisance
+from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.model_card import CARD
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, METRICS_PATH
 from facenet_lib.serving.limits import Limits, RequestRecord

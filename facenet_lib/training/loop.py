@@ -36,7 +36,7 @@ import keras
 import tensorflow as tf
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.input_pipeline import explained_errors, skipped_paths
+from facenet_lib.input_pipeline.pipeline import explained_errors, skipped_paths
 from facenet_lib.models import BuildNetwork, network_of
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.provenance import RECORD_FILE, append_record, describe_environment

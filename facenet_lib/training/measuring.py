@@ -10,7 +10,7 @@ import numpy as np
 
 from facenet_lib.datasets import draw_pairs
 from facenet_lib.embedding import image_embedder
-from facenet_lib.input_pipeline import explained_errors, input_pipeline
+from facenet_lib.input_pipeline.pipeline import explained_errors, input_pipeline
 from facenet_lib.models import preprocessing_of
 from facenet_lib.runs.tables import (
     EVALUATIONS_FILE,
