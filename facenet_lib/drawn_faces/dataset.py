@@ -94,6 +94,10 @@ def write_faces(
     Raises:
         FacenetError: if an argument is unusable, the folder holds other files already or faces
             drawn with other arguments, or it cannot be written.
+
+    >>> write_faces("faces", identities=300, images_per_identity=1)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: drawn faces: images per identity: expected ... found 1
     """
     plan = _plan(identities, images_per_identity, seed, size, test_identities, pairs_per_fold)
     if workers is not None:

@@ -139,6 +139,9 @@ def draw_identity(seed: Seed) -> Identity:
 
     Raises:
         FacenetError: if ``seed`` is not a seed.
+
+    >>> draw_identity(0).hair_style, draw_identity(0) == draw_identity(0)
+    ('long', True)
     """
     generator = make_generator(seed)
     values = draw_uniform(generator, IDENTITY_RANGES)

@@ -24,6 +24,9 @@ def person_name(index: int, seed: int = 0) -> str:
 
     Raises:
         FacenetError: if ``index`` is negative or there are no more names.
+
+    >>> person_name(0), person_name(6912)
+    ('Kahu_Tuiasosopo', 'Boris_Irina_Zelenko')
     """
     short, long = _name_order(check_integer("seed", seed, at_least=0))
     index = check_integer("person", index, 0, short.size + long.size - 1)

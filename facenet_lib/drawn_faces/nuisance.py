@@ -88,6 +88,9 @@ def draw_nuisance(seed: Seed) -> Nuisance:
 
     Raises:
         FacenetError: if ``seed`` is not a seed.
+
+    >>> draw_nuisance(0).glasses, draw_nuisance(0).background
+    ('none', 'grain')
     """
     generator = make_generator(seed)
     values = draw_uniform(generator, NUISANCE_RANGES)

@@ -43,6 +43,11 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
 
     Raises:
         FacenetError: if ``size`` is too small or no integer.
+
+    >>> from facenet_lib.drawn_faces import draw_identity, draw_nuisance
+    >>> picture = render_face(draw_identity(0), draw_nuisance(0), size=96)
+    >>> picture.shape, str(picture.dtype)
+    ((96, 96, 3), 'uint8')
     """
     size = check_integer("size", size, at_least=SMALLEST_SIZE)
     head = build_head(identity)
