@@ -14,32 +14,13 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from facenet_lib.errors import FacenetError
+from facenet_lib.checks import check_tensor, integer_problems, number_problems
+from facenet_lib.errors import refuse
 
 PRELOGITS_NORM_EPSILON = 1e-4
 """Added to every absolute prelogit before the norm is taken; the reference's value."""
 MOST_CENTER_STEP = 2.0
 """A center that moves by more than so many times its distance to its images diverges."""
-
-
-def labels_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Return the labels as int64, which are checked when the result is used.
-
-    Args:
-        labels: integers of any dtype and shape.
-        num_classes: labels must be below it, and at least 0.
-
-    Raises:
-        tf.errors.InvalidArgumentError: for any other label; in a ``tf.function``, when it runs.
-    """
-    labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
-    in_range = tf.debugging.assert_equal(
-        tf.logical_and(labels >= 0, labels < num_classes),
-        True,
-        message=f"labels must be at least 0 and below the number of classes, {num_classes}",
-    )
-    with tf.control_dependencies([] if in_range is None else [in_range]):
-        return tf.identity(labels)
 
 
 class CenterLoss(tf.Module):
@@ -62,6 +43,12 @@ class CenterLoss(tf.Module):
 
     Source: section 6 of the article; Wen et al. 2016, equations 2 and 4 (their alpha is one
     minus this one).
+
+    >>> center_loss = CenterLoss(num_classes=2, num_features=2, alpha=0.5)
+    >>> float(center_loss(tf.constant([[2.0, 4.0]]), tf.constant([1])))
+    10.0
+    >>> center_loss.centers.numpy().tolist()
+    [[0.0, 0.0], [1.0, 2.0]]
     """
 
     def __init__(
@@ -83,13 +70,14 @@ class CenterLoss(tf.Module):
             FacenetError: for an argument out of its range.
         """
         super().__init__(name="center_loss")
-        if num_classes < 1 or num_features < 1:
-            raise FacenetError(
-                "num_classes and num_features must be at least 1, "
-                f"found {num_classes} and {num_features}"
-            )
-        if not 0.0 <= alpha <= 1.0:
-            raise FacenetError(f"alpha must be in [0, 1], found {alpha}")
+        refuse(
+            "center loss",
+            [
+                *integer_problems("num_classes", num_classes, at_least=1),
+                *integer_problems("num_features", num_features, at_least=1),
+                *number_problems("alpha", alpha, "[0, 1]"),
+            ],
+        )
         self.alpha = alpha
         self.divide_by_count = divide_by_count
         self.centers = tf.Variable(
@@ -117,7 +105,10 @@ class CenterLoss(tf.Module):
         """
         features = tf.convert_to_tensor(features)
         labels = tf.convert_to_tensor(labels)
-        self._check(features, labels)
+        check_tensor("labels", labels, "integers", ("n",))
+        # One row of features would broadcast over many labels, so that both n are compared too.
+        shape = (*labels.shape, self.centers.shape[1])
+        check_tensor("features", features, "floating point numbers", shape)
         labels = labels_in_range(labels, self.centers.shape[0])
         centers = tf.gather(self.centers, labels)
         self._update(_of_all_replicas(tf.cast(features, tf.float32)), _of_all_replicas(labels))
@@ -149,20 +140,6 @@ class CenterLoss(tf.Module):
             diff /= 1.0 + images_of_class[:, tf.newaxis]
         self.centers.scatter_sub(tf.IndexedSlices(diff, labels))
 
-    def _check(self, features: tf.Tensor, labels: tf.Tensor) -> None:
-        width = self.centers.shape[1]
-        # One row of features would broadcast over many labels, so the two n are compared too.
-        if labels.shape.rank != 1 or not features.shape.is_compatible_with((*labels.shape, width)):
-            raise FacenetError(
-                f"features must be (n, {width}) and labels (n,), "
-                f"found {features.shape} and {labels.shape}"
-            )
-        if not (features.dtype.is_floating and labels.dtype.is_integer):
-            raise FacenetError(
-                "features must be floating point and labels integers, "
-                f"found {features.dtype.name} and {labels.dtype.name}"
-            )
-
 
 def _of_all_replicas(values: tf.Tensor) -> tf.Tensor:
     """Every replica's values below one another; where there is one replica, its own."""
@@ -178,6 +155,9 @@ def describe_overshoot(center_step: float) -> str:
 
     Args:
         center_step: what :meth:`CenterLoss.largest_step` returned.
+
+    >>> describe_overshoot(2.5)[:65]
+    'a batch has so many images of one person that its center moves 2.'
     """
     return (
         f"a batch has so many images of one person that its center moves {center_step:.3g} times "
@@ -204,9 +184,11 @@ def prelogits_norm(prelogits: tf.Tensor, p: float = 1.0) -> tf.Tensor:
         FacenetError: for an order below 1, which is no norm.
 
     Source: section 6 of the article ("reg loss").
+
+    >>> round(float(prelogits_norm(tf.constant([[3.0, -4.0]]), p=2.0)), 3)
+    5.0
     """
-    if not p >= 1.0:
-        raise FacenetError(f"the order p of a norm must be at least 1, found {p}")
+    refuse("prelogits norm", number_problems("p", p, "[1, inf)"))
     return tf.reduce_mean(tf.norm(tf.abs(prelogits) + PRELOGITS_NORM_EPSILON, ord=p, axis=1))
 
 
@@ -270,6 +252,17 @@ def total_loss(
         The total and its terms, the latter before their factors.
 
     Source: section 6 of the article.
+
+    >>> terms = total_loss(
+    ...     logits=tf.zeros([1, 2]),
+    ...     prelogits=tf.ones([1, 3]),
+    ...     labels=tf.constant([0]),
+    ...     kernels=[],
+    ...     center_loss=CenterLoss(num_classes=2, num_features=3),
+    ...     factors=LossFactors(center_loss=0.5),
+    ... )
+    >>> round(float(terms.cross_entropy), 3), round(float(terms.total), 3)
+    (0.693, 1.193)
     """
     logits, prelogits = tf.cast(logits, tf.float32), tf.cast(prelogits, tf.float32)
     cross_entropy = tf.reduce_mean(
@@ -287,3 +280,26 @@ def total_loss(
         + factors.weight_decay * decay_term
     )
     return LossTerms(total, cross_entropy, center_term, norm_term, decay_term)
+
+
+def labels_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Return the labels as int64, which are checked when the result is used.
+
+    Args:
+        labels: integers of any dtype and shape.
+        num_classes: labels must be below it, and at least 0.
+
+    Raises:
+        tf.errors.InvalidArgumentError: for any other label; in a ``tf.function``, when it runs.
+
+    >>> labels_in_range(tf.constant([0, 2]), num_classes=3).numpy().tolist()
+    [0, 2]
+    """
+    labels = tf.cast(labels, tf.int64)  # a uint8 could not hold the number of classes
+    in_range = tf.debugging.assert_equal(
+        tf.logical_and(labels >= 0, labels < num_classes),
+        True,
+        message=f"labels must be at least 0 and below the number of classes, {num_classes}",
+    )
+    with tf.control_dependencies([] if in_range is None else [in_range]):
+        return tf.identity(labels)

@@ -8,7 +8,6 @@ sample of the others. It mirrors section 5 of the article; derived in chapter 5,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,24 +15,11 @@ import keras
 import tensorflow as tf
 
 from facenet_lib.center_loss import labels_in_range
+from facenet_lib.checks import check_tensor, integer_problems, number_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.network.inception_resnet import l2_normalize
 
 _SHUFFLE_ROUNDS = 8  # of the cipher that draws identities; with 4 some sets come up more often
-
-
-class SoftmaxOutput(NamedTuple):
-    """What a head says of a batch; what :func:`facenet_lib.center_loss.total_loss` takes.
-
-    Attributes:
-        logits: float32 ``(n, columns)``.
-        targets: integers ``(n,)``, the column of each image's identity.
-        kernels: what stands for the head's kernel in weight decay.
-    """
-
-    logits: tf.Tensor
-    targets: tf.Tensor
-    kernels: Sequence[keras.Variable | tf.Tensor]
 
 
 class SoftmaxHead(keras.layers.Layer):
@@ -58,6 +44,10 @@ class SoftmaxHead(keras.layers.Layer):
 
     Source: section 5 of the article; Wang et al. 2018, equation 4; Bengio and Senécal 2008 for
     the sampling.
+
+    >>> head = SoftmaxHead(num_classes=5, embedding_size=3)
+    >>> head(tf.ones([2, 3]), tf.constant([4, 0])).logits.shape
+    TensorShape([2, 5])
     """
 
     def __init__(
@@ -81,10 +71,16 @@ class SoftmaxHead(keras.layers.Layer):
             FacenetError: naming every argument that is out of its range.
         """
         super().__init__(name="Logits", dtype="float32")
-        refuse(
-            "softmax head",
-            _problems(num_classes, embedding_size, scale, margin, sampled_identities),
-        )
+        problems = [
+            *integer_problems("num_classes", num_classes, at_least=2),
+            *integer_problems("embedding_size", embedding_size, at_least=1),
+            *number_problems("scale", scale, "[0, inf)"),
+            *number_problems("margin", margin, "[0, 1)"),
+            *integer_problems("sampled_identities", sampled_identities, at_least=0),
+        ]
+        if margin and not scale:
+            problems.append(f"margin: one of cosines, which need a scale, found {margin} without")
+        refuse("softmax head", problems)
         self.num_classes = num_classes
         self.embedding_size = embedding_size
         self.scale = scale
@@ -106,30 +102,39 @@ class SoftmaxHead(keras.layers.Layer):
                 shape=(self.num_classes,), initializer="zeros", autocast=False, name="bias"
             )
 
-    def call(self, prelogits: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> SoftmaxOutput:
+    def call(
+        self, prelogits: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> SoftmaxOutput:
         """Return the logits of a batch.
 
         Args:
             prelogits: float ``(n, embedding_size)``.
             labels: integers ``(n,)`` in ``[0, num_classes)``.
-            seed: integers ``(3,)``, such as a run's seed, the number of the step and that of the
-                replica: the same ones draw the same identities. It counts only for sampling.
+            seed: only for a head that samples: integers ``(3,)``, such as a run's seed, the number
+                of the step and that of the replica. The same ones draw the same identities.
 
         Returns:
             Logits of all identities, ``(n, num_classes)``, by their labels; or, sampled, of
             ``(n, P + k)``: the batch's identities in the order of their labels, then the others.
 
         Raises:
-            FacenetError: when the shapes do not fit, or labels or seed are no integers.
+            FacenetError: when the shapes do not fit, or labels or seed are no integers, or the
+                head samples and there is no seed.
             tf.errors.InvalidArgumentError: for a label out of range.
         """
-        labels, seed = tf.convert_to_tensor(labels), tf.convert_to_tensor(seed)
-        self._check(prelogits, labels, seed)
+        labels = tf.convert_to_tensor(labels)
+        check_tensor("labels", labels, "integers", ("n",))
+        shape = (*labels.shape, self.embedding_size)
+        check_tensor("prelogits", prelogits, "floating point numbers", shape)
         labels = labels_in_range(labels, self.num_classes)
         if not 0 < self.sampled_identities < self.num_classes:
             kernel, bias = self.kernel.value, 0.0 if self.bias is None else self.bias.value
             logits = self._logits(prelogits, kernel, bias, labels)
             return SoftmaxOutput(logits, labels, [self.kernel])
+        if seed is None:
+            raise FacenetError("seed: expected 3 integers for a head that samples, found none")
+        seed = tf.convert_to_tensor(seed)
+        check_tensor("seed", seed, "integers", (3,))
         positives, _ = tf.unique(tf.sort(labels))
         others, each_for = self._draw(positives, seed)
         # How many identities each column stands for.
@@ -188,33 +193,16 @@ class SoftmaxHead(keras.layers.Layer):
         others = ranks + tf.searchsorted(others_before, ranks, side="right", out_type=tf.int64)
         return others, tf.fill([count], tf.cast(remaining / count, tf.float32))
 
-    def _check(self, prelogits: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> None:
-        width = self.embedding_size
-        if labels.shape.rank != 1 or not prelogits.shape.is_compatible_with((*labels.shape, width)):
-            raise FacenetError(
-                f"prelogits must be (n, {width}) and labels (n,), "
-                f"found {prelogits.shape} and {labels.shape}"
-            )
-        if not labels.dtype.is_integer:
-            raise FacenetError(f"labels must be integers, found {labels.dtype.name}")
-        if not (seed.dtype.is_integer and seed.shape.is_compatible_with([3])):
-            raise FacenetError(f"seed must be 3 integers, found {seed.shape} of {seed.dtype.name}")
 
+class SoftmaxOutput(NamedTuple):
+    """What a head says of a batch; what :func:`facenet_lib.center_loss.total_loss` takes.
 
-def _problems(
-    num_classes: int, embedding_size: int, scale: float, margin: float, sampled_identities: int
-) -> list[str]:
-    problems = []
-    if num_classes < 2:
-        problems.append(f"a classifier needs at least 2 identities, found {num_classes}")
-    if embedding_size < 1:
-        problems.append(f"embedding_size must be at least 1, found {embedding_size}")
-    if not 0.0 <= scale < math.inf:
-        problems.append(f"scale must be 0 or a positive number, found {scale}")
-    if not 0.0 <= margin < 1.0:
-        problems.append(f"margin must be in [0, 1), found {margin}")
-    if margin and not scale:
-        problems.append(f"a margin is one of cosines, which need a scale, found margin {margin}")
-    if sampled_identities < 0:
-        problems.append(f"sampled_identities must be at least 0, found {sampled_identities}")
-    return problems
+    Attributes:
+        logits: float32 ``(n, columns)``.
+        targets: integers ``(n,)``, the column of each image's identity.
+        kernels: what stands for the head's kernel in weight decay.
+    """
+
+    logits: tf.Tensor
+    targets: tf.Tensor
+    kernels: Sequence[keras.Variable | tf.Tensor]

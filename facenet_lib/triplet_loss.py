@@ -9,16 +9,21 @@ of the triplet loss for person re-identification). Derived in chapter 9, "Triple
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Real
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from facenet_lib.checks import (
+    check_array,
+    check_integer,
+    check_tensor,
+    number_problems,
+    word_problems,
+)
 from facenet_lib.errors import FacenetError, refuse
 
 Selection = Literal["margin_violating", "semi_hard", "batch_hard"]
@@ -35,6 +40,68 @@ different people. This is half of 0.1: two images taken at random are then half 
 _PROPOSALS = 8  # draws for every pair before its anchor's candidates are narrowed again
 _NARROWINGS = 3  # of the candidates, before the pairs that are left list their negatives
 _LISTED_PAIRS = 64  # pairs that are compared with all images at a time: 1 MB for 2000 images
+
+
+# --------------------------------------------------------------------------------------------
+# The loss
+# --------------------------------------------------------------------------------------------
+
+
+class TripletLoss(NamedTuple):
+    """The loss and how many triplets still have one, each a float32 scalar.
+
+    Attributes:
+        loss: mean over the triplets.
+        active_fraction: share of the triplets whose loss is above 0; the others have no gradient.
+    """
+
+    loss: tf.Tensor
+    active_fraction: tf.Tensor
+
+
+def triplet_loss(embeddings: tf.Tensor, triplets: tf.Tensor, margin: float) -> TripletLoss:
+    """Return the mean over the triplets of ``max(0, d(a, p) - d(a, n) + margin)``.
+
+    d is the squared Euclidean distance. The gradient reaches all three embeddings of a triplet.
+    Without triplets the loss and its gradient are 0.
+
+    Args:
+        embeddings: float ``(n, features)``.
+        triplets: integers ``(t, 3)``, rows of the embeddings: anchor, positive, negative.
+        margin: how much further the negative ought to be, above 0.
+
+    Raises:
+        FacenetError: when the shapes or dtypes are others, or the margin is not above 0.
+        tf.errors.InvalidArgumentError: for a triplet whose row is not there.
+
+    Source: Schroff et al. 2015, section 3.1, where it is a sum; the reference takes the mean.
+
+    >>> embeddings = tf.constant([[0.0], [0.5], [0.6]])
+    >>> result = triplet_loss(embeddings, tf.constant([[0, 1, 2]]), margin=0.2)
+    >>> round(float(result.loss), 2), float(result.active_fraction)
+    (0.09, 1.0)
+    """
+    embeddings, triplets = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(triplets)
+    refuse("triplet loss", number_problems("margin", margin, "(0, inf)"))
+    check_tensor("embeddings", embeddings, "floating point numbers", ("n", "features"))
+    check_tensor("triplets", triplets, "integers", ("t", 3))
+    triplets = tf.cast(triplets, tf.int64)
+    # A graphics processor would gather zeros for a row that is not there.
+    in_range = tf.debugging.assert_equal(
+        tf.logical_and(triplets >= 0, triplets < tf.shape(embeddings, tf.int64)[0]),
+        True,
+        message="triplets must be at least 0 and below the number of embeddings",
+    )
+    with tf.control_dependencies([] if in_range is None else [in_range]):
+        anchors, positives, negatives = tf.unstack(
+            tf.gather(tf.cast(embeddings, tf.float32), triplets), num=3, axis=1
+        )
+    nearer = tf.reduce_sum(tf.square(anchors - positives), axis=1)
+    further = tf.reduce_sum(tf.square(anchors - negatives), axis=1)
+    losses = tf.nn.relu(nearer - further + margin)
+    count = tf.maximum(tf.cast(tf.shape(triplets)[0], tf.float32), 1.0)
+    active = tf.reduce_sum(tf.cast(losses > 0.0, tf.float32))
+    return TripletLoss(tf.reduce_sum(losses) / count, active / count)
 
 
 # --------------------------------------------------------------------------------------------
@@ -81,13 +148,20 @@ def select_triplets(
 
     Source: Schroff et al. 2015, section 3.2; Hermans et al. 2017, section 2; ``select_triplets``
     of the reference.
+
+    >>> embeddings = [[0.0], [0.5], [0.6]]
+    >>> select_triplets(embeddings, [7, 7, 8], 0.2, "semi_hard", seed=0).tolist()
+    [[0, 1, 2]]
     """
     values = _as_embeddings(embeddings)
-    images, starts = _images_by_person(_as_labels("labels", labels, len(values)))
-    _check_margin(margin)
-    if selection not in get_args(Selection):
-        expected = " or ".join(map(repr, get_args(Selection)))
-        raise FacenetError(f"selection: expected {expected}, found {selection!r}")
+    images, starts = _images_by_person(check_array("labels", labels, "integers", (len(values),)))
+    refuse(
+        "triplets",
+        [
+            *number_problems("margin", margin, "(0, inf)"),
+            *word_problems("selection", selection, get_args(Selection)),
+        ],
+    )
     rng = _generator(seed)
 
     products, half_squares = _products_and_half_squares(values)
@@ -229,71 +303,6 @@ def _draw(
 
 
 # --------------------------------------------------------------------------------------------
-# The loss
-# --------------------------------------------------------------------------------------------
-
-
-class TripletLoss(NamedTuple):
-    """The loss and how many triplets still have one, each a float32 scalar.
-
-    Attributes:
-        loss: mean over the triplets.
-        active_fraction: share of the triplets whose loss is above 0; the others have no gradient.
-    """
-
-    loss: tf.Tensor
-    active_fraction: tf.Tensor
-
-
-def triplet_loss(embeddings: tf.Tensor, triplets: tf.Tensor, margin: float) -> TripletLoss:
-    """Return the mean over the triplets of ``max(0, d(a, p) - d(a, n) + margin)``.
-
-    d is the squared Euclidean distance. The gradient reaches all three embeddings of a triplet.
-    Without triplets the loss and its gradient are 0.
-
-    Args:
-        embeddings: float ``(n, features)``.
-        triplets: integers ``(t, 3)``, rows of the embeddings: anchor, positive, negative.
-        margin: how much further the negative ought to be, above 0.
-
-    Raises:
-        FacenetError: when the shapes or dtypes are others, or the margin is not above 0.
-        tf.errors.InvalidArgumentError: for a triplet whose row is not there.
-
-    Source: Schroff et al. 2015, section 3.1, where it is a sum; the reference takes the mean.
-    """
-    embeddings, triplets = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(triplets)
-    _check_margin(margin)
-    if embeddings.shape.rank != 2 or not triplets.shape.is_compatible_with((None, 3)):
-        raise FacenetError(
-            "embeddings must be (n, features) and triplets (t, 3), "
-            f"found {embeddings.shape} and {triplets.shape}"
-        )
-    if not (embeddings.dtype.is_floating and triplets.dtype.is_integer):
-        raise FacenetError(
-            "embeddings must be floating point and triplets integers, "
-            f"found {embeddings.dtype.name} and {triplets.dtype.name}"
-        )
-    triplets = tf.cast(triplets, tf.int64)
-    # A graphics processor would gather zeros for a row that is not there.
-    in_range = tf.debugging.assert_equal(
-        tf.logical_and(triplets >= 0, triplets < tf.shape(embeddings, tf.int64)[0]),
-        True,
-        message="triplets must be at least 0 and below the number of embeddings",
-    )
-    with tf.control_dependencies([] if in_range is None else [in_range]):
-        anchors, positives, negatives = tf.unstack(
-            tf.gather(tf.cast(embeddings, tf.float32), triplets), num=3, axis=1
-        )
-    nearer = tf.reduce_sum(tf.square(anchors - positives), axis=1)
-    further = tf.reduce_sum(tf.square(anchors - negatives), axis=1)
-    losses = tf.nn.relu(nearer - further + margin)
-    count = tf.maximum(tf.cast(tf.shape(triplets)[0], tf.float32), 1.0)
-    active = tf.reduce_sum(tf.cast(losses > 0.0, tf.float32))
-    return TripletLoss(tf.reduce_sum(losses) / count, active / count)
-
-
-# --------------------------------------------------------------------------------------------
 # Collapse
 # --------------------------------------------------------------------------------------------
 
@@ -314,13 +323,12 @@ def spread(embeddings: tf.Tensor) -> tf.Tensor:
 
     Raises:
         FacenetError: when the shape or dtype is another.
+
+    >>> float(spread(tf.constant([[1.0, 0.0], [-1.0, 0.0]])))
+    1.0
     """
     embeddings = tf.convert_to_tensor(embeddings)
-    if embeddings.shape.rank != 2 or not embeddings.dtype.is_floating:
-        raise FacenetError(
-            "embeddings must be floating point (n, features), "
-            f"found {embeddings.dtype.name} {embeddings.shape}"
-        )
+    check_tensor("embeddings", embeddings, "floating point numbers", ("n", "features"))
     embeddings = tf.cast(embeddings, tf.float32)
     # One minus the squared mean would lose what is left of a small spread to rounding.
     centred = embeddings - tf.reduce_mean(embeddings, axis=0)
@@ -337,6 +345,9 @@ def explain_collapse(spread: float, margin: float, steps: int) -> str:
 
     Returns:
         Sentences for the message with which a run ends.
+
+    >>> explain_collapse(0.01, 0.2, steps=100)[:33]
+    'the embeddings have collapsed: fo'
     """
     return (
         f"the embeddings have collapsed: for {steps} steps their spread was below "
@@ -363,24 +374,11 @@ def _images_by_person(
     return images, np.concatenate([[0], changes, [len(labels)]])
 
 
-def _as_labels(name: str, labels: ArrayLike, rows: int | None = None) -> NDArray[np.integer]:
-    values = _as_array(name, labels)
-    shape_fits = values.ndim == 1 and len(values) and rows in (None, len(values))
-    if values.dtype.kind not in "iu" or not shape_fits:
-        length = "images" if rows is None else rows
-        raise FacenetError(
-            f"{name}: expected integers of shape ({length},), "
-            f"found {values.dtype} of shape {values.shape}"
-        )
-    return values
-
-
 def _as_embeddings(embeddings: ArrayLike) -> NDArray[np.float64]:
-    values = _as_array("embeddings", embeddings)
-    if values.dtype.kind != "f" or values.ndim != 2 or 0 in values.shape:
+    values = check_array("embeddings", embeddings, "floating point numbers", ("n", "features"))
+    if values.size == 0:
         raise FacenetError(
-            "embeddings: expected floating point numbers of shape (n, features), "
-            f"found {values.dtype} of shape {values.shape}"
+            f"embeddings: expected floating point numbers, found none in shape {values.shape}"
         )
     values = values.astype(np.float64, order="C")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -397,31 +395,6 @@ def _as_embeddings(embeddings: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
-
-
-def _check_margin(margin: float) -> None:
-    if not (isinstance(margin, Real) and 0.0 < margin < np.inf):
-        raise FacenetError(f"margin: expected a finite number above 0, found {margin!r}")
-
-
 def _generator(seed: int | Sequence[int]) -> np.random.Generator:
     several = seed if isinstance(seed, Sequence) else (seed,)
-    return np.random.default_rng([_integer("seed", number, at_least=0) for number in several])
-
-
-def _integer(name: str, value: Any, at_least: int) -> int:
-    expected = f"{name}: expected an integer of at least {at_least}"
-    if isinstance(value, bool | np.bool_):
-        raise FacenetError(f"{expected}, found {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise FacenetError(f"{expected}, found {value!r}") from None
-    if number < at_least:
-        raise FacenetError(f"{expected}, found {number}")
-    return number
+    return np.random.default_rng([check_integer("seed", number, at_least=0) for number in several])

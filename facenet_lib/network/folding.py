@@ -38,11 +38,11 @@ def fold_batch_norm(network: keras.Model, dtype: str = "float32") -> keras.Model
     Raises:
         FacenetError: for another dtype, or a network of another kind that cannot be folded.
 
-    >>> network = keras.Sequential(
-    ...     [keras.Input([3]), layers.Dense(2, use_bias=False), layers.BatchNormalization()]
-    ... )
-    >>> [len(network.variables), len(fold_batch_norm(network).variables)]
-    [5, 2]
+    >>> inputs = keras.Input([3])
+    >>> outputs = layers.BatchNormalization()(layers.Dense(2, use_bias=False)(inputs))
+    >>> network = keras.Model(inputs, outputs)
+    >>> len(network.variables), len(fold_batch_norm(network).variables)
+    (5, 2)
     """
     refuse("folding", word_problems("dtype", dtype, ("float32", "bfloat16")))
     followers = _followers(network)

@@ -276,8 +276,8 @@ def l2_normalize(prelogits: tf.Tensor) -> tf.Tensor:
 
     Source: section 5 of the article.
 
-    >>> l2_normalize(tf.constant([[3.0, 4.0]])).numpy().round(2).tolist()
-    [[0.6, 0.8]]
+    >>> l2_normalize(tf.constant([[0.0, -2.0]])).numpy().tolist()
+    [[0.0, -1.0]]
     """
     return tf.math.l2_normalize(prelogits, axis=1, epsilon=EMBEDDING_EPSILON)
 
