@@ -92,6 +92,10 @@ def open_faces(
     Raises:
         FacenetError: if the folder or a named file does not exist, LFW cannot be had, or the
             cache cannot be written.
+
+    >>> open_faces("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of faces, 'lfw' or 'drawn', ...
     """
     if source is None:
         source = os.environ.get("FACENET_FACES") or "drawn"
@@ -118,7 +122,11 @@ def open_faces(
 
 
 def cache_folder() -> Path:
-    """The folder for what the book draws: ``FACENET_CACHE``, else ``~/.cache/facenet_lib``."""
+    """Return the folder for what the book draws: ``FACENET_CACHE``, or ``~/.cache/facenet_lib``.
+
+    >>> cache_folder().is_absolute() or "FACENET_CACHE" in os.environ
+    True
+    """
     return Path(os.environ.get("FACENET_CACHE") or "~/.cache/facenet_lib").expanduser()
 
 
@@ -137,6 +145,10 @@ def read_faces(root: str | os.PathLike[str]) -> Faces:
     Raises:
         FacenetError: if ``root`` is no folder or cannot be read, holds no person with images, or
             holds images that belong to nobody.
+
+    >>> read_faces("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
     """
     root = Path(root)
     if not root.is_dir():
@@ -171,6 +183,10 @@ def training_faces(folder: FaceFolder) -> Faces:
     Raises:
         FacenetError: if the people file names someone, or more images of someone, than the
             folder holds, or someone whom the pairs compare; or if nobody is left to train on.
+
+    >>> training_faces(FaceFolder(Path("nowhere"), pairs=None, train_people=None))
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
     """
     faces = read_faces(folder.root)
     compared: set[str] = set()

@@ -84,6 +84,12 @@ def embed_images(
 
     Raises:
         FacenetError: naming the file, when one cannot be decoded.
+
+    >>> import keras
+    >>> from facenet_lib.input_pipeline import Preprocessing
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    >>> embed_images(network, [], Preprocessing(image_size=8), flip=True).shape
+    (0, 384)
     """
     return image_embedder(network, preprocessing)(paths, batch_size, flip)
 
@@ -92,6 +98,14 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
     """Return :func:`embed_images` for one network, ``embed(paths, batch_size=64, flip=False)``.
 
     It compiles the network once, and not at every call.
+
+    >>> import keras
+    >>> from facenet_lib.input_pipeline import Preprocessing
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    >>> embed = image_embedder(network, Preprocessing(image_size=8))
+    >>> embed(["nowhere.jpg"], batch_size=1)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: image files that cannot be used: nowhere.jpg: no such file
     """
     import tensorflow as tf
 
@@ -140,6 +154,12 @@ def embed_files(
     Raises:
         FacenetError: for one path in place of a sequence, or another batch size; and what
             ``compute_batches`` raises.
+
+    >>> def length_of_name(files, batch_size):
+    ...     for file in files:
+    ...         yield np.array([[len(file)]])
+    >>> embed_files(["b.jpg", "ab.jpg", "b.jpg"], 1, 1, length_of_name).tolist()
+    [[5.0], [6.0], [5.0]]
     """
     check_integer("batch_size", batch_size, at_least=1)
     files, places = unique_files(paths)
@@ -163,12 +183,17 @@ def encoded_batches(
     Returns:
         A function that raises a FacenetError naming all files of a batch that are not valid, or
         the first that cannot be read.
+
+    >>> compute_batches = encoded_batches(lambda images: ([[0.0]], [False]), lambda image: "empty")
+    >>> next(compute_batches(["/dev/null"], 1))
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: image files that cannot be used: /dev/null: empty
     """
 
     def compute_batches(files: list[str], batch_size: int) -> Iterator[np.ndarray]:
         for first in range(0, len(files), batch_size):
             batch = files[first : first + batch_size]
-            images = [read_image(path) for path in batch]
+            images = [_read_image(path) for path in batch]
             rows, all_valid = ask(images)
             problems = [
                 f"{path}: {explain(image)}"
@@ -188,6 +213,10 @@ def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
 
     Raises:
         FacenetError: for one path in place of a sequence of them.
+
+    >>> files, places = unique_files(["b.jpg", "a.jpg", "b.jpg"])
+    >>> files, places.tolist()
+    (['a.jpg', 'b.jpg'], [1, 0, 1])
     """
     if isinstance(paths, str | Path):
         raise FacenetError(f"expected paths to be a sequence of files, found the one {paths!r}")
@@ -195,12 +224,7 @@ def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
     return unique.tolist(), places
 
 
-def read_image(path: str) -> bytes:
-    """Read an image file's bytes.
-
-    Raises:
-        FacenetError: naming the file, when it cannot be read.
-    """
+def _read_image(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -77,6 +77,10 @@ def write_distances(
     Raises:
         FacenetError: if there is not one distance of 0 or more for each image, a person has two
             images of one file name, or the file cannot be written.
+
+    >>> write_distances("distances.csv", {"Ann": [Path("Ann/1.jpg")]}, [0.2, 0.4])
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: distances: expected one for each of 1 images, found (2,)
     """
     values = np.asarray(distances, dtype=np.float64)
     images = _image_names(faces)
@@ -114,6 +118,10 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     Raises:
         FacenetError: if the file cannot be read, or naming every line that is damaged or stands
             twice.
+
+    >>> read_distances("nowhere.csv")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere.csv: cannot be read: No such file or directory
     """
     try:
         # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.

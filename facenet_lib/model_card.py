@@ -211,6 +211,10 @@ def read_card(folder: str | Path) -> ModelCard:
     Raises:
         FacenetError: when it has no card, or one that is damaged, telling all that is wrong
             with it at once.
+
+    >>> read_card("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere/assets.extra/facenet.json: expected the card of ...
     """
     folder = Path(folder)
     exported, imported = folder / CARD, folder / CARD_OF_WEIGHTS
@@ -263,6 +267,9 @@ def version_folders(model: str | Path) -> dict[int, Path]:
 
     Raises:
         FacenetError: when the folder may not be looked into.
+
+    >>> version_folders("nowhere")
+    {}
     """
     model = Path(model)
     try:

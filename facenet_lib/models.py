@@ -74,7 +74,12 @@ class LoadedNetwork:
 
 
 def network_of(config: TrainingConfig) -> keras.Model:
-    """Build this run's network, with fresh weights."""
+    """Build this run's network, with fresh weights.
+
+    >>> tiny = TrainingConfig(image_size=80, embedding_size=16, width=0.1, blocks=(0, 0, 0))
+    >>> network_of(tiny).output_shape
+    (None, 16)
+    """
     return inception_resnet_v1(
         image_size=config.image_size,
         embedding_size=config.embedding_size,
@@ -96,8 +101,12 @@ def load_network(model: str | Path, *, build_network: BuildNetwork = network_of)
 
     Raises:
         FacenetError: when the folder is neither, or is damaged.
+
+    >>> load_network("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected the folder of a run (with config.json) or ...
     """
-    check_is_network(model)
+    _check_is_network(model)
     if not model_folder.is_model_folder(model):
         return load_run(model, build_network=build_network)
     card = read_card(model)
@@ -120,6 +129,10 @@ def load_run(
 
     Raises:
         FacenetError: when the folder is no run, has no checkpoint yet, or none that is whole.
+
+    >>> load_run("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: not a training run: no readable config.json
     """
     run = Path(run)
     config, _ = read_config_file(run)
@@ -168,6 +181,10 @@ def load_embedder(
     Raises:
         FacenetError: when the folder is none of them, the server does not answer, or when a
             SavedModel or a server, which has its preprocessing inside, is asked for another.
+
+    >>> load_embedder("grpc://localhost:8500/facenet", crop_size=160)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: grpc://localhost:8500/facenet: a server has its ...
     """
     changes: dict[str, Any] = {}
     if standardization is not None:
@@ -186,7 +203,7 @@ def load_embedder(
     if saved_model is not None:
         _refuse_changes(model, "a SavedModel", changes)
         return _saved_model_embedder(saved_model)
-    check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
+    _check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
     return _network_embedder(load_network(model), changes)
 
 
@@ -209,8 +226,12 @@ def network_settings(model: str | Path) -> dict[str, Any]:
 
     Raises:
         FacenetError: when the folder is neither, or is damaged.
+
+    >>> network_settings("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected the folder of a run (with config.json) or ...
     """
-    check_is_network(model)
+    _check_is_network(model)
     if model_folder.is_model_folder(model):
         config = _config_of_weights(read_card(model))
     else:
@@ -220,7 +241,11 @@ def network_settings(model: str | Path) -> dict[str, Any]:
 
 
 def preprocessing_of(config: TrainingConfig) -> Preprocessing:
-    """Return the sizes and standardization with which this run's network sees an image."""
+    """Return the sizes and standardization with which this run's network sees an image.
+
+    >>> preprocessing_of(TrainingConfig(image_size=80, crop_size=144)).window_size
+    144
+    """
     return Preprocessing(
         image_size=config.image_size,
         crop_size=config.crop_size or None,
@@ -254,7 +279,7 @@ def _stored_weights(
 # --------------------------------------------------------------------------------------------
 
 
-def check_is_network(model: str | Path, or_of: str = "") -> None:
+def _check_is_network(model: str | Path, or_of: str = "") -> None:
     """Refuse what :func:`load_network` does not take, by what is there.
 
     Args:

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from facenet_lib.checks import word_problems
 from facenet_lib.embedding import embed_files, unique_files
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.warmup import drawn_faces
@@ -63,10 +64,14 @@ def export_litert(
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference".
+
+    >>> export_litert("run", "facenet.tflite", "int4")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: dtype: expected 'float16' or 'int8', found 'int4'
     """
     out = Path(out)
-    if dtype not in get_args(LiteRTDtype):
-        raise FacenetError(f"expected dtype to be 'float16' or 'int8', found {dtype!r}")
+    for problem in word_problems("dtype", dtype, get_args(LiteRTDtype)):
+        raise FacenetError(problem)
     if out.exists():
         raise FacenetError(f"{out}: already there; name another file")
     loaded = model if isinstance(model, LoadedNetwork) else load_network(model)
@@ -108,6 +113,10 @@ def embed_litert(
     Raises:
         FacenetError: when ``file`` is no LiteRT file of this model, or, naming it, an image
             cannot be decoded.
+
+    >>> embed_litert("nowhere.tflite", ["face.jpg"], Preprocessing())
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere.tflite: expected a LiteRT file of ours, found: ...
     """
     side = preprocessing.window_size
     embed, shape, embedding_size = _load(Path(file))

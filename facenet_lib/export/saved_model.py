@@ -100,6 +100,10 @@ def export_model(
         FacenetError: when ``model`` is neither, an argument is another, ``evaluation`` is one
             with other preprocessing or other distances, or ``out`` is not free or cannot be
             written.
+
+    >>> export_model("run", "models/facenet/1")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: models/facenet/1: expected the model's folder, such as ...
     """
     out = Path(out)
     folder = out / str(_new_version(out, version))

@@ -1,9 +1,9 @@
 """Weights of the reference implementation in our network: by name, from files, as a model folder.
 
-Chapter 4, "The network", checks the network against the reference with its weights put in by
-their TF 1 names; chapter 11, "The published weights", takes them from the files that the field
-published and keeps them in a model folder: ``weights.npz``, the variables by their TF 1 names,
-and ``model.json``, a card that says where they come from and how images are to be prepared.
+Chapter 4 checks the network against the reference with its weights put in by their TF 1 names.
+Chapter 11 takes them from the files that the field published and keeps them in a model folder:
+``weights.npz``, the variables by their TF 1 names, and ``model.json``, a card that says where
+they come from and how images are to be prepared. Derived in chapter 11, "The published weights".
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ def read_weights(
 
     Raises:
         FacenetError: when the file is damaged or does not fit the network.
+
+    >>> read_weights("nowhere.h5")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere.h5: ...
     """
     with open_weight_file(Path(file)) as weights:
         embedding_size = _embedding_size(weights)
@@ -126,6 +130,10 @@ def import_weights(
     Raises:
         FacenetError: when ``file`` cannot be used, telling all that is wrong with its variables
             at once, or ``out`` is not free or cannot be written.
+
+    >>> import_weights("20180402-114759-vggface2.pt", ".")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: .: already there; name a folder that is new or empty
     """
     out = Path(out)
     with explain_damage(out):
@@ -165,6 +173,10 @@ def tf1_variable_names(network: keras.Model) -> dict[str, keras.Variable]:
     Returns:
         TF 1 name (``InceptionResnetV1/Conv2d_1a_3x3/weights``) to variable, in the network's
         order. Moving averages are included, as in the reference's own list.
+
+    >>> network = inception_resnet_v1(75, embedding_size=8, width=0.1, blocks=(0, 0, 0))
+    >>> next(iter(tf1_variable_names(network)))
+    'InceptionResnetV1/Conv2d_1a_3x3/weights'
     """
     named = {}
     for layer in network.layers:
@@ -191,6 +203,12 @@ def assign_tf1_variables(
     Raises:
         FacenetError: naming at once every variable that is missing, left over, no array of
             real numbers, of another shape or not finite. The network is then unchanged.
+
+    >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="Dense")])
+    >>> values = {"InceptionResnetV1/Dense/weights": np.ones((2, 1))}
+    >>> assign_tf1_variables(network, values | {"InceptionResnetV1/Dense/biases": np.zeros(2)})
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: TF 1 variables: InceptionResnetV1/Dense/biases: expected ...
     """
     variables = tf1_variable_names(network)
     problems = [f"{name}: missing" for name in variables if name not in mapping]
