@@ -11,7 +11,7 @@ from toy_training import (
     load_run,
 )
 
-from facenet_lib.embedding import embed_images, unique_files
+from facenet_lib.embedding import embed_files, embed_images, encoded_batches, unique_files
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import Preprocessing, decode_image, input_pipeline
 from facenet_lib.verification import evaluate_pairs
@@ -120,3 +120,47 @@ def test_one_path_is_not_taken_for_many(toy_run, toy_faces):
             embed_images(loaded.network, path, loaded.preprocessing)
     files, rows = unique_files(["b", Path("a"), "b"])
     assert (files, rows.tolist()) == (["a", "b"], [1, 0, 1])
+
+
+def encoded(*answers):
+    """A model that decodes images itself, with these answers; and the images that it was given."""
+    given, rest = [], list(answers)
+
+    def ask(images):
+        given.append(images)
+        return rest.pop(0)
+
+    return encoded_batches(ask, lambda image: f"{len(image)} bytes"), given
+
+
+def test_files_are_read_once_and_a_batch_at_a_time(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_bytes(name.encode())
+    a, b, c = (tmp_path / name for name in "abc")
+    compute_batches, given = encoded(
+        (np.array([[1.0], [2.0]]), [True, True]), (np.array([[3.0]]), [True])
+    )
+    found = embed_files([c, str(a), b, c], 2, 1, compute_batches)
+    assert found.dtype == np.float32
+    assert found.ravel().tolist() == [3, 1, 2, 3]
+    assert given == [[b"a", b"b"], [b"c"]]
+
+
+def test_all_files_of_a_batch_that_are_not_valid_are_named(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_bytes(name.encode())
+    compute_batches, given = encoded((np.zeros((3, 1)), [False, True, False]))
+    with pytest.raises(FacenetError, match="2 problems") as caught:
+        embed_files([tmp_path / name for name in "abc"], 3, 1, compute_batches)
+    assert f"{tmp_path / 'a'}: 1 bytes" in str(caught.value)
+    assert f"{tmp_path / 'c'}: 1 bytes" in str(caught.value)
+    with pytest.raises(FacenetError, match="none: cannot be read: No such file"):
+        embed_files([tmp_path / "none"], 1, 1, compute_batches)
+    assert len(given) == 1
+
+
+def test_no_files_are_no_work():
+    assert embed_files([], 5, 7, lambda files, batch_size: 1 / 0).shape == (0, 7)
+    for batch_size in (0, 2.5, "8"):
+        with pytest.raises(FacenetError, match="batch_size: expected an integer of at least 1"):
+            embed_files([], batch_size, 7, lambda files, batch_size: 1 / 0)

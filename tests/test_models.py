@@ -1,9 +1,11 @@
 """Any folder of a model to one loaded network."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from toy_training import (
     load_run,
@@ -12,6 +14,7 @@ from toy_training import (
 from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.models import load_network, network_settings
+from facenet_lib.runs.checkpoints import last_checkpoint
 
 
 def test_what_is_no_run_cannot_be_loaded(tmp_path, toy_run):
@@ -43,3 +46,39 @@ def test_a_model_that_may_not_be_read_is_told(tmp_path, monkeypatch):
                 with pytest.raises(FacenetError) as caught:
                     attempt(tmp_path)
                 assert str(caught.value) == f"{tmp_path}: cannot be read: Permission denied"
+
+
+def test_the_weights_themselves_are_there_beside_their_averages(toy_run):
+    averaged, raw = load_run(toy_run), load_run(toy_run, averaged=False)
+    arrays = last_checkpoint(toy_run / "checkpoints").arrays
+    for name, loaded in (("average/0000/kernel", averaged), ("network/0000/kernel", raw)):
+        np.testing.assert_array_equal(loaded.network.weights[0], arrays[name])
+    assert not np.array_equal(averaged.network.weights[0], raw.network.weights[0])
+
+
+def test_a_loaded_network_knows_where_it_comes_from(toy_run, toy_faces):
+    loaded = load_run(toy_run)
+    assert loaded.origin == {"training": {"identities": 4, "steps": 18, "precision": "float32"}}
+    assert (loaded.step, loaded.identities) == (18, tuple(toy_faces))
+    assert loaded.preprocessing == models.preprocessing_of(loaded.config)
+    embedder = models.load_embedder(loaded)
+    assert embedder.identities == loaded.identities
+    assert embedder.about == {"preprocessing": dataclasses.asdict(loaded.preprocessing)}
+
+
+class Server:
+    """What a server is asked, without one."""
+
+    def __init__(self, address):
+        self.address = address
+
+
+def test_an_address_is_a_model(monkeypatch):
+    monkeypatch.setattr("facenet_lib.serving.remote_embedder.RemoteEmbedder", Server)
+    for address in ("http://localhost:8501/facenet", "HTTPS://a.b/c", "grpc://localhost:8500"):
+        assert models.is_address(address)
+        assert models.load_embedder(address).address == address
+        with pytest.raises(FacenetError, match="a server has its standardization and crop inside"):
+            models.load_embedder(address, crop_size=100)
+    for folder in ("models/facenet", "localhost:8500", Path("http://localhost")):
+        assert not models.is_address(folder)

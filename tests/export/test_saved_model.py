@@ -19,7 +19,6 @@ from facenet_lib import training
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model
-from facenet_lib.export.warmup import WARMUP_REQUESTS
 from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing
 from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, read_card
 from facenet_lib.models import (
@@ -391,6 +390,16 @@ def test_an_evaluation_by_file_is_stored(run, images, tmp_path):
     assert verify(images_a=file, images_b=file)["same"].numpy().tolist() == [True]
 
 
+def test_an_evaluation_of_an_older_version_is_read(run, tmp_path):
+    """What was called euclidean is the squared distance, too; and cosine is an angle."""
+    (tmp_path / "figures.json").write_text(json.dumps(FIGURES | {"metric": "euclidean"}))
+    exported = export_model(loaded(run), tmp_path / "model", evaluation=tmp_path / "figures.json")
+    assert read_card(exported).evaluation == FIGURES
+    (tmp_path / "figures.json").write_text(json.dumps(FIGURES | {"metric": "cosine"}))
+    with pytest.raises(FacenetError, match="evaluated with metric 'angular'"):
+        export_model(loaded(run), tmp_path / "other", evaluation=tmp_path / "figures.json")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -437,51 +446,6 @@ def test_a_threshold_needs_what_it_was_chosen_for(run, tmp_path, chosen, told):
     with pytest.raises(FacenetError, match=told):
         export_model(loaded(run), tmp_path / "model", **chosen)
     assert not (tmp_path / "model").exists()
-
-
-def read_warmup_requests(model):
-    records = tf.data.TFRecordDataset(str(model / WARMUP_REQUESTS))
-    return [record.numpy() for record in records]
-
-
-def test_warm_up_requests_are_what_tensorflow_serving_reads(exported):
-    prediction_log_pb2 = pytest.importorskip(
-        "tensorflow_serving.apis.prediction_log_pb2", reason="needs tensorflow-serving-api"
-    )
-    model = tf.saved_model.load(str(exported))
-    asked = []
-    for record in read_warmup_requests(exported):
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-        request = log.predict_log.request
-        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-        answer = model.signatures[request.model_spec.signature_name](
-            **{name: tf.constant(values) for name, values in inputs.items()}
-        )
-        if "valid" in answer:
-            assert answer["valid"].numpy().all()
-        counts = {len(values) for values in (*inputs.values(), *answer.values())}
-        assert len(counts) == 1
-        asked.append((request.model_spec.signature_name, *counts))
-        # Written as the class itself writes it: no field is lost or unknown.
-        again = prediction_log_pb2.PredictionLog.FromString(log.SerializeToString())
-        assert again == log and log.ByteSize() == len(record)
-        assert not log.HasField("log_metadata") and not request.output_filter
-    signatures = ("serving_default", "verify", "embed_tensors")
-    assert asked == [(name, count) for count in (1, 2) for name in signatures]
-
-
-def test_warm_up_faces_differ(exported):
-    prediction_log_pb2 = pytest.importorskip(
-        "tensorflow_serving.apis.prediction_log_pb2", reason="needs tensorflow-serving-api"
-    )
-    files = set()
-    for record in read_warmup_requests(exported):
-        inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
-        for proto in inputs.values():
-            files.update(proto.string_val)
-    pixels = [np.asarray(Image.open(BytesIO(file))) for file in files]
-    assert {image.shape for image in pixels} == {(160, 160, 3)}
-    assert len(pixels) == 4
 
 
 @pytest.fixture(scope="module")
