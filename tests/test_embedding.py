@@ -106,7 +106,7 @@ def test_every_image_is_read_once_for_all_its_places_and_both_orientations(
         read.extend(paths)
         return input_pipeline(paths, **options)
 
-    monkeypatch.setattr("facenet_lib.input_pipeline.input_pipeline", counted)
+    monkeypatch.setattr("facenet_lib.input_pipeline.pipeline.input_pipeline", counted)
     loaded = load_run(toy_run)
     images = [str(path) for path in toy_faces["Known_3"]]
     embed_images(loaded.network, images * 3, loaded.preprocessing, batch_size=5, flip=True)
