@@ -3,8 +3,8 @@
 Paths, formats, messages of errors and their HTTP status are TensorFlow Serving's (its
 documentation, "RESTful API"). Names of models and versions are looked up, never opened.
 
-It stands on Tornado, whose public settings bound the time in which the head and the body of a
-request arrive and tell when a client has left. Derived in chapter 8, "Serving".
+It stands on Tornado's HTTP server, whose public settings bound the time in which the head and the
+body of a request arrive, and which tells when a client has left. Derived in chapter 8, "Serving".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import http.client
 import importlib.resources
 import io
 import json
@@ -20,11 +21,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf import json_format
 from PIL import Image
+from tornado import httputil
+from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
-from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from facenet_lib.drawn_faces.identity import draw_identity
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
@@ -98,7 +101,7 @@ class _Refused(Exception):  # noqa: N818 - an answer too
         self.status = status
 
 
-class RestFront:
+class RestFront(httputil.HTTPServerConnectionDelegate):
     """What answers over REST, from :class:`~facenet_lib.serving.ServedModels`.
 
     Args:
@@ -128,30 +131,49 @@ class RestFront:
         self.bytes_held = 0
         self.under_way = 0
         self.stopping = False
-
-    def application(self) -> Application:
-        """Return the application for Tornado's HTTP server: which function answers which path."""
-        routes: list[tuple[str, dict[str, _Function]]] = [
-            (rf"{_MODEL}:(?P<verb>classify|regress|predict)", {"POST": self._predict}),
-            (rf"{_MODEL}/metadata", {"GET": self._metadata}),
-            (_MODEL, {"GET": self._status}),
-            (r"(?i)/v1/.*", {}),
-            ("/healthz", {"GET": self._health}),
-            (METRICS_PATH, {"GET": self._metrics}),
-            ("/page/model", {"GET": self._page_model}),
-            (r"/page/faces/(?P<number>\d)\.jpg", {"GET": self._face}),
-            (f"(?:{'|'.join(map(re.escape, _PAGE_FILES))})", {"GET": self._page_file}),
-            (".*", {}),
+        routes: list[tuple[str, str, _Function]] = [
+            (rf"{_MODEL}:(?P<verb>classify|regress|predict)", "POST", self._predict),
+            (rf"{_MODEL}/metadata", "GET", self._metadata),
+            (_MODEL, "GET", self._status),
+            ("/healthz", "GET", self._health),
+            (METRICS_PATH, "GET", self._metrics),
+            ("/page/model", "GET", self._page_model),
+            (r"/page/faces/(?P<number>\d)\.jpg", "GET", self._face),
+            ("|".join(map(re.escape, _PAGE_FILES)), "GET", self._page_file),
         ]
-        return Application(
-            [(path, _Handler, {"front": self, "functions": by}) for path, by in routes],
-            log_function=lambda handler: None,
-        )
+        self._routes = [(re.compile(path), method, function) for path, method, function in routes]
+
+    def start_request(self, server_conn: object, request_conn: Any) -> _Request:
+        """Return what takes the next request of a connection; Tornado calls this."""
+        return _Request(self, request_conn)
+
+    def answer(self, request: _Request) -> Awaitable[_Answer]:
+        """Have the function for a request's method and path answer it.
+
+        Raises:
+            ServingError: for a path of TensorFlow Serving's API that there is not.
+            _Refused: for any other.
+        """
+        method, path = request.method, request.path
+        is_api = path.lower().startswith("/v1/")
+        reads = "GET" if method == "HEAD" and not is_api else method
+        for pattern, for_method, function in self._routes:
+            found = pattern.fullmatch(path)
+            if found and reads == for_method:
+                named = {
+                    name: value and unquote(value) for name, value in found.groupdict().items()
+                }
+                return function(request, **named)
+        if is_api:
+            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
+        if reads != "GET":
+            raise _Refused(405, f"{method} is not for this path")
+        raise _Refused(404, "there is nothing at this path")
 
     # ------------------------------------------------------------ TensorFlow Serving's API
 
     async def _predict(
-        self, request: _Handler, name: str, version: str, label: str, verb: str
+        self, request: _Request, name: str, version: str, label: str, verb: str
     ) -> _Answer:
         request.counts_as("predict", name)
         if verb.lower() != "predict":
@@ -177,7 +199,7 @@ class RestFront:
         future = self.models.predict(name, read, signature=signature, **choice)
         return future, "instances" in document
 
-    async def _metadata(self, request: _Handler, name: str, version: str, label: str) -> _Answer:
+    async def _metadata(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         request.counts_as("GetModelMetadata", name)
         chosen = self.models.version(name, **_choice(version, label))
         spec = _json(metadata_response(name, chosen).model_spec)
@@ -185,32 +207,32 @@ class RestFront:
         written = f'{{"model_spec":{spec},"metadata":{{"signature_def":{signatures}}}}}'
         return _Answer(written.encode())
 
-    async def _status(self, request: _Handler, name: str, version: str, label: str) -> _Answer:
+    async def _status(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         request.counts_as("GetModelStatus", name)
         statuses = self.models.status(name, **_choice(version, label))
         return _Answer(_json(status_response(statuses)).encode())
 
     # ------------------------------------------------------------ health and the page
 
-    async def _health(self, request: _Handler) -> _Answer:
+    async def _health(self, request: _Request) -> _Answer:
         ready = self.models.ready()
         body = json.dumps({"status": "ok" if ready else "loading"}).encode()
         return _Answer(body, status=200 if ready else 503)
 
-    async def _metrics(self, request: _Handler) -> _Answer:
+    async def _metrics(self, request: _Request) -> _Answer:
         return _Answer(self.record.page(), "text/plain; version=0.0.4; charset=utf-8")
 
-    async def _page_file(self, request: _Handler) -> _Answer:
-        name, content_type = _PAGE_FILES[request.request.path]
+    async def _page_file(self, request: _Request) -> _Answer:
+        name, content_type = _PAGE_FILES[request.path]
         return _Answer(_read_page_file(name), content_type, headers=_PAGE_HEADERS)
 
-    async def _face(self, request: _Handler, number: str) -> _Answer:
+    async def _face(self, request: _Request, number: str) -> _Answer:
         if int(number) >= _FACES:
             raise _Refused(404, "there is nothing at this path")
         drawn = await asyncio.to_thread(_draw_face, int(number))
         return _Answer(drawn, "image/jpeg", headers={"cache-control": "max-age=86400"})
 
-    async def _page_model(self, request: _Handler) -> _Answer:
+    async def _page_model(self, request: _Request) -> _Answer:
         return await asyncio.to_thread(self._describe_model)
 
     def _describe_model(self) -> _Answer:
@@ -243,21 +265,20 @@ class RestFront:
 _Function = Callable[..., Awaitable[_Answer]]
 
 
-@stream_request_body
-class _Handler(RequestHandler):
+class _Request(httputil.HTTPMessageDelegate):
     """One request: its body within limits, its answer in time, its end told to the record."""
 
-    def initialize(self, front: RestFront, functions: Mapping[str, _Function]) -> None:
+    def __init__(self, front: RestFront, connection: HTTP1Connection) -> None:
+        self.method = self.path = ""
         self.size = 0  # bytes of the body
         self._front = front
-        self._functions = functions
+        self._connection = connection
+        self._peer = "?"
         self._chunks: list[bytes] = []
-        self._began = time.perf_counter()
         self._api = self._model = ""
         self._code = "OK"
         self._answered = self._left = self._ended = False
-        self._task: asyncio.Task[Any] | None = None
-        front.under_way += 1
+        self._task: asyncio.Task[None] | None = None
 
     def counts_as(self, api: str, model: str) -> None:
         """Count this request as one to an API of TensorFlow Serving."""
@@ -270,18 +291,22 @@ class _Handler(RequestHandler):
 
     # ------------------------------------------------------------ what Tornado calls, in this order
 
-    def set_default_headers(self) -> None:
-        self.clear_header("server")
-        self.set_header("x-content-type-options", "nosniff")
-        self.set_header("content-type", "application/json")
-
-    def prepare(self) -> None:
+    def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> None:
+        """The head has come."""
+        self._began = time.perf_counter()
+        request = httputil.HTTPServerRequest(
+            connection=self._connection, start_line=start_line, headers=headers
+        )
+        self.method, self.path = str(request.method), request.path
+        self._peer = str(request.remote_ip)
+        self._front.under_way += 1
         try:
-            self._check_head()
+            self._check_head(headers)
         except _Refused as error:
             self._refuse(error)
 
     def data_received(self, chunk: bytes) -> None:
+        """A part of the body has come."""
         if self._answered:
             return
         try:
@@ -294,102 +319,81 @@ class _Handler(RequestHandler):
         except (_Refused, ServingError) as error:
             self._refuse(error)
 
-    async def get(self, *_: str, **named: str) -> None:
-        self._task = asyncio.current_task()
-        try:
-            answer = await self._function()(self, **named)
-            self._write(answer)
-            async with asyncio.timeout(self._front.limits.seconds_to_send):
-                await self.flush()
-        except TimeoutError:  # the client does not read its answer
-            self._end()
-            self.detach().close()
-            return
-        except StreamClosedError:
-            pass
-        except asyncio.CancelledError:
-            if not self._left:
-                raise
-            return
-        except Exception as error:
-            self._refuse(error)
-            return
-        self.finish()
-
-    head = post = put = patch = delete = options = get
+    def finish(self) -> None:
+        """All of it has come."""
+        self._connection.set_close_callback(self.on_connection_close)
+        self._task = asyncio.create_task(self._respond())
 
     def on_connection_close(self) -> None:
-        super().on_connection_close()
+        """The client has left."""
         self._left = True
         if self._task is not None:
             self._task.cancel()
         self._end()
 
-    def on_finish(self) -> None:
-        self._end()
-
-    def write_error(self, status_code: int, **about: Any) -> None:
-        """For what Tornado itself refuses: a path that is no text, an unknown method."""
-        error = about["exc_info"][1] if "exc_info" in about else None
-        message = error.log_message if isinstance(error, HTTPError) else None
-        self._refuse(_Refused(status_code, message or "this request cannot be answered"))
-
-    def log_exception(self, *about: Any) -> None:
-        """Nothing: what is refused has its line in the record."""
-
-    def compute_etag(self) -> None:
-        """None: no answer is worth the sum."""
-
     # ------------------------------------------------------------ parts
 
-    def _check_head(self) -> None:
-        host, hosts = self.request.headers.get("host", ""), self._front.hosts
+    async def _respond(self) -> None:
+        try:
+            answer = await self._front.answer(self)
+        except Exception as error:
+            self._refuse(error)
+            return
+        written = self._write(answer)
+        try:
+            async with asyncio.timeout(self._front.limits.seconds_to_send):
+                await written
+        except TimeoutError:  # the client does not read its answer
+            self._connection.detach().close()
+        except StreamClosedError:
+            pass
+        else:
+            self._connection.finish()
+        self._end()
+
+    def _check_head(self, headers: httputil.HTTPHeaders) -> None:
+        host, hosts = headers.get("host", ""), self._front.hosts
         if hosts is not None and host and _host_name(host) not in hosts:
             raise _Refused(403, "this server answers to the names of this machine alone")
-        if self.request.headers.get("content-encoding", "identity") not in ("", "identity"):
+        if headers.get("content-encoding", "identity") not in ("", "identity"):
             raise _Refused(415, "expected a body without content-encoding")
-        length = self.request.headers.get("content-length", "0")
+        length = headers.get("content-length", "0")
         self._check_size(int(length) if length.isdecimal() else 0)  # else Tornado refuses it
 
     def _check_size(self, size: int) -> None:
-        if size > self._front.limits.body_bytes:
-            raise _Refused(413, f"expected a body of at most {self._front.limits.body_bytes} bytes")
-
-    def _function(self) -> _Function:
-        method = self.request.method
-        found = self._functions.get("GET" if method == "HEAD" else method or "")
-        if found is not None and not (method == "HEAD" and self._is_api()):
-            return found
-        if self._is_api():
-            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
-        if method not in ("GET", "HEAD"):
-            raise _Refused(405, f"{method} is not for this path")
-        raise _Refused(404, "there is nothing at this path")
-
-    def _is_api(self) -> bool:
-        return self.request.path.lower().startswith("/v1/")
-
-    def _write(self, answer: _Answer) -> None:
-        self._answered = True
-        self.set_status(answer.status)
-        headers = {"content-type": answer.content_type, **answer.headers}
-        if self._front.stopping:
-            headers["connection"] = "close"
-        for name, value in headers.items():
-            self.set_header(name, value)
-        self.set_header("content-length", len(answer.body))
-        self.write(answer.body)
+        most = self._front.limits.body_bytes
+        if size > most:
+            raise _Refused(413, f"expected a body of at most {most} bytes")
 
     def _refuse(self, error: Exception) -> None:
         self._code, answer = _told(error)
         message = json.loads(answer.body)["error"]
-        peer, what = str(self.request.remote_ip), f"{self.request.method} {self.request.path}"
-        self._front.record.refused("REST", peer, what, str(answer.status), message)
+        what = f"{self.method} {self.path}"
+        self._front.record.refused("REST", self._peer, what, str(answer.status), message)
         self._write(answer)
-        self.finish()
+        self._connection.finish()
+        self._end()
+
+    def _write(self, answer: _Answer) -> Awaitable[None]:
+        self._answered = True
+        headers = {
+            "date": httputil.format_timestamp(time.time()),
+            "content-type": answer.content_type,
+            "content-length": str(len(answer.body)),
+            "x-content-type-options": "nosniff",
+            **answer.headers,
+        }
+        if self._front.stopping:
+            headers["connection"] = "close"
+        reason = http.client.responses.get(answer.status, "Unknown")
+        return self._connection.write_headers(
+            httputil.ResponseStartLine("", answer.status, reason),
+            httputil.HTTPHeaders(headers),
+            None if self.method == "HEAD" else answer.body,
+        )
 
     def _end(self) -> None:
-        if self._ended:
+        if self._ended or not self.method:
             return
         self._ended = True
         self._front.under_way -= 1

@@ -222,7 +222,7 @@ class _RestServer:
         self._loop, self._told_to_end = asyncio.get_running_loop(), asyncio.Event()
         limits = self._limits
         server = _BoundedServer(
-            self._front.application(),
+            self._front,
             idle_connection_timeout=limits.seconds_idle,
             body_timeout=limits.seconds_to_send,
             max_body_size=2**63,  # ours is told with status 413, where Tornado has 400
