@@ -181,7 +181,7 @@ def card_of_weights(weights: Mapping[str, Any]) -> ModelCard:
     """Return the card of imported weights.
 
     Args:
-        weights: what ``model.json`` holds, see :attr:`ModelCard.weights`.
+        weights: what ``model.json`` holds, see the ``weights`` of a :class:`ModelCard`.
 
     >>> weights = {"embedding_size": 512, "image_size": 160, "standardization": "fixed"}
     >>> card_of_weights(weights).preprocessing["image_size"]

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
@@ -135,11 +136,11 @@ def documented() -> frozenset[str]:
 
 
 def _members(kind: type[Any]) -> set[str]:
+    """Methods, properties and the members of enumerations, which have entries of their own."""
     own = [base for base in kind.__mro__ if base.__module__.startswith("facenet_lib")]
-    members = set().union(*(vars(base) for base in own))
-    for base in own:  # of dataclasses, attributes without a value
-        members |= set(vars(base).get("__annotations__", ()))
-    return {name for name in members if not name.startswith("_")}
+    values = {name: value for base in own for name, value in vars(base).items()}
+    entries = (property, classmethod, staticmethod, FunctionType, kind)
+    return {n for n, value in values.items() if n[0] != "_" and isinstance(value, entries)}
 
 
 def notebook(chapter: str) -> dict[str, Any]:

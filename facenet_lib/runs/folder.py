@@ -53,7 +53,7 @@ def read_run_tables(
     """Read all tables of a run, as ``plots.run_report`` takes them.
 
     Args:
-        run: a folder that :func:`train` made, of a run that goes on as well.
+        run: a folder that :func:`facenet_lib.training.train` made, of a run that goes on as well.
 
     Returns:
         The steps, the evaluations, the validations and the prelogits' histograms; None for a
@@ -107,7 +107,7 @@ def claim_folder(
         config: the run's settings, for config.json.
         identities: the people, in the order of their labels, for identities.txt.
         data: what config.json says of the images: how many, of how many people, and
-            ``image_names``, what :func:`checksum_images` returned.
+            ``image_names``, what ``checksum_images`` returned.
 
     Raises:
         FacenetError: when the folder is something else's or another run's, another process

@@ -64,7 +64,7 @@ def append_record(path: str | Path, record: Mapping[str, Any]) -> None:
 
     Args:
         path: the file, ``record.json`` in the run's folder; replaced as a whole.
-        record: what :func:`describe_environment` returned.
+        record: what ``describe_environment`` returned.
 
     Raises:
         FacenetError: if the file cannot be written.

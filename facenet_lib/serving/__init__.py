@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facenet_lib.serving.addresses import Address, parse_address
-    from facenet_lib.serving.client import Client, connect
+    from facenet_lib.serving.answers import Embedded, ModelMetadata, Verified, VersionStatus
+    from facenet_lib.serving.client import Client
     from facenet_lib.serving.configuration import (
         TENSORFLOW_SERVING_IMAGE,
+        BatchingParameters,
         ServedModel,
         write_configuration,
     )
+    from facenet_lib.serving.connection import connect
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
-    from facenet_lib.serving.loaded_version import Batching
+    from facenet_lib.serving.loaded_version import Batching, LoadedVersion, Prediction
+    from facenet_lib.serving.messages import ServingError
     from facenet_lib.serving.remote_embedder import RemoteEmbedder
     from facenet_lib.serving.rest_client import RestClient
     from facenet_lib.serving.retries import Retries
     from facenet_lib.serving.server import LocalServer, serve
     from facenet_lib.serving.tensorflow_serving import (
+        RunningServer,
         run_tensorflow_serving,
         start_tensorflow_serving,
     )
@@ -32,16 +37,24 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "addresses": ["Address", "parse_address"],
-    "client": ["Client", "connect"],
-    "configuration": ["TENSORFLOW_SERVING_IMAGE", "ServedModel", "write_configuration"],
+    "answers": ["Embedded", "ModelMetadata", "Verified", "VersionStatus"],
+    "client": ["Client"],
+    "configuration": [
+        "BatchingParameters",
+        "TENSORFLOW_SERVING_IMAGE",
+        "ServedModel",
+        "write_configuration",
+    ],
+    "connection": ["connect"],
     "grpc_client": ["GrpcClient"],
     "limits": ["Limits"],
-    "loaded_version": ["Batching"],
+    "loaded_version": ["Batching", "LoadedVersion", "Prediction"],
+    "messages": ["ServingError"],
     "remote_embedder": ["RemoteEmbedder"],
     "rest_client": ["RestClient"],
     "retries": ["Retries"],
     "server": ["LocalServer", "serve"],
-    "tensorflow_serving": ["run_tensorflow_serving", "start_tensorflow_serving"],
+    "tensorflow_serving": ["RunningServer", "run_tensorflow_serving", "start_tensorflow_serving"],
     "versions": ["ServedModels"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -50,15 +63,24 @@ __all__ = [
     "TENSORFLOW_SERVING_IMAGE",
     "Address",
     "Batching",
+    "BatchingParameters",
     "Client",
+    "Embedded",
     "GrpcClient",
     "Limits",
+    "LoadedVersion",
     "LocalServer",
+    "ModelMetadata",
+    "Prediction",
     "RemoteEmbedder",
     "RestClient",
     "Retries",
+    "RunningServer",
     "ServedModel",
     "ServedModels",
+    "ServingError",
+    "Verified",
+    "VersionStatus",
     "connect",
     "parse_address",
     "run_tensorflow_serving",

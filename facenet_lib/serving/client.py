@@ -16,7 +16,6 @@ import numpy as np
 
 from facenet_lib.checks import check_integer, check_model_name
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.addresses import parse_address
 from facenet_lib.serving.answers import (
     DEFAULT_SIGNATURE,
     Embedded,
@@ -249,20 +248,6 @@ class Client(abc.ABC):
         if not np.isfinite(values).all():
             raise FacenetError(f"{self._where}: {signature}: {name}: found numbers not finite")
         return values
-
-
-def connect(address: str, model: str | None = None, *, version: int | None = None) -> Client:
-    """Return the client for an address, which :func:`~facenet_lib.serving.parse_address` reads.
-
-    Raises:
-        FacenetError: for what is no address.
-    """
-    from facenet_lib.serving.grpc_client import GrpcClient
-    from facenet_lib.serving.rest_client import RestClient
-
-    parsed = parse_address(address, model)
-    kind = RestClient if parsed.protocol == "REST" else GrpcClient
-    return kind(parsed.server, parsed.model, version=version)
 
 
 def _check_encoded(images: Sequence[bytes], name: str) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from facenet_lib.embedding import embed_files, encoded_batches
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.client import MAX_BATCH_SIZE, connect
+from facenet_lib.serving.client import MAX_BATCH_SIZE
+from facenet_lib.serving.connection import connect
 
 
 class RemoteEmbedder:

@@ -103,7 +103,7 @@ class ServedModels:
             outputs: names of the outputs to answer with; empty: all.
 
         Returns:
-            A future of the :class:`Prediction`; cancelling it before its turn saves the work.
+            A future of the prediction; cancelling it before its turn saves the work.
             A failure of the model shows there, as a ``ServingError``.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from facenet_lib.training.batches import sampler_of
 from facenet_lib.training.loop import TrainingResult, train
-from facenet_lib.training.objectives import Objective, objective_of
+from facenet_lib.training.objectives import Check, Computed, Objective, objective_of
 from facenet_lib.training.optimizers import make_optimizer
 from facenet_lib.training.workers import (
     Worker,
@@ -11,6 +11,8 @@ from facenet_lib.training.workers import (
 )
 
 __all__ = [
+    "Check",
+    "Computed",
     "Objective",
     "TrainingResult",
     "Worker",

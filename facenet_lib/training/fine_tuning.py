@@ -45,7 +45,7 @@ def freeze(network: keras.Model, end_point: str) -> None:
 
     Args:
         network: whose layers become untrainable.
-        end_point: the name of the last one; see :data:`facenet_lib.runs.config.END_POINTS`.
+        end_point: the name of the last one; see ``runs.config.END_POINTS``.
     """
     for layer in network.layers:
         layer.trainable = False

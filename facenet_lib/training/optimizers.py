@@ -85,7 +85,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         global_clipnorm: float | None = None,
         name: str | None = None,
     ) -> None:
-        """Choose what a step is; :meth:`build`, or the first step, makes the slots.
+        """Choose what a step is; ``build``, or the first step, makes the slots.
 
         Args:
             rule: one of :data:`facenet_lib.runs.OPTIMIZERS`.
@@ -109,7 +109,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         self._slots: list[tuple[tf.Variable, ...]] = []
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Make the slots of every variable; those who call :meth:`apply` keep the order."""
+        """Make the slots of every variable; those who call ``apply`` keep the order."""
         if self.built:
             return
         super().build(variables)
@@ -125,7 +125,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
 
         Args:
             grads: tensors or ``tf.IndexedSlices``, in the order of the variables.
-            trainable_variables: what :meth:`build` had; on the first step it builds.
+            trainable_variables: what ``build`` had; on the first step it builds.
         """
         self.build(trainable_variables)
         if self.global_clipnorm:

@@ -24,7 +24,7 @@ class StepResult(NamedTuple):
             step had.
         stop_asked: whether any replica was told to stop.
         prelogits_counts: int64 (50,), how many absolute prelogits lie in each bin of
-            :data:`facenet_lib.runs.tables.PRELOGITS_EDGES`.
+            ``runs.tables.PRELOGITS_EDGES``.
     """
 
     values: dict[str, float]

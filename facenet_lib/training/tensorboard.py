@@ -29,7 +29,7 @@ class MetricsFiles:
     """The tables of a run and TensorBoard's files, written on from a given step.
 
     A context manager: the files are open inside. Arguments and errors are those of
-    :class:`facenet_lib.runs.tables.RunTables`.
+    ``runs.tables.RunTables``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MetricsFiles:
             self._open.close()
 
     def add(self, table: str, values: Mapping[str, float]) -> None:
-        """Add a row, as :meth:`RunTables.add`, and its figures as scalars."""
+        """Add a row, as ``RunTables.add``, and its figures as scalars."""
         self._tables.add(table, values)
         with self._summaries(int(values["step"])):
             for name in self._tables.columns[table]:
@@ -59,7 +59,7 @@ class MetricsFiles:
                     tf.summary.scalar(f"{_SCOPES[table]}/{name}", values[name])
 
     def add_prelogits(self, epoch: int, step: int, counts: NDArray[np.integer[Any]]) -> None:
-        """Add the row of an epoch, as :meth:`RunTables.add_prelogits`, and its histogram."""
+        """Add the row of an epoch, as ``RunTables.add_prelogits``, and its histogram."""
         self._tables.add_prelogits(epoch, step, counts)
         # TensorBoard's function counts for itself; this is what it writes then.
         plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="histograms")

@@ -20,7 +20,7 @@ from made_up_servers import (
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving.answers import VersionStatus
-from facenet_lib.serving.client import connect
+from facenet_lib.serving.connection import connect
 from facenet_lib.serving.rest_client import RestClient
 from facenet_lib.serving.server import LocalServer
 
