@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facenet_lib.checks import check_integer, word_problems
-from facenet_lib.drawn_faces import dataset as synthetic_faces
+from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, write_faces
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
@@ -430,11 +430,11 @@ def _drawn_folder() -> Path:
     """The book's own faces, drawn if they are not there, or not all."""
     folder = cache_folder() / (
         f"drawn_faces-{DRAWN_IDENTITIES}x{DRAWN_IMAGES}-test{DRAWN_TEST_IDENTITIES}"
-        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}-drawing{synthetic_faces.DRAWING_VERSION}"
+        f"-seed{DRAWN_SEED}-size{DRAWN_SIZE}-drawing{DRAWING_VERSION}"
     )
     if (folder / "pairs.txt").is_file():  # what write_faces writes last
         return folder
-    synthetic_faces.write_faces(
+    write_faces(
         folder,
         DRAWN_IDENTITIES,
         DRAWN_IMAGES,

@@ -310,7 +310,7 @@ def evaluate_pairs(
         embed: called once, with all paths; ``functools.partial(model.embed, flip=True)``
             measures with mirror images as well.
         pairs: the pairs.
-        metric: ``"sqeuclidean"`` or ``"angular"``, see ``verification.distances``.
+        metric: ``"sqeuclidean"`` or ``"angular"``, see :func:`distances`.
         subtract_mean: whether the embeddings' mean is subtracted first.
 
     Returns:

@@ -193,14 +193,14 @@ def drawn(monkeypatch):
     """Stand in for the minutes of drawing; returns the calls."""
     calls = []
 
-    signature = inspect.signature(datasets.synthetic_faces.write_faces)
+    signature = inspect.signature(datasets.write_faces)
 
     def write_faces(out, identities, images_per_identity, *, seed, size, test_identities):
         signature.bind(out, identities, images_per_identity, seed=seed, size=size)
         calls.append((Path(out), identities, images_per_identity, seed, size, test_identities))
         touch(Path(out), "Ann/Ann_0001.jpg", "pairs.txt", "peopleDevTrain.txt")
 
-    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", write_faces)
+    monkeypatch.setattr(datasets, "write_faces", write_faces)
     return calls
 
 
@@ -223,16 +223,16 @@ def test_faces_are_drawn_once(drawn, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_drawing_that_was_interrupted_is_not_taken_for_whole(drawn, monkeypatch) -> None:
-    whole = datasets.synthetic_faces.write_faces
+    whole = datasets.write_faces
 
     def interrupted(out, *arguments, **options):
         touch(Path(out), "Ann/Ann_0001.jpg")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", interrupted)
+    monkeypatch.setattr(datasets, "write_faces", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_faces()
-    monkeypatch.setattr(datasets.synthetic_faces, "write_faces", whole)
+    monkeypatch.setattr(datasets, "write_faces", whole)
     assert open_faces().pairs is not None
     assert len(drawn) == 1
     assert drawn[0][0] == open_faces().root

@@ -4,7 +4,7 @@ A published weight file is a stranger's file: it may be cut short, claim to hold
 a program (a torch file is a pickle, and unpickling runs what the pickle says). So nothing here
 unpickles or runs anything, and opening a file reads only names, shapes and types: whoever wants
 an array compares its shape first and then has it read. This module knows the containers (NumPy's
-``.npz``, HDF5, torch's two layouts); ``weight_files`` knows whose weights they hold. Derived in
+``.npz``, HDF5, torch's two layouts); ``formats`` knows whose weights they hold. Derived in
 chapter 11, "The published weights".
 """
 

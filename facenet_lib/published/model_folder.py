@@ -112,7 +112,7 @@ def import_weights(
 ) -> Path:
     """Read a published file and write it as a model folder, whole or not at all.
 
-    The formats are those of ``weight_files.open_weight_file``; nothing in the file is run.
+    The formats are those of ``formats.open_weight_file``; nothing in the file is run.
 
     Args:
         file: the published file, or the folder or prefix of a TF 1 checkpoint.
