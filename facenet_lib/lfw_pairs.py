@@ -28,7 +28,9 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 from numpy.typing import NDArray
 
+from facenet_lib.checks import integer_problems
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import write_text
 
 # In the order in which they are looked for; upper case counts as lower.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -48,6 +50,9 @@ class Pair:
     Raises:
         FacenetError: if a name could leave the images folder, an index is below 1, or an image
             is paired with itself.
+
+    >>> Pair("Bill_Frist", 2, "Bill_Frist", 9).issame
+    True
     """
 
     name1: str
@@ -74,6 +79,10 @@ class PairList:
 
     Raises:
         FacenetError: if the pairs do not have that layout.
+
+    >>> pairs = PairList((Pair("Ann", 1, "Ann", 2), Pair("Ann", 1, "Bob", 1)), folds=1)
+    >>> len(pairs), pairs.pairs_per_class
+    (2, 1)
     """
 
     pairs: tuple[Pair, ...]
@@ -153,7 +162,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
     """
-    lines, problems = _read_lines(_named(path, "pairs file", "pairs.txt"))
+    lines, problems = _read_lines(path, "pairs file", "pairs.txt")
     header = [_number(field) for field in lines[0][1]] if lines else []
     folds, pairs_per_class = 1, 0
     match header:
@@ -200,13 +209,20 @@ def write_pairs(path: str | os.PathLike[str], pair_list: PairList) -> None:
 
     Raises:
         FacenetError: if the file cannot be written.
+
+    >>> import tempfile
+    >>> pairs = PairList((Pair("Ann", 1, "Ann", 2), Pair("Ann", 1, "Bob", 1)), folds=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_pairs(f"{folder}/pairs.txt", pairs)
+    ...     read_pairs(f"{folder}/pairs.txt") == pairs
+    True
     """
     per_class = pair_list.pairs_per_class
     lines = [f"{per_class}" if pair_list.folds == 1 else f"{pair_list.folds}\t{per_class}"]
     for pair in pair_list:
         second = f"{pair.index2}" if pair.issame else f"{pair.name2}\t{pair.index2}"
         lines.append(f"{pair.name1}\t{pair.index1}\t{second}")
-    _write_lines(path, lines)
+    write_text(Path(path), "".join(f"{line}\n" for line in lines))
 
 
 def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
@@ -225,7 +241,7 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
     """
-    lines, problems = _read_lines(_named(path, "people file", "peopleDevTrain.txt"))
+    lines, problems = _read_lines(path, "people file", "peopleDevTrain.txt")
     header = _count(lines[0][1]) if lines else None
     if header is None:
         problems.append((1, _header_problem(lines, "the number of folds or of people")))
@@ -268,6 +284,12 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
     Raises:
         FacenetError: if there is no fold, a fold is empty, a person stands twice or has a name
             that is no folder name or no image, or the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_people(f"{folder}/people.txt", [{"Ann": 3}, {"Bob": 1}])
+    ...     read_people(f"{folder}/people.txt")
+    ({'Ann': 3}, {'Bob': 1})
     """
     problems = [] if folds else ["expected at least one fold, found none"]
     lines = [f"{len(folds)}"] if len(folds) > 1 else []
@@ -281,7 +303,7 @@ def write_people(path: str | os.PathLike[str], folds: Sequence[Mapping[str, int]
             seen[name] = number
             lines.append(f"{name}\t{images}")
     refuse(f"{path}", problems)
-    _write_lines(path, lines)
+    write_text(Path(path), "".join(f"{line}\n" for line in lines))
 
 
 def count_pairs(images: Iterable[int]) -> tuple[int, int]:
@@ -292,6 +314,9 @@ def count_pairs(images: Iterable[int]) -> tuple[int, int]:
 
     Returns:
         How many same and how many different pairs there are.
+
+    >>> count_pairs([3, 1])
+    (3, 3)
     """
     counts = list(images)
     same = sum(math.comb(count, 2) for count in counts)
@@ -316,6 +341,9 @@ def draw_fold_pairs(
 
     Raises:
         FacenetError: if the people have fewer pairs of a kind.
+
+    >>> [pair.issame for pair in draw_fold_pairs(np.random.default_rng(0), {"Ann": 2, "Bob": 1}, 1)]
+    [True, False]
     """
     for kind, there_are in zip(("same", "different"), count_pairs(images.values()), strict=True):
         if not 1 <= pairs_per_class <= there_are:
@@ -352,8 +380,12 @@ def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
 
     Raises:
         FacenetError: if there is no such image, or the name would leave ``root``.
+
+    >>> image_path("nowhere", "Ann", 1)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere/Ann: expected Ann_0001.jpg or ..., found no such folder
     """
-    refuse("image", _name_problems(name) + _index_problems(index))
+    refuse("image", _name_problems(name) + integer_problems("image number", index, at_least=1))
     path = _find_image(Path(root), name, index)
     if path is None:
         raise FacenetError(_missing(Path(root), name, index))
@@ -377,6 +409,10 @@ def resolve_pairs(
     Raises:
         FacenetError: if ``root`` is no folder, or images are missing, which are told at once.
             No pair is skipped, since that would change the protocol.
+
+    >>> resolve_pairs("nowhere", [])
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no folder
     """
     root = Path(root)
     if not root.is_dir():
@@ -458,14 +494,11 @@ def _name_problems(name: str) -> list[str]:
     return []
 
 
-def _index_problems(index: int) -> list[str]:
-    return [] if index >= 1 else [f"expected an image number of 1 or more, found {index}"]
-
-
 def _pair_problems(name1: str, index1: int, name2: str, index2: int) -> list[str]:
     names = [name1] if name1 == name2 else [name1, name2]
     problems = [problem for name in names for problem in _name_problems(name)]
-    problems += _index_problems(index1) + _index_problems(index2)
+    for index in (index1, index2):
+        problems += integer_problems("image number", index, at_least=1)
     if not problems and (name1, index1) == (name2, index2):
         problems.append(f"expected two images, found image {index1} of {name1} twice")
     return problems
@@ -539,22 +572,15 @@ def _header_problem(lines: Sequence[tuple[int, list[str]]], expected: str) -> st
     return f"expected a header, {expected}, {_found(lines[0][1])}"
 
 
-def _named(
+def _read_lines(
     path: str | os.PathLike[str] | None, what: str, usual_name: str
-) -> str | os.PathLike[str]:
-    """Refuse None, which is what a folder of faces without such a file has in its place."""
-    if path is None:
+) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str]]]:
+    """Read a file into (line number, fields), and the problems met, as (line number, text)."""
+    if path is None:  # what a folder of faces without such a file has in its place
         raise FacenetError(
             f"{what}: expected a file, found none: name one, or put {usual_name} into the folder "
             "of faces"
         )
-    return path
-
-
-def _read_lines(
-    path: str | os.PathLike[str],
-) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str]]]:
-    """Read a file into (line number, fields), and the problems met, as (line number, text)."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -580,13 +606,3 @@ def _read_lines(
 def _refuse_lines(path: str | os.PathLike[str], problems: Sequence[tuple[int, str]]) -> None:
     ordered = sorted(problems, key=lambda problem: problem[0])
     refuse(os.fspath(path), [f"line {line}: {text}" for line, text in ordered])
-
-
-def _write_lines(path: str | os.PathLike[str], lines: Sequence[str]) -> None:
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8"))
-        partial.replace(target)
-    except OSError as error:
-        raise FacenetError(f"{target}: cannot be written: {error.strerror}") from error

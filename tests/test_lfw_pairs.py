@@ -157,7 +157,7 @@ def test_writing_gives_the_official_layout(tmp_path: Path) -> None:
         (2, "Ann\t1\t-2", "found '-2'"),
         (2, "Ann\t1\t\u0663", "expected an image number"),
         (2, "Ann\t1\t" + "9" * 5000, "expected an image number"),
-        (2, "Ann\t0\t2", "expected an image number of 1 or more, found 0"),
+        (2, "Ann\t0\t2", "image number: expected an integer of at least 1, found 0"),
         (2, "Ann\t2\t2", "expected two images, found image 2 of Ann twice"),
         (2, "../Ann\t1\t2", "found '../Ann'"),
         (2, "..\t1\t2", "found '..'"),
