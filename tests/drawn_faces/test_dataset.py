@@ -69,6 +69,7 @@ def test_folds_share_no_one_and_pairs_keep_to_their_fold(
     assert all(issame[pairs.fold_ids() == fold].mean() == 0.5 for fold in range(10))
 
 
+@pytest.mark.slow
 def test_the_bytes_depend_neither_on_the_workers_nor_on_the_number_of_people(
     drawn: DrawnFaces, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_the_bytes_depend_neither_on_the_workers_nor_on_the_number_of_people(
         assert path.read_bytes() == (drawn.root / path.relative_to(fewer.root)).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_is_finished_by_the_next(
     drawn: DrawnFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def session_has_ended(leader: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process")
 def test_a_killed_call_leaves_whole_files_and_no_process(
     drawn: DrawnFaces, drawing: subprocess.Popen[str], tmp_path: Path
@@ -151,6 +154,7 @@ def test_a_killed_call_leaves_whole_files_and_no_process(
     expect_whole_files_that_a_later_call_completes(tmp_path / "faces", drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 def test_ctrl_c_leaves_whole_files_and_no_process(
     drawn: DrawnFaces, drawing: subprocess.Popen[str], tmp_path: Path
@@ -172,6 +176,7 @@ def expect_whole_files_that_a_later_call_completes(out: Path, drawn: DrawnFaces)
     assert contents(out) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="this system has no such folder")
 def test_what_stops_a_worker_is_told(tmp_path: Path, drawn: DrawnFaces) -> None:
     write_faces(tmp_path, **DATASET, workers=1, progress=False)
@@ -191,6 +196,7 @@ AS_A_COMMAND = "{program}"
 AS_A_NOTEBOOK = "import facenet_lib.drawn_faces, sys; sys.path.insert(0, '')\n{program}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [AS_A_COMMAND, AS_A_NOTEBOOK], ids=["command", "notebook"])
 def test_nothing_in_the_current_folder_is_loaded(
     drawn: DrawnFaces, tmp_path: Path, start: str
@@ -207,6 +213,7 @@ def test_nothing_in_the_current_folder_is_loaded(
     assert contents(tmp_path / "faces") == contents(drawn.root)
 
 
+@pytest.mark.slow
 def test_workers_run_the_library_that_their_caller_runs(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(LIBRARY, checkout / "facenet_lib")
