@@ -427,6 +427,7 @@ for divide_by_count in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_replicas_move_the_centers_as_one_process_with_the_global_batch() -> None:
     """In a process of its own, since devices can be divided only before TensorFlow begins."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -2,6 +2,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pytest
 from running_commands import evaluated, one_line
 from toy_training import draw_people, write_ten_folds
 
@@ -9,6 +10,8 @@ from facenet_lib.cli import main
 from facenet_lib.datasets import read_faces
 from facenet_lib.models import load_embedder
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
+
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
 
 
 def test_run_and_exported_model_are_evaluated_alike(run, exported, folder, tmp_path, capsys):

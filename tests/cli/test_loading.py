@@ -2,7 +2,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 from running_commands import facenet
+
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
 
 
 def test_tensorflows_own_words_do_not_drown_the_answer(run, folder, tmp_path):

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import published_files
+import pytest
 import tf1_reference
 from toy_training import draw_people
 
@@ -14,6 +15,8 @@ from facenet_lib.model_card import read_card
 from facenet_lib.models import load_embedder, load_run
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variable_names
+
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
 
 
 def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys, monkeypatch):

@@ -2,11 +2,14 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from running_commands import one_line
 
 from facenet_lib.cli import main
 from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
 from facenet_lib.serving.rest_client import RestClient
+
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
 
 
 def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder, tmp_path):

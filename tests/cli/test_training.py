@@ -17,6 +17,8 @@ from facenet_lib.cli import main
 from facenet_lib.lfw_pairs import write_people
 from facenet_lib.runs.config import TrainingConfig
 
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
 
 def test_training_says_where_the_run_stands(run, folder, schedule, capsys):
     words = ["train", folder, "--out", run, "--learning-rates", schedule, *TRAIN_WORDS]

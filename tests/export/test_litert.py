@@ -14,6 +14,8 @@ from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.models import load_run
 from facenet_lib.runs.config import TrainingConfig
 
+pytestmark = pytest.mark.slow  # each test needs an exported model
+
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):

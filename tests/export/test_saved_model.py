@@ -32,6 +32,8 @@ from facenet_lib.published.model_folder import tf1_variable_names
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.verification import EvaluationPairs
 
+pytestmark = pytest.mark.slow  # each test needs an exported model
+
 
 def loaded(run):
     return load_run(run, build_network=toy_network)

@@ -11,6 +11,8 @@ from toy_training import load_run
 from facenet_lib.export.saved_model import export_model
 from facenet_lib.export.warmup import WARMUP_REQUESTS
 
+pytestmark = pytest.mark.slow  # each test needs an exported model
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, toy_run):

@@ -19,6 +19,7 @@ from facenet_lib.network.layers import FusedBatchNormalization
 from facenet_lib.published.model_folder import assign_tf1_variables
 
 
+@pytest.mark.slow
 def test_folding_keeps_what_the_reference_computes(expected) -> None:
     network = inception_resnet_v1()
     assign_tf1_variables(network, tf1_reference.made_variables())
@@ -35,6 +36,7 @@ def test_folding_keeps_what_the_reference_computes(expected) -> None:
     assert np.abs(rounded - prelogits).max() > 1e-3  # it was in fact computed in less precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_folding_leaves_convolutions_and_drops_the_rest(precision: str) -> None:
     network = tiny(precision=precision)

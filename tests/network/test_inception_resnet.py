@@ -82,6 +82,7 @@ def computed() -> SimpleNamespace:
     )
 
 
+@pytest.mark.slow
 def test_the_full_network_has_the_references_variables() -> None:
     network = inception_resnet_v1()  # with dropout, whose seed is no weight
     named = tf1_variable_names(network)
@@ -92,6 +93,7 @@ def test_the_full_network_has_the_references_variables() -> None:
     assert network.output_shape == (None, 512)
 
 
+@pytest.mark.slow
 def test_prelogits_and_embeddings_agree_with_the_reference(computed, expected) -> None:
     assert np.abs(expected["prelogits"]).max() > 1.0  # so that 1e-4 means something
     np.testing.assert_allclose(computed.prelogits, expected["prelogits"], rtol=0, atol=1e-4)
@@ -254,6 +256,7 @@ def test_dropout_is_active_in_training_only_and_keeps_the_mean() -> None:
     np.testing.assert_allclose(dropped[~zeroed], pooled[~zeroed] / 0.6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_a_few_images_by_heart() -> None:
     keras.utils.set_random_seed(1)
     labels = tf.constant([0, 0, 1, 1, 2, 2])

@@ -75,6 +75,7 @@ def test_fused_batch_norm_takes_bfloat16_and_keeps_float32_statistics() -> None:
         np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_fused_batch_norm_survives_being_saved(tmp_path) -> None:
     network = tiny()
     network.save(tmp_path / "network.keras")
@@ -150,6 +151,7 @@ assert not np.array_equal(found[1][: len(inputs) // 2] == 0, found[1][len(inputs
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "scale", "dtype"),
     [

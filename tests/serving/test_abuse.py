@@ -41,6 +41,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import decode_image
 
+pytestmark = pytest.mark.slow  # one server in a process of its own, under all that clients can do
+
 DAMAGED_IMAGES = int(os.environ.get("FACENET_DAMAGED_IMAGES", "100"))
 CLIENTS = 4
 SECONDS = 300.0  # far more than a healthy server needs for anything here

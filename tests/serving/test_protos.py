@@ -128,6 +128,7 @@ def test_statuses_are_told_with_their_errors():
     assert (available.status.error_code, available.status.error_message) == (0, "")
 
 
+@pytest.mark.slow
 def test_metadata_are_the_versions_signatures(models):
     served = ServedModels({NAME: models})
     served.wait_until_ready()

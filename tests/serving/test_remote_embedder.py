@@ -99,6 +99,7 @@ def exported(tmp_path_factory):
     return root / "facenet"
 
 
+@pytest.mark.slow
 def test_photographs_are_embedded_and_judged_as_in_process(exported, photographs):
     model = load_embedder(exported)
     paths = sorted(set(photographs.paths))[:500]

@@ -33,6 +33,7 @@ from facenet_lib.serving.versions import ServedModels
 # Requests that wait
 
 
+@pytest.mark.slow
 def test_what_is_not_answered_in_time_is_given_up(models, gate):
     with LocalServer({NAME: models}, limits=Limits(seconds_to_answer=0.3)) as server:
         answer = ask(server, body=BODY)
@@ -164,6 +165,7 @@ def exported(tmp_path_factory):
     return root / "facenet", [path for paths in faces.values() for path in paths[:3]]
 
 
+@pytest.mark.slow
 def test_an_exported_model_answers_as_it_does_in_process(exported):
     folder, paths = exported
     expected = load_embedder(folder).embed(paths)

@@ -26,6 +26,8 @@ from facenet_lib.runs.tables import read_metrics
 from facenet_lib.training import fine_tuning
 from facenet_lib.training.fine_tuning import freeze
 
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
 FROZEN = ("conv", "conv.BatchNorm")  # up to the toy network's Mixed_6b
 
 

@@ -30,6 +30,8 @@ from facenet_lib.index_queue import IndexQueue, image_and_label_lists
 from facenet_lib.runs.tables import read_metrics
 from facenet_lib.training import objectives
 
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
 
 def test_a_run_learns_faces_that_are_easy_to_tell_apart(whole_run):
     table = read_metrics(whole_run / "metrics.csv")

@@ -21,6 +21,8 @@ from facenet_lib.runs.tables import read_metrics, read_prelogits_histograms
 from facenet_lib.training import measuring
 from facenet_lib.training.batches import prepare_faces
 
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
 
 def test_tensorboard_tells_the_same_as_the_tables(whole_run):
     found = {}

@@ -409,6 +409,7 @@ for name in OPTIMIZERS:
 """
 
 
+@pytest.mark.slow
 def test_replicas_add_up_their_gradients() -> None:
     """In a process of its own, since devices can be divided only before TensorFlow begins."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -21,6 +21,8 @@ from facenet_lib import models, training
 from facenet_lib.errors import FacenetError
 from facenet_lib.runs import folder
 
+pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped byte"])
 def test_a_damaged_checkpoint_is_told_and_the_one_before_used(

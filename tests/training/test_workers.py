@@ -201,6 +201,7 @@ def two_workers_run(
     yield folder / "run"
 
 
+@pytest.mark.slow
 def test_two_workers_compute_what_one_process_does(
     tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_two_workers_compute_what_one_process_does(
         np.testing.assert_allclose(together[name], array, atol=0.1 * size, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_all_go_on_later(
     tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_killed_worker_ends_the_others_and_all_go_on_later(
         np.testing.assert_array_equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_workers_that_were_told_different_things_do_not_begin(
     tmp_path: Path, faces: Path, config: Path
 ) -> None:
