@@ -37,6 +37,8 @@ from facenet_lib.serving.versions import ServedModels
 _THREADS = 64  # each may hold one message; who sends slowly keeps one busy
 _MOST_CALLS = 256  # as many as there may be images that wait; others are refused
 
+_AnswerCall = Callable[[Any, grpc.ServicerContext], Any]
+
 
 class GrpcFront:
     """A gRPC server over :class:`~facenet_lib.serving.ServedModels`.
@@ -76,28 +78,26 @@ class GrpcFront:
             ],
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
-        messages = predict_pb2, get_model_metadata_pb2, get_model_status_pb2
-        predict, metadata, status = messages
+        services: dict[str, dict[str, tuple[Any, _AnswerCall]]] = {
+            "PredictionService": {
+                "Predict": (predict_pb2.PredictRequest, self._predict),
+                "GetModelMetadata": (
+                    get_model_metadata_pb2.GetModelMetadataRequest,
+                    self._metadata,
+                ),
+            },
+            "ModelService": {
+                "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, self._status)
+            },
+        }
         self._server.add_generic_rpc_handlers(
-            (
+            [
                 grpc.method_handlers_generic_handler(
-                    "tensorflow.serving.PredictionService",
-                    {
-                        "Predict": self._method("Predict", predict.PredictRequest, self._predict),
-                        "GetModelMetadata": self._method(
-                            "GetModelMetadata", metadata.GetModelMetadataRequest, self._metadata
-                        ),
-                    },
-                ),
-                grpc.method_handlers_generic_handler(
-                    "tensorflow.serving.ModelService",
-                    {
-                        "GetModelStatus": self._method(
-                            "GetModelStatus", status.GetModelStatusRequest, self._status
-                        )
-                    },
-                ),
-            )
+                    f"tensorflow.serving.{service}",
+                    {api: self._method(api, *parts) for api, parts in methods.items()},
+                )
+                for service, methods in services.items()
+            ]
         )
         try:
             self.port = self._server.add_insecure_port(address)
@@ -139,9 +139,7 @@ class GrpcFront:
             )
         return message
 
-    def _method(
-        self, api: str, kind: Any, answer: Callable[[Any, grpc.ServicerContext], Any]
-    ) -> grpc.RpcMethodHandler:
+    def _method(self, api: str, kind: Any, answer: _AnswerCall) -> grpc.RpcMethodHandler:
         """A method for one message, which it takes and parses itself.
 
         Because grpc would wait for it without end, and writes a traceback for one that it cannot

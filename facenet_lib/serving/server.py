@@ -76,8 +76,9 @@ class LocalServer:
         limits: Limits | None = None,
     ) -> None:
         limits = limits or Limits()
-        listening = _listen(host, rest_port)
-        try:
+        shown = before_port(host)
+        with contextlib.ExitStack() as undone:  # unless all of it comes about
+            listening = undone.enter_context(_listen(host, rest_port))
             self.models = ServedModels(
                 {name: Path(folder) for name, folder in models.items()},
                 versions=versions,
@@ -85,17 +86,10 @@ class LocalServer:
                 batching=batching,
                 poll_seconds=poll_seconds,
             )
-        except BaseException:
-            listening.close()
-            raise
-        record = RequestRecord(self.models)
-        shown = before_port(host)
-        try:
+            undone.callback(self.models.close)
+            record = RequestRecord(self.models)
             self._grpc = GrpcFront(self.models, f"{shown}:{grpc_port}", limits, record)
-        except BaseException:
-            listening.close()
-            self.models.close()
-            raise
+            undone.pop_all()
         local = host in ("localhost", "::1") or host.startswith("127.")
         hosts = _LOCAL_NAMES | {shown.lower()} if local else None
         rest = RestFront(self.models, limits, record, hosts)
