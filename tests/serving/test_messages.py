@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -67,6 +67,7 @@ def test_rows_and_columns_mean_the_same():
         assert found["b"].tolist() == [1, 2]
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=4, max_dims=4, max_side=3)))
 def test_nested_lists_are_arrays(values):
     for document in ({"instances": values.tolist()}, {"inputs": {"images": values.tolist()}}):
@@ -180,6 +181,7 @@ def test_what_is_not_finite_is_written_as_tensorflow_serving_does():
     )
 
 
+@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False))
 def test_a_float_that_is_written_is_read_as_the_same(value):
     written = json_from_outputs({"x": np.array([value], np.float32)}, rows=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 from serving_models import NAME
 from tensorflow.core.framework import tensor_pb2
@@ -65,6 +65,7 @@ def test_strings_survive_the_message_to_the_last_byte(values):
     assert array_from_proto(tf.make_tensor_proto(strings(*values))).tolist() == list(values)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float32, arrays.array_shapes(max_side=4)))
 def test_any_float_survives(values):
     message = tensor_pb2.TensorProto()
