@@ -161,6 +161,12 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     print("1", "Ann\\t1\\t2", "Ann\\t1\\tBob\\t1", sep="\\n", file=file, flush=True)
+    ...     [pair.issame for pair in read_pairs(file.name)]
+    [True, False]
     """
     lines, problems = _read_lines(path, "pairs file", "pairs.txt")
     header = [_number(field) for field in lines[0][1]] if lines else []
@@ -240,6 +246,12 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
             each with its line.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     print("2", "Ann\\t3", "Bob\\t1", sep="\\n", file=file, flush=True)
+    ...     read_people(file.name)
+    ({'Ann': 3, 'Bob': 1},)
     """
     lines, problems = _read_lines(path, "people file", "peopleDevTrain.txt")
     header = _count(lines[0][1]) if lines else None

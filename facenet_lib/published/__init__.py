@@ -1,5 +1,6 @@
 """Weights that others published, read without running anything of theirs (chapter 11)."""
 
+from facenet_lib.published.containers import StoredArray
 from facenet_lib.published.model_folder import (
     assign_tf1_variables,
     import_weights,
@@ -8,6 +9,7 @@ from facenet_lib.published.model_folder import (
 )
 
 __all__ = [
+    "StoredArray",
     "assign_tf1_variables",
     "import_weights",
     "read_weights",

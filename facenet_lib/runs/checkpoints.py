@@ -96,6 +96,9 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 
     Raises:
         FacenetError: when there are checkpoints and all of them are damaged.
+
+    >>> print(last_checkpoint(Path("nowhere")))
+    None
     """
     problems: list[str] = []
     for path in _newest_first(folder):

@@ -180,7 +180,11 @@ class TrainingConfig:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the configurations that come with the library."""
+    """Return the names of the configurations that come with the library.
+
+    >>> "drawn_faces" in recipe_names()
+    True
+    """
     return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
 
 
@@ -194,6 +198,9 @@ def read_config(path: str | Path, **changes: Any) -> TrainingConfig:
     Raises:
         FacenetError: when the file cannot be read, or naming every setting that is unknown,
             of the wrong type or out of its range.
+
+    >>> read_config("drawn_faces", epochs=3).epochs
+    3
     """
     return config_from_dict({**read_settings(path), **changes}, source=str(path))
 
@@ -211,6 +218,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FacenetError: when the file cannot be read or holds something else.
+
+    >>> read_settings("drawn_faces")["embedding_size"] == read_config("drawn_faces").embedding_size
+    True
     """
     file = RECIPES_FOLDER / f"{path}.yaml" if str(path) in recipe_names() else Path(path)
     if not file.exists():
@@ -250,6 +260,9 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
 
     Raises:
         FacenetError: naming every setting that is unknown, of the wrong type or out of range.
+
+    >>> config_from_dict({"loss": "triplet", "batch_size": 60}).images_per_person
+    4
     """
     defaults = vars(TrainingConfig())
     problems = [
@@ -277,6 +290,12 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
 
     Raises:
         FacenetError: naming every line that is not ``epoch: rate``.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     print("0: 0.05  # at first", "100: 0.005", sep="\\n", file=file, flush=True)
+    ...     read_learning_rates(file.name)
+    {0: 0.05, 100: 0.005}
     """
     rates: dict[int, float] = {}
     problems = []

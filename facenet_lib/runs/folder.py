@@ -61,6 +61,8 @@ def read_run_tables(
 
     Raises:
         FacenetError: when the folder is no run, or a table is damaged.
+
+    >>> metrics, evaluations, validations, prelogits = read_run_tables("run")  # doctest: +SKIP
     """
     run = Path(run)
     read_config_file(run)

@@ -50,6 +50,12 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
         FacenetError: when the file is missing or a row does not hold a number for every column.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     print("step,total", "1,2.5", "2,1.5", sep="\\n", file=file, flush=True)
+    ...     read_metrics(file.name)["total"]
+    array([2.5, 1.5])
     """
     columns, lines = _read_table(Path(path))
     rows, problems = [], []
@@ -76,6 +82,8 @@ def read_prelogits_histograms(
 
     Raises:
         FacenetError: when the file is missing, or is no such table.
+
+    >>> epochs, edges, counts = read_prelogits_histograms("run/prelogits.csv")  # doctest: +SKIP
     """
     table = read_metrics(path)
     if tuple(table) != _PRELOGITS:

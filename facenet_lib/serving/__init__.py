@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facenet_lib.serving.addresses import Address, parse_address
-    from facenet_lib.serving.answers import Embedded, ModelMetadata, Verified, VersionStatus
+    from facenet_lib.serving.answers import (
+        Embedded,
+        ModelMetadata,
+        Signature,
+        Verified,
+        VersionStatus,
+    )
     from facenet_lib.serving.client import Client
     from facenet_lib.serving.configuration import (
         TENSORFLOW_SERVING_IMAGE,
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from facenet_lib.serving.connection import connect
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
-    from facenet_lib.serving.loaded_version import Batching, LoadedVersion, Prediction
+    from facenet_lib.serving.loaded_version import Batching, Prediction
     from facenet_lib.serving.messages import ServingError
     from facenet_lib.serving.remote_embedder import RemoteEmbedder
     from facenet_lib.serving.rest_client import RestClient
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "addresses": ["Address", "parse_address"],
-    "answers": ["Embedded", "ModelMetadata", "Verified", "VersionStatus"],
+    "answers": ["Embedded", "ModelMetadata", "Signature", "Verified", "VersionStatus"],
     "client": ["Client"],
     "configuration": [
         "BatchingParameters",
@@ -48,7 +54,7 @@ _MODULES = {
     "connection": ["connect"],
     "grpc_client": ["GrpcClient"],
     "limits": ["Limits"],
-    "loaded_version": ["Batching", "LoadedVersion", "Prediction"],
+    "loaded_version": ["Batching", "Prediction"],
     "messages": ["ServingError"],
     "remote_embedder": ["RemoteEmbedder"],
     "rest_client": ["RestClient"],
@@ -68,7 +74,6 @@ __all__ = [
     "Embedded",
     "GrpcClient",
     "Limits",
-    "LoadedVersion",
     "LocalServer",
     "ModelMetadata",
     "Prediction",
@@ -79,6 +84,7 @@ __all__ = [
     "ServedModel",
     "ServedModels",
     "ServingError",
+    "Signature",
     "Verified",
     "VersionStatus",
     "connect",

@@ -231,6 +231,8 @@ def write_configuration(
 
     Raises:
         FacenetError: for models that do not go together, or when a file cannot be written.
+
+    >>> files = write_configuration("serving", [ServedModel("models/facenet")])  # doctest: +SKIP
     """
     folder = Path(folder).absolute()
     compose = _compose(folder, models, host, rest_port, grpc_port, image)

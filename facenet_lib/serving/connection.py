@@ -13,6 +13,10 @@ def connect(address: str, model: str | None = None, *, version: int | None = Non
 
     Raises:
         FacenetError: for what is no address.
+
+    >>> with connect("http://localhost:8501/faces", version=2) as client:
+    ...     type(client).__name__, client.model, client.version
+    ('RestClient', 'faces', 2)
     """
     parsed = parse_address(address, model)
     kind = RestClient if parsed.protocol == "REST" else GrpcClient

@@ -136,6 +136,8 @@ def serve(
 
     Raises:
         FacenetError: when a model cannot be served, or a port is taken.
+
+    >>> serve({"facenet": "models/facenet"})  # doctest: +SKIP
     """
     _keep_libraries_quiet()
     # Unloading a version looks through memory for what is left of it, while no request is

@@ -133,6 +133,9 @@ def start_tensorflow_serving(
     Raises:
         FacenetError: when there is no TF Serving here, or with the end of its log when it ends
             or does not become ready in time.
+
+    >>> with start_tensorflow_serving([ServedModel("models/facenet")]) as server:  # doctest: +SKIP
+    ...     print(server.rest_url)
     """
     if kind is None:
         kind = find_tensorflow_serving()
@@ -180,6 +183,8 @@ def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> Non
     Raises:
         FacenetError: as :func:`start_tensorflow_serving` does, and when the server ends by
             itself.
+
+    >>> run_tensorflow_serving([ServedModel("models/facenet")], kind="docker")  # doctest: +SKIP
     """
     told = [signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:

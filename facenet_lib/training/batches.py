@@ -67,6 +67,9 @@ def sampler_of(config: TrainingConfig, label_list: Sequence[int]) -> Sampler:
 
     Raises:
         FacenetError: when a triplet run has too few people for a batch.
+
+    >>> sampler_of(TrainingConfig(), [0, 0, 1, 1]).peek_many(8)
+    array([2, 0, 1, 3, 3, 0, 2, 1])
     """
     if config.loss == "triplet":
         people = config.batch_size // config.images_per_person

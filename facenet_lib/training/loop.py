@@ -110,6 +110,8 @@ def train(
             finite, or the disk is full. The last checkpoint is then good.
 
     Source: the article's sections 2 to 6.
+
+    >>> result = train(TrainingConfig(), faces, "run", pairs)  # doctest: +SKIP
     """
     faces, held_out = prepare_faces(config, faces)
     strategy = tf.distribute.get_strategy()

@@ -120,6 +120,10 @@ def objective_of(config: TrainingConfig, network: keras.Model, num_identities: i
         config: the run's settings.
         network: images to prelogits; its trainable kernels are under weight decay.
         num_identities: people to train on.
+
+    >>> network = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+    >>> type(objective_of(TrainingConfig(embedding_size=2), network, 3)).__name__
+    'SoftmaxObjective'
     """
     kernels = [variable for variable in network.trainable_variables if variable.name == "kernel"]
     if config.loss == "triplet":

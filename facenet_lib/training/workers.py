@@ -72,6 +72,10 @@ def worker_of_environment(tf_config: str | None = None) -> Worker:
 
     Raises:
         FacenetError: telling all that is wrong with the text at once.
+
+    >>> cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'
+    >>> worker_of_environment(cluster)
+    Worker(index=1, count=2)
     """
     text = os.environ.get(TF_CONFIG, "") if tf_config is None else tf_config
     if not text.strip():
@@ -101,6 +105,9 @@ def strategy_of_environment() -> tf.distribute.Strategy:
 
     Raises:
         FacenetError: as :func:`worker_of_environment`, or when the workers cannot be reached.
+
+    >>> strategy_of_environment().num_replicas_in_sync > 0
+    True
     """
     worker = worker_of_environment()
     if worker.count == 1:
