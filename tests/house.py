@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,16 +77,26 @@ def tree(module: str) -> ast.Module:
     return ast.parse(modules()[module].read_text(encoding="utf-8"))
 
 
-def imported(module: str) -> set[str]:
-    """All that a module imports anywhere in it, that of the library as in :func:`modules`."""
+def imported(module: str, types: bool = True) -> set[str]:
+    """All that a module imports anywhere in it, that of the library as in :func:`modules`.
+
+    Without ``types``, not what it imports only for the type checker.
+    """
     names = set()
-    for node in ast.walk(tree(module)):
+    for node in _walk(tree(module), types):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {_module_of(name.removeprefix("facenet_lib.")) for name in names}
+
+
+def _walk(node: ast.AST, types: bool) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if types or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from _walk(child, types)
 
 
 def _module_of(name: str) -> str:
@@ -139,8 +150,9 @@ def _members(kind: type[Any]) -> set[str]:
     """Methods, properties and the members of enumerations, which have entries of their own."""
     own = [base for base in kind.__mro__ if base.__module__.startswith("facenet_lib")]
     values = {name: value for base in own for name, value in vars(base).items()}
-    entries = (property, classmethod, staticmethod, FunctionType, kind)
-    return {n for n, value in values.items() if n[0] != "_" and isinstance(value, entries)}
+    entries = (property, classmethod, staticmethod, FunctionType)
+    found = {name for name, value in values.items() if isinstance(value, entries)}
+    return {name for name in found if name[0] != "_"} | set(getattr(kind, "__members__", ()))
 
 
 def notebook(chapter: str) -> dict[str, Any]:

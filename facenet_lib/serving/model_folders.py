@@ -1,4 +1,7 @@
-"""Which versions a model's folder holds, for TF Serving and the local server alike."""
+"""Which versions a model's folder holds, for TF Serving and the local server alike.
+
+Derived in chapter 8, "Serving".
+"""
 
 from __future__ import annotations
 

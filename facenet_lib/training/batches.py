@@ -1,6 +1,7 @@
 """What a run trains on: the faces that it keeps, their order, and the batches of an epoch.
 
-Mirrors sections 2 and 3 of the article, as a run puts them together.
+Mirrors sections 2 and 3 of the article, as a run puts them together; derived in
+chapter 6, "Training".
 """
 
 from __future__ import annotations

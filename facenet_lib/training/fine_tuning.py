@@ -1,6 +1,6 @@
 """A run that begins with the weights of another model, and may keep a part of them.
 
-Derived in chapter 11, "Pretrained weights".
+Derived in chapter 11, "The published weights".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What a run records: the figures of steps, and at the ends of epochs what it is measured by."""
+"""What a run records: the figures of steps, and at the ends of epochs what it is measured by.
+
+Derived in chapter 6, "Training".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a run says while it goes on: a bar of an epoch's steps, and lines on standard error."""
+"""What a run says while it goes on: a bar of an epoch's steps, and lines on standard error.
+
+Derived in chapter 6, "Training".
+"""
 
 from __future__ import annotations
 

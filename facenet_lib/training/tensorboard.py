@@ -1,4 +1,7 @@
-"""What a run measures, into its tables and into the files that TensorBoard shows."""
+"""What a run measures, into its tables and into the files that TensorBoard shows.
+
+Derived in chapter 6, "Training".
+"""
 
 from __future__ import annotations
 
