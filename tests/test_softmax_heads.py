@@ -157,6 +157,7 @@ def test_the_seed_decides_what_is_drawn() -> None:
         assert len(set(drawn(head, labels, other)[0]) & set(first)) < 12
 
 
+@pytest.mark.slow
 def test_every_set_of_others_is_as_likely_as_any() -> None:
     """In steps that follow each other, under one seed of the run."""
     classes, sampled, labels = 9, 3, [2, 5, 2]
