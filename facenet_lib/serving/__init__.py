@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Embedded,
         ModelMetadata,
         Signature,
+        TensorInfo,
         Verified,
         VersionStatus,
     )
@@ -43,7 +44,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "addresses": ["Address", "parse_address"],
-    "answers": ["Embedded", "ModelMetadata", "Signature", "Verified", "VersionStatus"],
+    "answers": [
+        "Embedded",
+        "ModelMetadata",
+        "Signature",
+        "TensorInfo",
+        "Verified",
+        "VersionStatus",
+    ],
     "client": ["Client"],
     "configuration": [
         "BatchingParameters",
@@ -85,6 +93,7 @@ __all__ = [
     "ServedModels",
     "ServingError",
     "Signature",
+    "TensorInfo",
     "Verified",
     "VersionStatus",
     "connect",
