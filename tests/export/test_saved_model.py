@@ -157,7 +157,8 @@ def test_pairs_are_verified_in_the_graph(deciding, images, expected):
     np.testing.assert_allclose(answer["distances"], distances, atol=1e-5)
     np.testing.assert_array_equal(answer["same"], distances < THRESHOLD)
     assert answer["valid"].numpy().all()
-    assert float(answer["distances"][-1]) == 0
+    # The same image at two places of a batch: equal, or one bit apart on some processors.
+    assert float(answer["distances"][-1]) < 1e-12
 
 
 def test_a_pair_with_a_damaged_image_is_marked_and_no_match(deciding):
@@ -169,7 +170,7 @@ def test_a_pair_with_a_damaged_image_is_marked_and_no_match(deciding):
     assert answer["valid"].numpy().tolist() == [True, False, False, False, True, False]
     assert not answer["same"].numpy()[[1, 2, 3, 5]].any()
     assert answer["distances"].numpy()[[1, 2, 3, 5]].tolist() == [4, 4, 4, 4]
-    assert answer["same"].numpy()[0] and answer["distances"].numpy()[0] == 0
+    assert answer["same"].numpy()[0] and answer["distances"].numpy()[0] < 1e-12
     vectors = model.signatures["serving_default"](images=tf.constant([good, other]))["embeddings"]
     distance = np.sum((vectors[0] - vectors[1]).numpy() ** 2)
     np.testing.assert_allclose(answer["distances"][4], distance, atol=1e-5)
