@@ -27,7 +27,8 @@ LONGEST = 0.5  # seconds from the first step to the kill
 CONFIG = runs.TrainingConfig(
     **SETTINGS
     | {
-        "epochs": STEPS // SETTINGS["epoch_size"],
+        "epoch_size": 24,
+        "epochs": STEPS // 24,
         "checkpoint_every": 2,
         "ema_decay": 0.99,
         "sampled_identities": 2,

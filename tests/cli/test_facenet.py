@@ -92,7 +92,7 @@ def test_wrong_usage_exits_with_2(words, told, tmp_path, monkeypatch, capsys):
     [
         (["embed", "http://x", "image", "--out", "x"], "urllib3"),
         (["serve", "model", "--docker"], "urllib3"),
-        (["serve", "model"], "uvicorn"),
+        (["serve", "model"], "tornado"),
     ],
 )
 def test_the_extra_that_is_missing_is_named(words, package):

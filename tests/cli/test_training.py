@@ -46,7 +46,8 @@ def test_the_command_lines_settings_take_the_place_of_the_files(folder, tmp_path
     config.write_text("image_size: 60\nepochs: 1\nbatch_norm_momentum: 9e-1\n")
     words = ["train", folder, "--out", tmp_path / "run", "--config", config]
     assert main(list(map(str, words))) == 1  # an image of 60 pixels is too small
-    assert "image_size 60 is too small" in one_line(capsys.readouterr())
+    told = one_line(capsys.readouterr())
+    assert "image_size: expected an integer of at least 75, found 60" in told
     assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit):
         main([*map(str, words), "--image-size", "0"])

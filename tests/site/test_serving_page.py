@@ -798,7 +798,7 @@ def test_everything_can_be_done_from_the_keyboard(server, tmp_path):
 
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    pytest.importorskip("uvicorn")
+    pytest.importorskip("tornado")
     pytest.importorskip("grpc")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     import serving_models
