@@ -22,6 +22,12 @@ class ByFileAndLane(LoadScopeScheduling):
         return lanes[0] if file.suffix == ".ipynb" and lanes else str(file)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, chapters and slow files: both processes then end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path not in slow))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLane:
     return ByFileAndLane(config, log)
 
