@@ -1,17 +1,18 @@
-"""Which chapters run one after the other, by ``make book`` and by ``make test``.
+"""In which order the chapters run, two at a time, and which of them wait for another."""
 
-A lane takes about as long as the other. Chapters 7, 8 and 11 use the network that chapter 6 trains.
-"""
-
-LANES = (
-    ("06_training", "11_pretrained", "07_export", "08_serving"),
-    (
-        "09_triplet_loss",
-        "13_scaling",
-        "04_network",
-        "01_lfw_pairs",
-        "05_center_loss",
-        "03_input_pipeline",
-        "02_index_queue",
-    ),
+LONGEST_FIRST = (
+    "06_training",
+    "09_triplet_loss",
+    "11_pretrained",
+    "13_scaling",
+    "08_serving",
+    "07_export",
+    "04_network",
+    "05_center_loss",
+    "01_lfw_pairs",
+    "03_input_pipeline",
+    "02_index_queue",
 )
+
+TRAINS = "06_training"
+USE_WHAT_IT_TRAINED = ("07_export", "08_serving", "11_pretrained")

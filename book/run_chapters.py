@@ -1,4 +1,4 @@
-"""Run the chapters in two lanes, and keep their outputs for Jupyter Book to build from.
+"""Run the chapters, two at a time, and keep their outputs for Jupyter Book to build from.
 
 ``make book`` calls this with the folder to keep them in, whose name depends on the library and the
 pinned versions: what is kept there holds as long as a chapter's code stays the same.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from lanes import LANES
+from lanes import LONGEST_FIRST, TRAINS, USE_WHAT_IT_TRAINED
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -22,11 +22,27 @@ from facenet_lib.datasets import open_faces
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
+AT_A_TIME = 2
 
 
-def run_lane(outputs: Path, chapters: tuple[str, ...]) -> list[str]:
-    """Run chapters one after the other; return the names of those that failed."""
-    return [chapter for chapter in chapters if not run_chapter(outputs, chapter)]
+def run_chapters(outputs: Path) -> int:
+    """Run all chapters whose outputs are not kept yet; return how many failed."""
+    get_cache(outputs).list_cache_records()  # makes the folder, before two processes would
+    open_faces()  # drawn by both cores, before two chapters want them
+    waiting = list(LONGEST_FIRST)
+    running: dict[Future[bool], str] = {}
+    failed = 0
+    with ProcessPoolExecutor(AT_A_TIME) as pool:
+        while waiting or running:
+            busy = {TRAINS} & {*waiting, *running.values()}
+            ready = [name for name in waiting if not (busy and name in USE_WHAT_IT_TRAINED)]
+            for chapter in ready[: AT_A_TIME - len(running)]:
+                waiting.remove(chapter)
+                running[pool.submit(run_chapter, outputs, chapter)] = chapter
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                failed += not future.result()
+    return failed
 
 
 def run_chapter(outputs: Path, chapter: str) -> bool:
@@ -42,12 +58,11 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
         print(f"{chapter}: kept", flush=True)
         return True
     began = time.perf_counter()
-    where = {"metadata": {"path": str(BOOK)}}
     try:
         client = NotebookClient(
             notebook,
             timeout=SECONDS_PER_CELL,
-            resources=where,
+            resources={"metadata": {"path": str(BOOK)}},
             record_timing=False,  # stands in cells and makes them others than those asked for
         )
         client.execute()
@@ -61,14 +76,5 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
     return True
 
 
-def main(outputs: Path) -> int:
-    """Run both lanes; return how many chapters failed."""
-    get_cache(outputs).list_cache_records()  # makes its folder, before two lanes would
-    open_faces()  # drawn by both cores, before two chapters want them
-    with ProcessPoolExecutor(len(LANES)) as pool:
-        failed = list(pool.map(run_lane, [outputs] * len(LANES), LANES))
-    return sum(map(len, failed))
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(run_chapters(Path(sys.argv[1])))

@@ -6,30 +6,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lanes import LANES
+from lanes import LONGEST_FIRST, TRAINS, USE_WHAT_IT_TRAINED
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from facenet_lib.verification import EvaluationPairs
 
 
-class ByFileAndLane(LoadScopeScheduling):
-    """Chapters use what those before them trained, and two at once would train it twice."""
+class ByFile(LoadScopeScheduling):
+    """A file's tests stay together, and with a chapter those that use what it trained."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.split("::")[0])
-        lanes = [f"lane {number}" for number, lane in enumerate(LANES) if file.stem in lane]
-        return lanes[0] if file.suffix == ".ipynb" and lanes else str(file)
+        if file.suffix != ".ipynb":
+            return str(file)
+        return TRAINS if file.stem in USE_WHAT_IT_TRAINED else file.stem
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, chapters and slow files: both processes then end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path not in slow))
+
+    def place(item: pytest.Item) -> tuple[bool, int, bool]:
+        is_chapter = item.path.stem in LONGEST_FIRST
+        number = LONGEST_FIRST.index(item.path.stem) if is_chapter else 0
+        return not is_chapter, number, item.path not in slow
+
+    items.sort(key=place)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndLane:
-    return ByFileAndLane(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
