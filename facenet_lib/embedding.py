@@ -114,11 +114,11 @@ def image_embedder(network: keras.Model, preprocessing: Preprocessing) -> Callab
 
     signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def embed_batch(images: tf.Tensor) -> tf.Tensor:
         return l2_normalize(network(images, training=False))
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def embed_batch_and_mirror_images(images: tf.Tensor) -> tf.Tensor:
         # Mirroring commutes with the resizing and standardization that the images have behind them.
         return tf.concat([embed_batch(images), embed_batch(tf.reverse(images, [2]))], axis=1)

@@ -49,7 +49,8 @@ def serving_extra(what: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise FacenetError(
-            f"{what} needs the package {error.name}, which is not installed: "
+            f"{what} needs the package {package}, which is not installed: "
             "pip install 'facenet-lib[serving]'"
         ) from error

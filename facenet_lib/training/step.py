@@ -60,7 +60,8 @@ def training_step(run: RunState, batch_spec: Any) -> Callable[[Any, bool], StepR
         # One vector, because workers take a millisecond or more to add up anything at all.
         return tf.stack([*values, images, stop]), _prelogits_counts(computed.prelogits)
 
-    @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)])
+    # Nothing here is for AutoGraph to translate, and its search takes a second or two of a start.
+    @tf.function(input_signature=[batch_spec, tf.TensorSpec([], tf.float32)], autograph=False)
     def all_replicas_step(
         batch: dict[str, tf.Tensor], stop: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
