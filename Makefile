@@ -9,7 +9,7 @@ CHAPTERS := $(sort $(wildcard book/*.ipynb))
 # What the chapters draw, train and answer is kept, by all that it depends on: the library, the
 # pinned versions and the faces. The second command finds what the first one trained, and a change
 # starts afresh.
-LIBRARY := $(sort $(shell find facenet_lib -name '*.py' -o -name '*.yaml'))
+LIBRARY := $(sort $(shell find facenet_lib -type f -not -name '*.pyc'))
 KEY := $(shell (cat $(LIBRARY) constraints.txt; echo "$(FACENET_FACES)") | cksum | cut -d' ' -f1)
 OUTPUTS := .cache/$(KEY)/outputs
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
@@ -22,7 +22,7 @@ book: $(INSTALLED)
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
 	$(BIN)/python book/run_chapters.py $(OUTPUTS)
-	@ln -sfn $(KEY)/outputs .cache/outputs
+	@rm -rf .cache/outputs && ln -s $(KEY)/outputs .cache/outputs
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -277,6 +278,9 @@ def _draw_people(tasks: list[_Task], workers: int) -> Iterator[int]:
             ) from error
 
 
+_PATH_LOCK = threading.Lock()  # the path and the environment are those of the whole process
+
+
 @contextmanager
 def _without_current_folder() -> Iterator[None]:
     """Keep the current folder off the path of Python programs that are started meanwhile.
@@ -284,17 +288,18 @@ def _without_current_folder() -> Iterator[None]:
     What lies there by chance, a ``json.py`` or another ``facenet_lib``, would be loaded in place
     of ours. The folder that this library came from stays on the path.
     """
-    path, safe = sys.path, os.environ.get(_SAFE_PATH)
-    library = str(Path(__file__).parents[2])
-    current = [] if library in path else [library]  # in place of "", the current folder
-    sys.path = [each for folder in path for each in ([folder] if folder else current)]
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        sys.path = path
-        del os.environ[_SAFE_PATH]
-        os.environ.update({} if safe is None else {_SAFE_PATH: safe})
+    with _PATH_LOCK:
+        path, safe = sys.path, os.environ.get(_SAFE_PATH)
+        library = str(Path(__file__).parents[2])
+        current = [] if library in path else [library]  # in place of "", the current folder
+        sys.path = [each for folder in path for each in ([folder] if folder else current)]
+        os.environ[_SAFE_PATH] = "1"
+        try:
+            yield
+        finally:
+            sys.path = path
+            del os.environ[_SAFE_PATH]
+            os.environ.update({} if safe is None else {_SAFE_PATH: safe})
 
 
 def _draw_person(task: _Task, caller: int) -> int:

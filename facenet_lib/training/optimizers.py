@@ -106,6 +106,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             if setting not in self.settings:
                 raise FacenetError(f"{rule} has {', '.join(self.settings)}, found {setting!r}")
             self.settings[setting] = value
+        self._moved: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, ...]] = []
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -118,16 +119,27 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             names, first = zip(*together.values(), strict=True)
             initializers = [keras.initializers.Constant(value) for value in first]
             slots += self.add_optimizer_variables(variables, names, initializers)
+        self._moved = [variable.value for variable in variables]
         self._slots = [tuple(slot.value for slot in of_one) for of_one in zip(*slots, strict=True)]
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Take one step of all variables, on several replicas by the sum of their gradients.
 
         Args:
-            grads: tensors or ``tf.IndexedSlices``, in the order of the variables.
+            grads: tensors or ``tf.IndexedSlices``, in the order of the variables; None leaves a
+                variable as it is.
             trainable_variables: what ``build`` had; on the first step it builds.
+
+        Raises:
+            FacenetError: where there is no gradient at all.
         """
-        self.build(trainable_variables)
+        if trainable_variables is not None:
+            self.build(trainable_variables)
+        whole = zip(self._moved, self._slots, grads, strict=True)
+        parts = [part for part in whole if part[-1] is not None]
+        if not parts:
+            raise FacenetError(f"{self.rule}: expected gradients, found none for any variable")
+        moved, of_moved, grads = zip(*parts, strict=True)
         if self.global_clipnorm:
             # Keras would fill up missing rows. One that is there twice counts with its sum.
             grads = [_without_repetition(tf.cast(one, tf.float32)) for one in grads]
@@ -136,11 +148,9 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         grads = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
 
         def update_all(strategy: tf.distribute.Strategy, grads: Sequence[Any]) -> None:
-            for variable, grad, slots in zip(trainable_variables, grads, self._slots, strict=True):
+            for variable, slots, grad in zip(moved, of_moved, grads, strict=True):
                 # What is given to the update is each replica's own part of it.
-                strategy.extended.update(
-                    variable.value, self._update, args=(grad, *slots), group=False
-                )
+                strategy.extended.update(variable, self._update, args=(grad, *slots), group=False)
 
         context.merge_call(update_all, args=(grads,))
         self.iterations.assign_add(1)

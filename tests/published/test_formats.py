@@ -1,7 +1,7 @@
 """Every published format gives the reference's names and layout, whatever its file is called.
 
 The arrays have the fixture's 490 names and only corners of its shapes, so that files are small.
-test_pretrained.py has the whole network.
+test_model_folder.py has the whole network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Published weights of every format give the reference's embeddings; loading is all or nothing.
 
-That the names and shapes are the reference's, and its numbers, is proved in test_network.py; how
-the formats are read, and what is refused in them, in test_weight_files.py.
+That the names and shapes are the reference's, and its numbers, is proved in tests/network; how
+the formats are read, and what is refused in them, in test_formats.py.
 """
 
 from __future__ import annotations

@@ -461,3 +461,14 @@ def test_its_variables_keep_the_names_and_the_order_of_older_checkpoints(name: s
     optimizer.build([kernel, bias])
     found = [variable.name for variable in optimizer.variables]
     assert found == ["iteration", "learning_rate", *SLOTS[name]]
+
+
+def test_a_variable_without_a_gradient_stays_as_it_is():
+    one, other = keras.Variable(1.0), keras.Variable(1.0)
+    optimizer = make_optimizer("ADAM", learning_rate=0.1)
+    optimizer.apply([tf.constant(1.0), None], [one, other])
+    optimizer.apply([tf.constant(1.0), None])  # the variables are known from here on
+    assert float(one) < 0.9
+    assert float(other) == 1.0
+    with pytest.raises(FacenetError, match="expected gradients, found none for any variable"):
+        optimizer.apply([None, None])

@@ -1,6 +1,6 @@
 """Speed of drawing faces: images a second on one core, JPEG files included.
 
-Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_synthetic_faces.py -s``; it asserts
+Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_drawn_faces.py -s``; it asserts
 no time.
 """
 
