@@ -21,6 +21,7 @@ book: $(INSTALLED)
 	@echo "Running the chapters (first time: about 12 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
+	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/python book/run_chapters.py $(OUTPUTS)
 	@rm -rf .cache/outputs && ln -s $(KEY)/outputs .cache/outputs
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
@@ -29,9 +30,9 @@ book: $(INSTALLED)
 test: $(INSTALLED) check
 	@echo "Chapters and library tests (about 18 minutes on two cores; 10 after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
-	$(BIN)/python -c 'from facenet_lib.datasets import open_faces; open_faces()'
+	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/pytest $(CHAPTERS) tests --nbmake --nbmake-timeout=5400 \
-		--numprocesses 2 --no-loadscope-reorder
+		--numprocesses 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

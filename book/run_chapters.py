@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from lanes import LONGEST_FIRST, TRAINS, USE_WHAT_IT_TRAINED
+from lanes import LONGEST_FIRST
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-
-from facenet_lib.datasets import open_faces
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
@@ -28,21 +26,9 @@ AT_A_TIME = 2
 def run_chapters(outputs: Path) -> int:
     """Run all chapters whose outputs are not kept yet; return how many failed."""
     get_cache(outputs).list_cache_records()  # makes the folder, before two processes would
-    open_faces()  # drawn by both cores, before two chapters want them
-    waiting = list(LONGEST_FIRST)
-    running: dict[Future[bool], str] = {}
-    failed = 0
     with ProcessPoolExecutor(AT_A_TIME) as pool:
-        while waiting or running:
-            busy = {TRAINS} & {*waiting, *running.values()}
-            ready = [name for name in waiting if not (busy and name in USE_WHAT_IT_TRAINED)]
-            for chapter in ready[: AT_A_TIME - len(running)]:
-                waiting.remove(chapter)
-                running[pool.submit(run_chapter, outputs, chapter)] = chapter
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                del running[future]
-                failed += not future.result()
-    return failed
+        ended = [pool.submit(run_chapter, outputs, chapter) for chapter in LONGEST_FIRST]
+        return sum(not future.result() for future in ended)
 
 
 def run_chapter(outputs: Path, chapter: str) -> bool:

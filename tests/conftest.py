@@ -1,26 +1,15 @@
-"""What several tests use, and who shares a process when they run in two."""
+"""What several tests use, and which come first."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from lanes import LONGEST_FIRST, TRAINS, USE_WHAT_IT_TRAINED
-from xdist.scheduler import LoadScopeScheduling
+from lanes import LONGEST_FIRST
 
 if TYPE_CHECKING:
     from facenet_lib.verification import EvaluationPairs
-
-
-class ByFile(LoadScopeScheduling):
-    """A file's tests stay together, and with a chapter those that use what it trained."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = Path(nodeid.split("::")[0])
-        if file.suffix != ".ipynb":
-            return str(file)
-        return TRAINS if file.stem in USE_WHAT_IT_TRAINED else file.stem
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,10 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not is_chapter, number, item.path not in slow
 
     items.sort(key=place)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

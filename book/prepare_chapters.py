@@ -1,0 +1,29 @@
+"""Draw the faces and train the network that several chapters use, before two of them want them.
+
+``make book`` and ``make test`` call this first, so that the chapters can run in any order. It is
+what chapters 1 and 6 do when they find nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from facenet_lib.datasets import cache_folder, open_faces
+
+
+def prepare_chapters() -> None:
+    """Draw with both cores, then train with both, as a process that may be stopped and goes on."""
+    folder = open_faces()
+    is_drawn = (folder.root / "drawn_faces.json").is_file()
+    recipe = "drawn_faces" if is_drawn else "lfw_view1"
+    run = cache_folder() / "runs" / folder.root.name
+    run.parent.mkdir(parents=True, exist_ok=True)
+    faces = os.environ.get("FACENET_FACES") or "drawn"
+    words = ["train", faces, "--config", recipe, "--out", str(run)]
+    subprocess.run([sys.executable, "-m", "facenet_lib", *words], check=True)
+
+
+if __name__ == "__main__":
+    prepare_chapters()
