@@ -24,6 +24,10 @@ from facenet_lib.files import read_json
 CARD = Path("assets.extra") / "facenet.json"
 """Where in a version's folder the card for programs is."""
 
+WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
+"""Where in a version's folder TF Serving looks for requests that it plays before it answers any: a
+TFRecord file of ``PredictionLog``."""
+
 CARD_FOR_PEOPLE = Path("assets.extra") / "README.md"
 """Where in a version's folder the card for people is."""
 

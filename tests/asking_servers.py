@@ -18,7 +18,7 @@ import urllib3
 from serving_models import NAME, b64, pixels, png
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from facenet_lib.serving.loaded_version import LoadedVersion
+from facenet_lib.serving.batching import LoadedVersion
 from facenet_lib.serving.server import LocalServer
 
 SECONDS = 300.0  # far more than anything here takes

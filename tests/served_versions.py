@@ -12,7 +12,7 @@ from serving_models import (
 )
 from tensorflow_serving.apis import prediction_log_pb2
 
-from facenet_lib.serving.loaded_version import WARM_UP
+from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.serving.messages import ServingError
 from facenet_lib.serving.versions import ServedModels
 
@@ -60,8 +60,8 @@ def refusal(code, function, *arguments, **options):
 
 
 def write_warm_up(version, *requests):
-    (version / WARM_UP).parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(version / WARM_UP)) as writer:
+    (version / WARMUP_REQUESTS).parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(version / WARMUP_REQUESTS)) as writer:
         for inputs in requests:
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request

@@ -19,7 +19,7 @@ import tensorflow as tf
 from facenet_lib import __version__
 from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.export.warmup import WARMUP_REQUESTS, write_warmup_requests
+from facenet_lib.export.warmup import write_warmup_requests
 from facenet_lib.files import open_whole_folder, read_json
 from facenet_lib.input_pipeline.decoding import MAX_PIXELS
 from facenet_lib.input_pipeline.preprocessing import (
@@ -27,7 +27,13 @@ from facenet_lib.input_pipeline.preprocessing import (
     decode_and_preprocess,
     preprocess,
 )
-from facenet_lib.model_card import CARD, CARD_FOR_PEOPLE, ModelCard, version_folders
+from facenet_lib.model_card import (
+    CARD,
+    CARD_FOR_PEOPLE,
+    WARMUP_REQUESTS,
+    ModelCard,
+    version_folders,
+)
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
 from facenet_lib.network.inception_resnet import l2_normalize

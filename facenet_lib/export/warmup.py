@@ -18,9 +18,6 @@ from facenet_lib.drawn_faces.identity import draw_identity
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import render_face
 
-WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
-"""Where TF Serving looks for them in a version's folder."""
-
 _WARMUP_SIZES = (1, 2)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Verified,
         VersionStatus,
     )
+    from facenet_lib.serving.batching import Batching, Prediction
     from facenet_lib.serving.client import Client
     from facenet_lib.serving.configuration import (
         TENSORFLOW_SERVING_IMAGE,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from facenet_lib.serving.connection import connect
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
-    from facenet_lib.serving.loaded_version import Batching, Prediction
     from facenet_lib.serving.messages import ServingError
     from facenet_lib.serving.remote_embedder import RemoteEmbedder
     from facenet_lib.serving.rest_client import RestClient
@@ -52,6 +52,7 @@ _MODULES = {
         "Verified",
         "VersionStatus",
     ],
+    "batching": ["Batching", "Prediction"],
     "client": ["Client"],
     "configuration": [
         "BatchingParameters",
@@ -62,7 +63,6 @@ _MODULES = {
     "connection": ["connect"],
     "grpc_client": ["GrpcClient"],
     "limits": ["Limits"],
-    "loaded_version": ["Batching", "Prediction"],
     "messages": ["ServingError"],
     "remote_embedder": ["RemoteEmbedder"],
     "rest_client": ["RestClient"],

@@ -16,7 +16,7 @@ import yaml
 
 from facenet_lib.checks import check_integer, check_model_name
 from facenet_lib.errors import FacenetError, serving_extra
-from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.files import explain_write_errors, write_text
 from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.answers import METRICS_PATH
 from facenet_lib.serving.model_folders import complete_versions
@@ -266,8 +266,7 @@ def _write_files(
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        with open_whole_file(folder / name) as file:
-            file.write(text.encode())
+        write_text(folder / name, text)
     return [folder / name for name in files]
 
 

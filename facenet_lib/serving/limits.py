@@ -30,12 +30,12 @@ class Limits:
     Attributes:
         body_bytes: most bytes of one request.
         total_body_bytes: most bytes of all requests over REST that are being received or answered.
-        connections: most connections over REST; a further one takes the place of that which has
-            been idle longest.
-        seconds_to_send: in which a request has to arrive, from its first byte to its last, and in
-            which a client over REST has to read on when an answer fills what holds it.
+        connections: most connections over REST; a further one is closed at once.
+        seconds_to_send: in which the body of a request over REST has to arrive once its head has,
+            and a message over gRPC; and in which a client over REST has to read its answer.
         seconds_to_answer: in which it is answered, or given up.
-        seconds_idle: after which a connection without requests is closed.
+        seconds_idle: after which a connection without requests is closed, and one over REST also
+            where the head of a request has not arrived whole.
     """
 
     body_bytes: int = 32 * 2**20

@@ -17,7 +17,7 @@ from facenet_lib.serving.answers import VersionStatus
 from facenet_lib.serving.messages import Array, ServingError
 
 if TYPE_CHECKING:
-    from facenet_lib.serving.loaded_version import LoadedVersion
+    from facenet_lib.serving.batching import LoadedVersion
 
 _MOST_DIMENSIONS = 64  # of NumPy's arrays
 _UNKNOWN = 2  # the error code of a version that ended in one

@@ -3,8 +3,8 @@
 Paths, formats, messages of errors and their HTTP status are TensorFlow Serving's (its
 documentation, "RESTful API"). Names of models and versions are looked up, never opened.
 
-It stands on Tornado's HTTP server, whose public settings bound the time in which the head and the
-body of a request arrive, and which tells when a client has left. Derived in chapter 8, "Serving".
+It stands on Tornado's HTTP server, which bounds the time in which the head of a request arrives,
+and tells when a client has left. Derived in chapter 8, "Serving".
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import importlib.resources
 import io
 import json
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -32,7 +34,8 @@ from tornado.iostream import StreamClosedError
 from facenet_lib.drawn_faces.identity import draw_identity
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import render_face
-from facenet_lib.model_card import CARD
+from facenet_lib.errors import FacenetError
+from facenet_lib.model_card import read_card
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, METRICS_PATH
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
@@ -84,6 +87,8 @@ _PAGE_FILES = {
 _FACES = 8  # of four people, two pictures each
 _FACE_SIZE = 160
 
+_Asked = tuple[Future[Any], bool]  # a prediction that is to come, and whether it is one of rows
+
 
 @dataclass(frozen=True)
 class _Answer:
@@ -99,6 +104,14 @@ class _Refused(Exception):  # noqa: N818 - an answer too
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True)
+class _Route:
+    path: re.Pattern[str]
+    method: str
+    answer: Callable[..., Awaitable[_Answer]]  # takes the request, and what the path names
+    api: str = ""  # under which TensorFlow Serving counts it
 
 
 class RestFront(httputil.HTTPServerConnectionDelegate):
@@ -131,58 +144,45 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         self.bytes_held = 0
         self.under_way = 0
         self.stopping = False
-        routes: list[tuple[str, str, _Function]] = [
-            (rf"{_MODEL}:(?P<verb>classify|regress|predict)", "POST", self._predict),
-            (rf"{_MODEL}/metadata", "GET", self._metadata),
-            (_MODEL, "GET", self._status),
-            ("/healthz", "GET", self._health),
-            (METRICS_PATH, "GET", self._metrics),
-            ("/page/model", "GET", self._page_model),
-            (r"/page/faces/(?P<number>\d)\.jpg", "GET", self._face),
-            ("|".join(map(re.escape, _PAGE_FILES)), "GET", self._page_file),
+        page_files = "|".join(map(re.escape, _PAGE_FILES))
+        verbs = "(?P<verb>classify|regress|predict)"
+        self._routes = [
+            _Route(re.compile(f"{_MODEL}:{verbs}"), "POST", self._predict, "predict"),
+            _Route(re.compile(f"{_MODEL}/metadata"), "GET", self._metadata, "GetModelMetadata"),
+            _Route(re.compile(_MODEL), "GET", self._status, "GetModelStatus"),
+            _Route(re.compile("/healthz"), "GET", self._health),
+            _Route(re.compile(METRICS_PATH), "GET", self._metrics),
+            _Route(re.compile("/page/model"), "GET", self._page_model),
+            _Route(re.compile(r"/page/faces/(?P<number>\d)\.jpg"), "GET", self._face),
+            _Route(re.compile(page_files), "GET", self._page_file),
         ]
-        self._routes = [(re.compile(path), method, function) for path, method, function in routes]
 
     def start_request(self, server_conn: object, request_conn: Any) -> _Request:
         """Return what takes the next request of a connection; Tornado calls this."""
         return _Request(self, request_conn)
 
-    def answer(self, request: _Request) -> Awaitable[_Answer]:
-        """Have the function for a request's method and path answer it.
-
-        Raises:
-            ServingError: for a path of TensorFlow Serving's API that there is not.
-            _Refused: for any other.
-        """
-        method, path = request.method, request.path
-        is_api = path.lower().startswith("/v1/")
-        reads = "GET" if method == "HEAD" and not is_api else method
-        for pattern, for_method, function in self._routes:
-            found = pattern.fullmatch(path)
-            if found and reads == for_method:
-                named = {
-                    name: value and unquote(value) for name, value in found.groupdict().items()
-                }
-                return function(request, **named)
-        if is_api:
-            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
-        if reads != "GET":
-            raise _Refused(405, f"{method} is not for this path")
-        raise _Refused(404, "there is nothing at this path")
+    def route(self, method: str, path: str) -> tuple[_Route, dict[str, str]]:
+        """Return what answers a method and path, and what the path names."""
+        reads = "GET" if method == "HEAD" and not _is_api(path) else method
+        for route in self._routes:
+            found = route.path.fullmatch(path)
+            if found and reads == route.method:
+                named = found.groupdict().items()
+                return route, {name: value and unquote(value) for name, value in named}
+        return _Route(re.compile(""), method, self._nothing), {}
 
     # ------------------------------------------------------------ TensorFlow Serving's API
 
     async def _predict(
         self, request: _Request, name: str, version: str, label: str, verb: str
     ) -> _Answer:
-        request.counts_as("predict", name)
         if verb.lower() != "predict":
             raise ServingError(
                 "INVALID_ARGUMENT", f"{verb}: these models have no signature for it; use predict"
             )
         choice = _choice(version, label)
         ask = functools.partial(self._ask, name, choice, request.take_body())
-        future, rows = await asyncio.to_thread(ask) if request.size > _LONG else ask()
+        future, rows = await _asked_in_a_thread(ask) if request.size > _LONG else ask()
         del ask  # and with it the body
         try:
             async with asyncio.timeout(self.limits.seconds_to_answer):
@@ -191,7 +191,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             raise ServingError("DEADLINE_EXCEEDED", "not answered in time") from None
         return _Answer(json_from_outputs(prediction.outputs, rows=rows))
 
-    def _ask(self, name: str, choice: dict[str, Any], body: bytes) -> tuple[Any, bool]:
+    def _ask(self, name: str, choice: dict[str, Any], body: bytes) -> _Asked:
         """Have a request wait for its turn; the version that will answer says how it is read."""
         document = parse_json(body)
         signature = signature_of(document) or DEFAULT_SIGNATURE
@@ -200,7 +200,6 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         return future, "instances" in document
 
     async def _metadata(self, request: _Request, name: str, version: str, label: str) -> _Answer:
-        request.counts_as("GetModelMetadata", name)
         chosen = self.models.version(name, **_choice(version, label))
         spec = _json(metadata_response(name, chosen).model_spec)
         signatures = _json(signature_map(chosen))
@@ -208,9 +207,16 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         return _Answer(written.encode())
 
     async def _status(self, request: _Request, name: str, version: str, label: str) -> _Answer:
-        request.counts_as("GetModelStatus", name)
         statuses = self.models.status(name, **_choice(version, label))
         return _Answer(_json(status_response(statuses)).encode())
+
+    async def _nothing(self, request: _Request) -> _Answer:
+        """What answers where no route does."""
+        if _is_api(request.path):
+            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
+        if request.method not in ("GET", "HEAD"):
+            raise _Refused(405, f"{request.method} is not for this path")
+        raise _Refused(404, "there is nothing at this path")
 
     # ------------------------------------------------------------ health and the page
 
@@ -243,26 +249,22 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         except ServingError as error:
             raise ServingError("UNAVAILABLE", str(error)) from None
         try:
-            card = json.loads((version.folder / CARD).read_text("utf-8"))
-            preprocessing = card["preprocessing"]
-            window = preprocessing["crop_size"] or preprocessing["image_size"]
-        except (OSError, ValueError, KeyError, TypeError):
+            card = read_card(version.folder)
+        except FacenetError:
             raise _Refused(404, f"{name}: this model has no card") from None
+        preprocessing = card.preprocessing
         about = {
             "name": name,
             "version": version.number,
-            "threshold": card.get("threshold"),
-            "crop_size": window,
+            "threshold": card.threshold,
+            "crop_size": preprocessing.get("crop_size") or preprocessing["image_size"],
             "frame_size": preprocessing.get("frame_size"),
             "image_size": preprocessing["image_size"],
             "faces": _FACES,
             "max_body_bytes": self.limits.body_bytes,
-            "card": card,
+            "card": dataclasses.asdict(card),
         }
         return _Answer(json.dumps(about).encode())
-
-
-_Function = Callable[..., Awaitable[_Answer]]
 
 
 class _Request(httputil.HTTPMessageDelegate):
@@ -275,14 +277,9 @@ class _Request(httputil.HTTPMessageDelegate):
         self._connection = connection
         self._peer = "?"
         self._chunks: list[bytes] = []
-        self._api = self._model = ""
         self._code = "OK"
         self._answered = self._left = self._ended = False
         self._task: asyncio.Task[None] | None = None
-
-    def counts_as(self, api: str, model: str) -> None:
-        """Count this request as one to an API of TensorFlow Serving."""
-        self._api, self._model = api, model
 
     def take_body(self) -> bytes:
         """Return the body, and hold it no longer."""
@@ -291,21 +288,24 @@ class _Request(httputil.HTTPMessageDelegate):
 
     # ------------------------------------------------------------ what Tornado calls, in this order
 
-    def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> None:
+    async def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> None:
         """The head has come."""
         self._began = time.perf_counter()
         request = httputil.HTTPServerRequest(
             connection=self._connection, start_line=start_line, headers=headers
         )
         self.method, self.path = str(request.method), request.path
+        self._route, self._named = self._front.route(self.method, self.path)
         self._peer = str(request.remote_ip)
+        seconds = self._front.limits.seconds_to_send
+        self._sending = asyncio.get_running_loop().call_later(seconds, self._too_slow)
         self._front.under_way += 1
         try:
             self._check_head(headers)
         except _Refused as error:
-            self._refuse(error)
+            await self._refuse(error)
 
-    def data_received(self, chunk: bytes) -> None:
+    async def data_received(self, chunk: bytes) -> None:
         """A part of the body has come."""
         if self._answered:
             return
@@ -317,12 +317,14 @@ class _Request(httputil.HTTPMessageDelegate):
                 raise ServingError("UNAVAILABLE", "too many large requests; try again later")
             self._chunks.append(chunk)
         except (_Refused, ServingError) as error:
-            self._refuse(error)
+            await self._refuse(error)
 
     def finish(self) -> None:
         """All of it has come."""
+        self._sending.cancel()
         self._connection.set_close_callback(self.on_connection_close)
-        self._task = asyncio.create_task(self._respond())
+        if not self._answered:
+            self._task = asyncio.create_task(self._respond())
 
     def on_connection_close(self) -> None:
         """The client has left."""
@@ -335,21 +337,19 @@ class _Request(httputil.HTTPMessageDelegate):
 
     async def _respond(self) -> None:
         try:
-            answer = await self._front.answer(self)
+            answer = await self._route.answer(self, **self._named)
         except Exception as error:
-            self._refuse(error)
-            return
-        written = self._write(answer)
-        try:
-            async with asyncio.timeout(self._front.limits.seconds_to_send):
-                await written
-        except TimeoutError:  # the client does not read its answer
-            self._connection.detach().close()
-        except StreamClosedError:
-            pass
+            await self._refuse(error)
         else:
-            self._connection.finish()
-        self._end()
+            await self._send(answer)
+
+    def _too_slow(self) -> None:
+        """The body has not come in time."""
+        if not self._answered:
+            self._answered = True
+            seconds = self._front.limits.seconds_to_send
+            error = _Refused(408, f"expected a request within {seconds:g} seconds")
+            self._task = asyncio.create_task(self._refuse(error))
 
     def _check_head(self, headers: httputil.HTTPHeaders) -> None:
         host, hosts = headers.get("host", ""), self._front.hosts
@@ -358,24 +358,40 @@ class _Request(httputil.HTTPMessageDelegate):
         if headers.get("content-encoding", "identity") not in ("", "identity"):
             raise _Refused(415, "expected a body without content-encoding")
         length = headers.get("content-length", "0")
-        self._check_size(int(length) if length.isdecimal() else 0)  # else Tornado refuses it
+        if length.isdecimal():  # else Tornado refuses it
+            # More digits than any size has, which Python might not read.
+            self._check_size(int(length) if len(length) < 20 else sys.maxsize)
 
     def _check_size(self, size: int) -> None:
         most = self._front.limits.body_bytes
         if size > most:
             raise _Refused(413, f"expected a body of at most {most} bytes")
 
-    def _refuse(self, error: Exception) -> None:
+    async def _refuse(self, error: Exception) -> None:
         self._code, answer = _told(error)
         message = json.loads(answer.body)["error"]
         what = f"{self.method} {self.path}"
         self._front.record.refused("REST", self._peer, what, str(answer.status), message)
-        self._write(answer)
-        self._connection.finish()
+        await self._send(answer)
+
+    async def _send(self, answer: _Answer) -> None:
+        """Answer, and let go of a client that does not read it."""
+        self._answered = True
+        try:
+            async with asyncio.timeout(self._front.limits.seconds_to_send):
+                await self._write(answer)
+        except TimeoutError:
+            self._connection.close()
+        except StreamClosedError:
+            pass
+        else:
+            if self._front.stopping:
+                self._connection.close()
+            else:
+                self._connection.finish()
         self._end()
 
     def _write(self, answer: _Answer) -> Awaitable[None]:
-        self._answered = True
         headers = {
             "date": httputil.format_timestamp(time.time()),
             "content-type": answer.content_type,
@@ -396,11 +412,31 @@ class _Request(httputil.HTTPMessageDelegate):
         if self._ended or not self.method:
             return
         self._ended = True
+        self._sending.cancel()
         self._front.under_way -= 1
         self._front.bytes_held -= self.size
-        if self._api and not self._left:
-            seconds = time.perf_counter() - self._began
-            self._front.record.done("REST", self._api, self._model, self._code, seconds)
+        if self._route.api and not self._left:
+            seconds, model = time.perf_counter() - self._began, self._named["name"]
+            self._front.record.done("REST", self._route.api, model, self._code, seconds)
+
+
+def _is_api(path: str) -> bool:
+    return path.lower().startswith("/v1/")
+
+
+async def _asked_in_a_thread(ask: Callable[[], _Asked]) -> _Asked:
+    """Return what ``ask`` does; when the client leaves meanwhile, nothing is computed for it."""
+    asked = asyncio.get_running_loop().run_in_executor(None, ask)
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:  # the thread goes on, and has the request wait for its turn
+        asked.add_done_callback(_cancel_asked)
+        raise
+
+
+def _cancel_asked(asked: asyncio.Future[_Asked]) -> None:
+    if not asked.cancelled() and asked.exception() is None:
+        asked.result()[0].cancel()
 
 
 def _choice(version: str | None, label: str | None) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from tornado.iostream import IOStream
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving.addresses import before_port
+from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.grpc import GrpcFront
 from facenet_lib.serving.limits import Limits, RequestRecord
-from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.rest import RestFront
 from facenet_lib.serving.versions import ServedModels
 
@@ -220,7 +220,6 @@ class _RestServer:
         server = _BoundedServer(
             self._front,
             idle_connection_timeout=limits.seconds_idle,
-            body_timeout=limits.seconds_to_send,
             max_body_size=2**63,  # ours is told with status 413, where Tornado has 400
         )
         server.most_connections = limits.connections

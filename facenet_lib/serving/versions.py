@@ -18,7 +18,7 @@ from pathlib import Path
 from facenet_lib.checks import check_model_name
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, VersionStatus
-from facenet_lib.serving.loaded_version import (
+from facenet_lib.serving.batching import (
     Batching,
     Closed,
     Inputs,

@@ -9,7 +9,7 @@ from PIL import Image
 from toy_training import load_run
 
 from facenet_lib.export.saved_model import export_model
-from facenet_lib.export.warmup import WARMUP_REQUESTS
+from facenet_lib.model_card import WARMUP_REQUESTS
 
 pytestmark = pytest.mark.slow  # each test needs an exported model
 

@@ -17,8 +17,8 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from facenet_lib.serving import grpc as local_server_grpc
+from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.limits import Limits
-from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
 
 

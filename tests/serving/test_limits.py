@@ -61,6 +61,18 @@ def test_requests_and_batches_are_counted(models):
     assert found["facenet_rows_waiting", NAME] == 0
 
 
+def test_requests_refused_before_they_are_read_are_counted_too(models):
+    limits = Limits(body_bytes=len(BODY), total_body_bytes=len(BODY) - 1)
+    with LocalServer({NAME: models}, limits=limits) as server:
+        assert ask(server, body=BODY + b" ").status == 413
+        assert ask(server, body=BODY, **{"Content-Encoding": "gzip"}).status == 415
+        assert ask(server, body=BODY).status == 503
+        found = counts(server)
+    requests = ":tensorflow:serving:request_count"
+    assert found[requests, "INVALID_ARGUMENT", NAME] == 2
+    assert found[requests, "UNAVAILABLE", NAME] == 1
+
+
 def test_no_count_is_lost_between_threads(models):
     class Slow(dict):
         def get(self, *arguments):

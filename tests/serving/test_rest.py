@@ -24,9 +24,10 @@ from toy_training import SETTINGS, draw_people, load_run, train
 
 from facenet_lib import runs
 from facenet_lib.export.saved_model import export_model
+from facenet_lib.model_card import CARD
 from facenet_lib.models import load_embedder
+from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.limits import Limits
-from facenet_lib.serving.loaded_version import Batching
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
 
@@ -122,7 +123,20 @@ def test_eight_faces_are_drawn_two_of_each_person(server):
 
 
 def test_a_model_without_a_card_has_no_page(server):
-    assert ask(server, "/page/model").status == 404
+    answer = ask(server, "/page/model")
+    assert answer.status == 404
+    assert answer.json() == {"error": f"{NAME}: this model has no card"}
+
+
+@pytest.mark.parametrize("card", [b"\xff", b"[]", b"{}", b'{"preprocessing": {}}'])
+def test_nor_has_one_with_a_damaged_card(models, server, card):
+    path = models / "1" / CARD
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(card)
+    try:
+        assert ask(server, "/page/model").status == 404
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

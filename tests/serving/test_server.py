@@ -1,5 +1,6 @@
 """The server's life, and its connections; what it answers is the other files' matter."""
 
+import json
 import os
 import re
 import signal
@@ -30,8 +31,9 @@ from asking_servers import (
 from serving_models import NAME, expected_embeddings, png
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving.batching import LoadedVersion
 from facenet_lib.serving.limits import Limits
-from facenet_lib.serving.loaded_version import LoadedVersion
+from facenet_lib.serving.messages import parse_json
 from facenet_lib.serving.server import LocalServer
 
 # Life
@@ -141,10 +143,18 @@ def test_it_is_ready_once_its_models_are(models, monkeypatch):
 
 
 def status_of_answer(client):
+    return read_answer(client)[0]
+
+
+def read_answer(client):
     response = HTTPResponse(client)
     response.begin()
-    response.read()
-    return response.status
+    return response.status, response.read()
+
+
+def predict_head(length):
+    lines = [f"POST {PREDICT} HTTP/1.1", "Host: localhost", f"Content-Length: {length}", "", ""]
+    return "\r\n".join(lines).encode()
 
 
 def test_a_connection_goes_on_after_a_request_that_was_refused(server):
@@ -166,6 +176,55 @@ def test_a_connection_without_a_request_is_closed(models):
     ):
         assert client.recv(1) == b""
         assert ask(server, "/healthz").status == 200
+
+
+def test_a_body_that_does_not_come_in_time_is_told_of(models, caplog):
+    with (
+        LocalServer({NAME: models}, limits=Limits(seconds_to_send=0.3)) as server,
+        socket.create_connection(address(server), timeout=SECONDS) as client,
+    ):
+        client.sendall(predict_head(len(BODY)) + BODY[:-1])
+        message = "expected a request within 0.3 seconds"
+        status, body = read_answer(client)
+        assert (status, json.loads(body)) == (408, {"error": message})
+        assert client.recv(1) == b""
+        (line,) = caplog.messages
+        assert line == f"REST 127.0.0.1 POST {PREDICT}: 408: {message}"
+        wait_until(lambda: server._rest._front.under_way == 0)
+        assert ask(server, body=BODY).status == 200
+
+
+def test_a_body_with_a_length_beyond_reading_is_refused_in_one_line(server, caplog):
+    with socket.create_connection(address(server), timeout=SECONDS) as client:
+        client.sendall(predict_head("9" * 5000))
+        assert status_of_answer(client) == 413
+        assert client.recv(1) == b""
+    (line,) = caplog.messages
+    assert ": 413: expected a body of at most" in line
+
+
+def test_a_connection_ends_with_its_answer_once_the_server_is_told_to_end(models):
+    health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with ThreadPoolExecutor(1) as ending, ExitStack() as stack:
+        server = LocalServer({NAME: models}).__enter__()
+        front = server._rest._front
+        slow, client = (
+            stack.enter_context(socket.create_connection(address(server), timeout=SECONDS))
+            for _ in range(2)
+        )
+        slow.sendall(predict_head(len(BODY)) + BODY[:-1])
+        client.sendall(health)
+        assert status_of_answer(client) == 200  # and the connection goes on
+        wait_until(lambda: front.under_way == 1)
+        ended = ending.submit(server.__exit__, None, None, None)
+        wait_until(lambda: front.stopping)
+        client.sendall(health)
+        assert status_of_answer(client) == 200
+        assert client.recv(1) == b""
+        assert not ended.done()  # it waits for the other one
+        slow.sendall(BODY[-1:])
+        assert status_of_answer(slow) == 200
+        ended.result(SECONDS)
 
 
 def test_connections_have_a_limit_also_when_many_come_at_once(models):
@@ -198,9 +257,8 @@ def test_a_client_who_left_is_not_computed_for(models, gate):
     with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
         running = clients.submit(ask, server, body=BODY)
         gate.reached.acquire()
-        head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n"
         with socket.create_connection(address(server)) as connection:
-            connection.sendall(head.encode() + BODY)
+            connection.sendall(predict_head(len(BODY)) + BODY)
             wait_until(lambda: server.models.rows_waiting(NAME) == 1)
         (waiting,) = server.models._models[NAME].available[1]._waiting
         wait_until(waiting.future.cancelled)
@@ -209,9 +267,43 @@ def test_a_client_who_left_is_not_computed_for(models, gate):
         assert server.models.batch_sizes(NAME) == {1: 1}
 
 
-def test_a_client_who_does_not_read_is_let_go(models):
+def test_a_client_who_left_while_a_long_body_is_parsed_is_not_computed_for(
+    models, gate, monkeypatch
+):
+    reached, parsed = threading.Event(), threading.Event()
+
+    def slowly(body):
+        if len(body) > len(BODY):
+            reached.set()
+            parsed.wait(SECONDS)
+        return parse_json(body)
+
+    monkeypatch.setattr("facenet_lib.serving.rest.parse_json", slowly)
+    long = BODY.ljust(2**20)
+    with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
+        running = clients.submit(ask, server, body=BODY)
+        gate.reached.acquire()
+        with socket.create_connection(address(server)) as connection:
+            connection.sendall(predict_head(len(long)) + long)
+            reached.wait(SECONDS)
+        wait_until(lambda: server._rest._front.under_way == 1)
+        parsed.set()
+        version = server.models._models[NAME].available[1]
+        wait_until(lambda: [one.future.cancelled() for one in version._waiting] == [True])
+        gate.opened.set()
+        assert running.result().status == 200
+        assert server.models.batch_sizes(NAME) == {1: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/page/script.js", 200), ("/nowhere", 404)], ids=["answer", "refusal"]
+)
+def test_a_client_who_does_not_read_is_let_go(models, path, status):
     with LocalServer({NAME: models}, limits=Limits(seconds_to_send=0.5)) as server:
-        request = f"GET {'/page/script.js'} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        # The connections' too, so that even short answers fill it soon.
+        server._rest._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        assert ask(server, path).status == status
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         with socket.create_connection(address(server)) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.settimeout(0.2)

@@ -30,7 +30,7 @@ from serving_models import (
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving import versions as served_models
 from facenet_lib.serving.answers import VersionStatus
-from facenet_lib.serving.loaded_version import LoadedVersion
+from facenet_lib.serving.batching import LoadedVersion
 from facenet_lib.serving.versions import ServedModels
 
 

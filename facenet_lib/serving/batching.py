@@ -1,4 +1,4 @@
-"""One loaded version of a model: its signatures, the requests that wait for it, and its thread.
+"""How requests become batches: a loaded version of a model, and the thread that computes for it.
 
 One thread computes, because TensorFlow uses every core for one call already; requests that
 arrive while it computes wait and become its next batch. Derived in chapter 8, "Serving".
@@ -21,15 +21,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from facenet_lib.errors import refuse
+from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE
 from facenet_lib.serving.messages import Array, ServingError, one_line
 from facenet_lib.serving.protos import array_from_proto
 
 Inputs = Mapping[str, Array] | Callable[[Mapping[str, tf.TensorSpec]], Mapping[str, Array]]
 """Arrays by name, or what makes them of the types and shapes that a signature takes."""
-
-WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
-"""Requests, a TFRecord file of ``PredictionLog``, that are played before a version answers."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,7 @@ class LoadedVersion:
         return answers
 
     def _warm_up(self) -> None:
-        path = self.folder / WARM_UP
+        path = self.folder / WARMUP_REQUESTS
         if not path.is_file():
             return
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():

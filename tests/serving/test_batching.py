@@ -27,7 +27,7 @@ from serving_models import (
 )
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.loaded_version import Batching, LoadedVersion
+from facenet_lib.serving.batching import Batching, LoadedVersion
 from facenet_lib.serving.protos import signature_map
 
 
