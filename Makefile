@@ -18,7 +18,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: book test check bench lab clean
 
 book: $(INSTALLED)
-	@echo "Running the chapters (first time: about 12 minutes on two cores) and building the book."
+	@echo "Running the chapters (first time: about 17 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
 	$(BIN)/python book/prepare_chapters.py
@@ -28,7 +28,7 @@ book: $(INSTALLED)
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(INSTALLED) check
-	@echo "Chapters and library tests (about 18 minutes on two cores; 10 after make book)."
+	@echo "Chapters and library tests (about 25 minutes on two cores; 15 after make book)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/pytest $(CHAPTERS) tests --nbmake --nbmake-timeout=5400 \
