@@ -67,7 +67,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     run or the imported weights. A server takes images as they are, so that --flip needs a folder.
     """
     from facenet_lib.datasets import open_faces
-    from facenet_lib.files import open_whole_file
+    from facenet_lib.files import write_text
     from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
     check_folder_of(options.json)
@@ -90,8 +90,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         how["chosen"] = {"threshold": result.threshold_at(rate), "false_accept_rate": rate}
         print(f"threshold {how['chosen']['threshold']:.4f} for a false accept rate of {rate:g}")
     if options.json:
-        with open_whole_file(options.json) as file:
-            file.write((json.dumps(result.to_dict() | how, indent=2) + "\n").encode())
+        write_text(options.json, json.dumps(result.to_dict() | how, indent=2) + "\n")
 
 
 def _warn_of_known_people(identities: Sequence[str], paths: Sequence[str]) -> None:
