@@ -40,8 +40,12 @@ def refuse(heading: str, problems: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def serving_extra(what: str) -> Iterator[None]:
+def explain_missing(what: str, extra: str) -> Iterator[None]:
     """Explain a package that is missing by the extra that brings it.
+
+    Args:
+        what: what needs the package, for example ``"facenet serve"``.
+        extra: of ``pip install 'facenet-lib[extra]'``.
 
     Raises:
         FacenetError: in place of a ModuleNotFoundError.
@@ -52,5 +56,5 @@ def serving_extra(what: str) -> Iterator[None]:
         package = str(error.name).partition(".")[0]
         raise FacenetError(
             f"{what} needs the package {package}, which is not installed: "
-            "pip install 'facenet-lib[serving]'"
+            f"pip install 'facenet-lib[{extra}]'"
         ) from error

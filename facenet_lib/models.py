@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from facenet_lib.embedding import Embedder, embed_files, encoded_batches, image_embedder
-from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.input_pipeline.decoding import decode_image
 from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
@@ -196,7 +196,7 @@ def load_embedder(
         return _network_embedder(model, changes)
     if is_address(model):
         _refuse_changes(model, "a server", changes)
-        with serving_extra("a server's address"):
+        with explain_missing("a server's address", "serving"):
             from facenet_lib.serving.remote_embedder import RemoteEmbedder
         return RemoteEmbedder(str(model))
     saved_model = _saved_model_in(Path(model))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facenet_lib.errors import serving_extra
+from facenet_lib.errors import explain_missing
 
 if TYPE_CHECKING:
     from facenet_lib.embedding import Embedder
@@ -40,7 +40,7 @@ def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
     """
     embedder: Embedder
     if model.lower().startswith(("http://", "https://")) and set(changes.values()) <= {None}:
-        with serving_extra("a server's address"):
+        with explain_missing("a server's address", "serving"):
             from facenet_lib.serving.remote_embedder import RemoteEmbedder
         embedder = RemoteEmbedder(model)
     else:

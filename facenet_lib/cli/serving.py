@@ -9,7 +9,7 @@ from typing import Any
 
 from facenet_lib.cli.arguments import add_command, port
 from facenet_lib.cli.loading import load_tensorflow
-from facenet_lib.errors import serving_extra
+from facenet_lib.errors import explain_missing
 
 
 def add_serve(commands: Any) -> None:
@@ -88,14 +88,14 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error("--image: only with --docker or --configure")
     if not (options.docker or options.tensorflow_serving or options.configure):
         load_tensorflow()
-        with serving_extra("facenet serve"):
+        with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve
 
         models = {options.name: options.model}
         serve(models, versions=options.versions, labels={options.name: labels}, **where)
         return
 
-    with serving_extra("facenet serve"):
+    with explain_missing("facenet serve", "serving"):
         from facenet_lib.serving.configuration import (
             TENSORFLOW_SERVING_IMAGE,
             ServedModel,

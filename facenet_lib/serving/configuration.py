@@ -15,7 +15,7 @@ from typing import Literal
 import yaml
 
 from facenet_lib.checks import check_integer, check_model_name
-from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.files import explain_write_errors, write_text
 from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.answers import METRICS_PATH
@@ -165,7 +165,7 @@ def models_config(models: Sequence[ServedModel], root: PurePosixPath | None = No
     names = [model.name for model in models]
     if not names or len(set(names)) != len(names):
         raise FacenetError(f"expected models of different names, found {names or 'none'}")
-    with serving_extra("TF Serving's configuration"):
+    with explain_missing("TF Serving's configuration", "serving"):
         from google.protobuf import text_format
         from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
     message = ModelServerConfig()

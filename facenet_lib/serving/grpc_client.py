@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facenet_lib.errors import FacenetError, serving_extra
+from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.serving.addresses import check_host_and_port
 from facenet_lib.serving.answers import (
     ModelMetadata,
@@ -31,7 +31,7 @@ class GrpcClient(Client):
 
     def _open(self, server: str) -> str:
         check_host_and_port(server)
-        with serving_extra("the gRPC client"):
+        with explain_missing("the gRPC client", "serving"):
             import grpc
             from tensorflow_serving.apis import (
                 model_service_pb2_grpc,
