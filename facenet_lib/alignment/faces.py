@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from facenet_lib.errors import FacenetError
+
 Image = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB, upright."""
 Landmarks = NDArray[np.floating[Any]]
@@ -85,3 +87,26 @@ class FaceDetector(Protocol):
         Returns:
             For each image its faces, none where nothing was found.
         """
+
+
+def check_image(name: str, image: object) -> None:
+    """Refuse what is no photograph as detectors take it.
+
+    A detector would find nothing in grey values from 0 to 1, and other faces in 16-bit numbers.
+
+    Raises:
+        FacenetError: for anything but uint8 (height, width, 3), or an image without a pixel.
+
+    >>> check_image("image 1", np.zeros((250, 250), np.uint8))
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: image 1: expected uint8 of shape (height, width, 3), RGB, ...
+    """
+    if isinstance(image, np.ndarray):
+        fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size
+        found = f"{image.dtype} of shape {image.shape}"
+    else:
+        fits, found = False, f"a {type(image).__name__}"
+    if not fits:
+        raise FacenetError(
+            f"{name}: expected uint8 of shape (height, width, 3), RGB, found {found}"
+        )
