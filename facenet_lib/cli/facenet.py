@@ -1,4 +1,4 @@
-"""The command ``facenet``: draw faces, import weights, train, evaluate, embed, export, serve.
+"""The command ``facenet``: draw, align, import weights, train, evaluate, embed, export, serve.
 
 Ends with 0, with 1 after a failure that it explains, or with 2 after wrong usage. TensorFlow is
 loaded only by the commands that compute with it, so that help comes at once.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from facenet_lib import __version__
-from facenet_lib.cli import evaluation, faces, models, serving, training
+from facenet_lib.cli import alignment, evaluation, faces, models, serving, training
 from facenet_lib.errors import FacenetError
 
 
@@ -44,13 +44,14 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="facenet",
-        description="Draw faces; train, import, evaluate, use, export and serve FaceNet.",
+        description="Draw and align faces; train, import, evaluate, use, export and serve FaceNet.",
     )
     parser.add_argument("--version", action="version", version=f"facenet {__version__}")
     commands = parser.add_subparsers(
         metavar="COMMAND", required=True, parser_class=_ParserOfOneCommand
     )
     faces.add_draw_faces(commands)
+    alignment.add_align(commands)
     models.add_import_weights(commands)
     training.add_train(commands)
     training.add_report(commands)
