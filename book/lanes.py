@@ -1,4 +1,4 @@
-"""Which chapters and tests run at the same time, and on which cores.
+"""Which chapters run at the same time, and on which cores.
 
 Two TensorFlow programs that share two cores wait for each other: a training step of the book's
 network takes a fifth to a third more processor time than where each has a core of its own.
@@ -32,7 +32,8 @@ def take_cores(number: int, lanes: int) -> None:
     """Keep this process and those it starts to its share of the cores, where the system can.
 
     Args:
-        number: which of ``lanes`` processes this is, from 0. More of them than cores share.
+        number: which of ``lanes`` processes this is, from 0.
+        lanes: how many there are; more than there are cores share these.
     """
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lanes import LONGEST_FIRST, take_cores
+from lanes import LONGEST_FIRST
 
 if TYPE_CHECKING:
     from facenet_lib.verification import EvaluationPairs
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Give each process of pytest-xdist cores of its own, before TensorFlow counts them."""
-    worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        take_cores(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
