@@ -4,13 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PAGES := _build/html
-CHAPTERS := $(sort $(wildcard book/*.ipynb))
 
-# What the chapters draw, train and answer is kept, by all that it depends on: the library, the
-# pinned versions and the faces. The second command finds what the first one trained, and a change
+# What the chapters draw, train and answer is kept, by all that it depends on: the library, Python,
+# the pinned versions and the faces. The second command finds what the first one trained, and a change
 # starts afresh.
 LIBRARY := $(sort $(shell find facenet_lib -type f -not -name '*.pyc'))
-KEY := $(shell (cat $(LIBRARY) constraints.txt; echo "$(FACENET_FACES)") | cksum | cut -d' ' -f1)
+KEY := $(shell (cat $(LIBRARY) constraints.txt; $(PYTHON) -V; echo "$(FACENET_FACES)") | cksum | cut -d' ' -f1)
 OUTPUTS := .cache/$(KEY)/outputs
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -21,18 +20,19 @@ book: $(INSTALLED)
 	@echo "Running the chapters (first time: about 17 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
-	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/python book/run_chapters.py $(OUTPUTS)
 	@rm -rf .cache/outputs && ln -s $(KEY)/outputs .cache/outputs
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
+# Three processes, because some tests wait for others.
 test: $(INSTALLED) check
-	@echo "Chapters and library tests (about 25 minutes on two cores; 15 after make book)."
+	@echo "Chapters and library tests (about 25 minutes on two cores; 10 after make book, which has"
+	@echo "run the chapters: one that ran through with this very library is not run again)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/python book/prepare_chapters.py
-	$(BIN)/pytest $(CHAPTERS) tests --nbmake --nbmake-timeout=5400 \
-		--numprocesses 2
+	$(BIN)/pytest $$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) tests --nbmake \
+		--nbmake-timeout=5400 --numprocesses 3
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

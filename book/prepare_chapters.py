@@ -1,7 +1,7 @@
 """Draw the faces and train the network that several chapters use, before two of them want them.
 
-``make book`` and ``make test`` call this first, so that the chapters can run in any order. It is
-what chapters 1 and 6 do when they find nothing.
+``make test`` calls this first, so that the chapters can run in any order. It is what chapters 1
+and 6 do when they find nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ import sys
 from facenet_lib.datasets import cache_folder, open_faces
 
 
-def prepare_chapters() -> None:
-    """Draw with both cores, then train with both, as a process that may be stopped and goes on."""
+def draw_faces() -> None:
+    """Draw the faces with all cores, or find those that ``FACENET_FACES`` names."""
+    open_faces()
+
+
+def train_network() -> None:
+    """Train chapter 6's network, as a process that may be stopped and goes on."""
     folder = open_faces()
     is_drawn = (folder.root / "drawn_faces.json").is_file()
     recipe = "drawn_faces" if is_drawn else "lfw_view1"
@@ -26,4 +31,5 @@ def prepare_chapters() -> None:
 
 
 if __name__ == "__main__":
-    prepare_chapters()
+    draw_faces()
+    train_network()

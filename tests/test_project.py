@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from house import BOOK, LIBRARY, PROJECT, chapters, notebook, source
+from lanes import LONGEST_FIRST
 
 from facenet_lib.cli.facenet import make_parser
 
@@ -122,6 +123,10 @@ def test_table_of_contents_holds_every_page_once():
     assert sorted(str(path.with_suffix("")) for path in pages) == sorted(listed)
     numbered = [page for page in listed if re.match(r"book/\d\d_", page)]
     assert numbered == [f"book/{chapter}" for chapter in CHAPTERS]
+
+
+def test_every_chapter_is_run():
+    assert sorted(LONGEST_FIRST) == CHAPTERS
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -110,7 +110,9 @@ def test_an_interrupted_call_is_finished_by_the_next(
 LONGEST = 300  # seconds: only so that a fault ends; a busy machine may take its time
 PROGRAM = f"""
 from facenet_lib.drawn_faces import write_faces
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a caller may ignore Ctrl-C
 write_faces(sys.argv[1], **{DATASET!r}, workers=2, progress=False)
 """
 
