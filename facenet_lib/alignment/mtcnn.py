@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from facenet_lib import __version__
 from facenet_lib.alignment.faces import Box, Face, Image, check_image
@@ -118,16 +119,38 @@ class MtcnnDetector:
             The surest first, pixels of the image: boxes float32 (n, 4), left, top, right and
             bottom; scores float32 (n,); landmarks float32 (n, 5, 2).
         """
+        stages, scores, landmarks = self._search(image)
+        return stages[-1][:max_faces], scores[:max_faces], landmarks[:max_faces]
+
+    def trace_stages(self, image: Image) -> tuple[NDArray[np.float32], ...]:
+        """Show what each of the three networks leaves of an image, for chapter 10 and the curious.
+
+        Args:
+            image: uint8 (height, width, 3), RGB, upright.
+
+        Returns:
+            After each network the boxes float32 (n, 4) that go on to the next, which sees squares;
+            last of all the faces. Left, top, right and bottom, the surest first, pixels of the
+            image.
+
+        Raises:
+            FacenetError: for an image of another kind or shape.
+        """
+        check_image("image", image)
+        return tuple(boxes.numpy() for boxes in self._search(image)[0])
+
+    def _search(self, image: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return the boxes after each network, and scores and landmarks of the last."""
         small, ratio = _shrink(image, self._longest_side)
         pixels = (small - 127.5) / 128.0
-        boxes = self._propose(pixels)
-        boxes = self._refine(pixels, boxes)
-        boxes, scores, landmarks = self._finish(pixels, boxes)
+        proposed = self._propose(pixels)
+        refined = self._refine(pixels, proposed)
+        finished, scores, landmarks = self._finish(pixels, refined)
         # The networks' coordinates are those of pixels' centres: measured on mirror images, the
         # landmarks and their mirrored ones add up to the width less one.
-        boxes = (boxes + 0.5) * tf.tile(ratio, [2])
-        landmarks = (landmarks + 0.5) * ratio
-        return boxes[:max_faces], scores[:max_faces], landmarks[:max_faces]
+        to_image = tf.tile(ratio, [2])
+        stages = [(boxes + 0.5) * to_image for boxes in (proposed, refined, finished)]
+        return stages, scores, (landmarks + 0.5) * ratio
 
     def _faces(self, image: Image) -> list[Face]:
         boxes, scores, landmarks = self._compiled(image, np.iinfo(np.int32).max)

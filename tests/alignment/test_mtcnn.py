@@ -106,6 +106,16 @@ def test_the_surest_face_comes_first(detector: MtcnnDetector):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_stages_end_with_the_faces_and_each_leaves_fewer(detector: MtcnnDetector):
+    image = PICTURES["crowd"]
+    proposed, refined, finished = detector.trace_stages(image)
+    assert len(proposed) > len(refined) >= len(finished) > 0
+    np.testing.assert_allclose(finished, [f.box for f in detector.detect([image])[0]], atol=1e-3)
+    for squares in (proposed, refined):
+        sides = squares[:, 2:] - squares[:, :2]
+        np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=1e-3)
+
+
 def test_landmarks_are_left_and_right_as_seen(detector: MtcnnDetector):
     (face,) = detector.detect([SMALL])[0]
     left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks
