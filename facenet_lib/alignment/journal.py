@@ -64,7 +64,7 @@ class AlignmentJournal:
     """The rows of an output folder: read when it begins, added to, and at last one manifest.
 
     A context manager. Inside it, no other process aligns the same photographs into the folder.
-    ``faces.journal`` has the rows in the order in which they came; :meth:`finish` writes
+    ``faces.journal`` has the rows in the order in which they came; ``finish`` writes
     ``faces.csv`` of them and removes it. A shard has files of its own; the whole album takes in
     those of its shards.
 
