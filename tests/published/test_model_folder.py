@@ -328,7 +328,7 @@ def test_what_is_given_goes_before_what_is_guessed(
     assert loaded.origin["weights"]["training_set"] == "Ours"
 
 
-@pytest.mark.parametrize("write", [release, frozen_graph, keras_weights])
+@pytest.mark.parametrize("write", [release, keras_weights])
 def test_the_older_releases_have_128_numbers_and_standardize_each_image(
     write: Callable, variables: dict, tmp_path: Path
 ) -> None:
