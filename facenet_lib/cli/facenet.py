@@ -51,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="COMMAND", required=True, parser_class=_ParserOfOneCommand
     )
     faces.add_draw_faces(commands)
+    faces.add_draw_photographs(commands)
     alignment.add_align(commands)
     models.add_import_weights(commands)
     training.add_train(commands)

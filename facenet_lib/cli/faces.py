@@ -1,4 +1,4 @@
-"""Commands about faces: ``facenet draw-faces`` and ``facenet distances``."""
+"""Commands about faces: ``facenet draw-faces``, ``draw-photographs`` and ``distances``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,44 @@ def _draw_faces(options: argparse.Namespace) -> None:
         f"{drawn.root}: {drawn.images} images; {len(drawn.train_names)} people to train on, "
         f"{len(drawn.test_names)} in {drawn.pairs} pairs to test on"
     )
+
+
+def add_draw_photographs(commands: Any) -> None:
+    """Add ``facenet draw-photographs``."""
+    parser = add_command(
+        commands, "draw-photographs", _draw_photographs, "draw photographs of made-up people"
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
+    parser.add_argument("--photographs", type=int, default=100, help="photographs to draw")
+    parser.add_argument("--identities", type=int, default=300, help="people who may be in them")
+    parser.add_argument(
+        "--first-identity",
+        type=int,
+        default=0,
+        help="first of these people, as draw-faces numbers them; it tests on the last",
+    )
+    parser.add_argument(
+        "--per-person",
+        action="store_true",
+        help="draw as many photographs for each person, who is in the middle, in their own folder",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal photographs")
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+
+
+def _draw_photographs(options: argparse.Namespace) -> None:
+    """Draw photographs of made-up people, and faces.csv, which says where their faces are."""
+    from facenet_lib.drawn_faces.photographs import write_photographs
+
+    first = options.first_identity
+    drawn = write_photographs(
+        options.out,
+        options.photographs,
+        range(first, first + options.identities),
+        seed=options.seed,
+        per_person=options.per_person,
+    )
+    print(f"{drawn.root}: {drawn.photographs} photographs, {drawn.faces} faces in faces.csv")
 
 
 def add_distances(commands: Any) -> None:

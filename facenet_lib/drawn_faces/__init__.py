@@ -6,6 +6,7 @@ under a :class:`Nuisance`: everything that changes and must be ignored to recogn
 light, expression, gaze, glasses, clothes, background, camera). :func:`render_face` draws the one
 under the other; :func:`write_faces` draws a whole dataset in the layout of Labeled Faces in the
 Wild (LFW), with its own ``pairs.txt``, ``people.txt`` and ``peopleDevTrain.txt``.
+:func:`write_photographs` draws photographs of several people, and where each face is.
 
 Everything random comes from NumPy's ``SeedSequence``: the same seed gives the same picture,
 whatever was drawn before it and however many processes draw (on one kind of machine; another
@@ -18,15 +19,28 @@ from facenet_lib.drawn_faces.dataset import DrawnFaces, write_faces
 from facenet_lib.drawn_faces.identity import Identity, draw_identity
 from facenet_lib.drawn_faces.names import person_name
 from facenet_lib.drawn_faces.nuisance import Nuisance, draw_nuisance
+from facenet_lib.drawn_faces.photograph_table import DrawnFace, read_photograph_faces
+from facenet_lib.drawn_faces.photographs import (
+    DrawnPhotograph,
+    DrawnPhotographs,
+    render_photograph,
+    write_photographs,
+)
 from facenet_lib.drawn_faces.render import render_face
 
 __all__ = [
+    "DrawnFace",
     "DrawnFaces",
+    "DrawnPhotograph",
+    "DrawnPhotographs",
     "Identity",
     "Nuisance",
     "draw_identity",
     "draw_nuisance",
     "person_name",
+    "read_photograph_faces",
     "render_face",
+    "render_photograph",
     "write_faces",
+    "write_photographs",
 ]

@@ -28,9 +28,7 @@ def paint_body(
 ) -> None:
     """Shoulders, neck and hanging hair."""
     turned = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
-    body = rotation_matrix(0.35 * nuisance.yaw, 0.0, 0.3 * nuisance.roll)
-    joint = np.array([0.0, -0.45, -0.2])  # head and body meet here
-    offset = (turned - body) @ joint
+    body, offset = _hang_body(nuisance)
     cloth = to_linear(nuisance.cloth_colour)
     half_neck = 0.20 + 0.34 * identity.jaw_width
 
@@ -39,7 +37,7 @@ def paint_body(
         normal = _ellipsoid_normal(part, ball, body)
         openness: FloatArray | float = 1.0
         if shadow:  # the head keeps light away from the neck
-            below = canvas.up[samples // canvas.side] - np.float32(offset[1])
+            below = canvas.up[samples // canvas.width] - np.float32(offset[1])
             openness = smoothstep(-0.62, -1.35, below) * 0.65 + 0.35
         shaded = shade(light, colour[:, None], normal, openness, openness, gloss, 8)
         canvas.paint(samples, height, shaded)
@@ -47,6 +45,16 @@ def paint_body(
     paint(Ellipsoid((0.0, -1.0, -0.22), (half_neck, 1.2, 0.40), _UPRIGHT), head.skin, 0.03, True)
     paint(Ellipsoid((0.0, -1.95, -0.25), (1.30, 0.80, 0.5), _UPRIGHT), cloth, 0.0, True)
     paint(Ellipsoid((0.0, -1.50, -0.27), (0.84, 0.34, 0.40), _UPRIGHT), cloth, 0.0, True)
+    if canvas.up[-1] < _WAIST:
+        trousers = cloth[[2, 0, 1]] * 0.4
+        for part in _CLOTHED:
+            paint(part, cloth, 0.0, False)
+        for part in _TROUSERS:
+            paint(part, trousers, 0.0, False)
+        for part in _HANDS:
+            paint(part, head.skin, 0.03, False)
+        for part in _SHOES:
+            paint(part, trousers * 0.3, 0.02, False)
     style = HAIR_STYLES[identity.hair_style]
     if style.back:
         half = (0.8 - style.back) / 2
@@ -59,6 +67,21 @@ def paint_body(
             (0.0, 0.93 * identity.skull_height, -0.3), (radius, radius * 0.85, radius), _UPRIGHT
         )
         _paint_hair(canvas, identity, head, light, bun, turned, np.zeros(3))
+
+
+def _hang_body(nuisance: Nuisance) -> tuple[FloatArray, FloatArray]:
+    """Rotation and (3,) offset from the body's frame to the camera's."""
+    head = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
+    body = rotation_matrix(0.35 * nuisance.yaw, 0.0, 0.3 * nuisance.roll)
+    joint = np.array([0.0, -0.45, -0.2])  # head and body meet here
+    return body, (head - body) @ joint
+
+
+def locate_soles(nuisance: Nuisance) -> tuple[float, float]:
+    """Camera x and y, head units, of the middle between the soles of a person who stands."""
+    body, offset = _hang_body(nuisance)
+    x, y, _ = body @ np.array([0.0, -14.25, 0.0]) + offset
+    return float(x), float(y)
 
 
 def _paint_hair(
@@ -118,6 +141,8 @@ def paint_ears(
         canvas.paint(samples, height, shaded)
 
 
+BODY_HEIGHT = 14.6  # head units from the middle of the head to the soles, and a little more
+
 _UPRIGHT = np.eye(3)
 
 
@@ -129,11 +154,43 @@ class Ellipsoid:
         centre: (3,).
         axes: (3, 3) unit vectors of its axes, one per row.
         radii: (3,).
+        span: from where to where on its second axis it is there, -1 to 1.
     """
 
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]
     axes: FloatArray
+    span: tuple[float, float] = (-1.0, 1.0)
+
+
+def _both_sides(
+    centre: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    span: tuple[float, float] = (-1.0, 1.0),
+) -> tuple[Ellipsoid, Ellipsoid]:
+    x, y, z = centre
+    return (
+        Ellipsoid((-x, y, z), radii, _UPRIGHT, span),
+        Ellipsoid((x, y, z), radii, _UPRIGHT, span),
+    )
+
+
+_WAIST = -1.6  # y below which a picture shows more than the shoulders
+
+_CLOTHED = (  # from the middle of shoulders and sleeves downwards they taper slowly
+    Ellipsoid((0.0, -1.95, -0.25), (1.30, 7.0, 0.5), _UPRIGHT, (-0.64, 0.0)),
+    *_both_sides((1.38, -2.25, -0.28), (0.42, 0.62, 0.42), (0.0, 1.0)),
+    *_both_sides((1.38, -2.25, -0.28), (0.42, 5.2, 0.42), (-0.84, 0.0)),
+)
+
+_TROUSERS = (
+    Ellipsoid((0.0, -6.3, -0.25), (1.16, 0.95, 0.56), _UPRIGHT),
+    *_both_sides((0.56, -6.3, -0.25), (0.58, 9.5, 0.58), (-0.81, 0.0)),
+)
+
+_HANDS = _both_sides((1.4, -6.85, -0.2), (0.2, 0.45, 0.27))
+
+_SHOES = _both_sides((0.57, -14.0, 0.15), (0.36, 0.28, 0.75))
 
 
 def hit_ellipsoid(
@@ -162,7 +219,11 @@ def hit_ellipsoid(
     seen = met & canvas.visible(samples, height + np.float32(centre[2]))
     height = height[seen]
     ball = origin[:, seen] + direction[:, None] * height
-    return samples[seen], height + np.float32(centre[2]), ball
+    samples, height = samples[seen], height + np.float32(centre[2])
+    if body.span != (-1.0, 1.0):
+        there = (ball[1] > body.span[0]) & (ball[1] < body.span[1])
+        return samples[there], height[there], ball[:, there]
+    return samples, height, ball
 
 
 def _ellipsoid_normal(body: Ellipsoid, ball: FloatArray, rotation: FloatArray) -> FloatArray:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import math
 import os
-import signal
-import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
-from PIL import Image
-from tqdm import tqdm
 
 from facenet_lib.checks import check_integer, integer_problems
-from facenet_lib.drawn_faces.identity import draw_identity
+from facenet_lib.drawn_faces.folders import draw_pictures, drawing_folder, write_picture
+from facenet_lib.drawn_faces.identity import draw_person
 from facenet_lib.drawn_faces.mathematics import IndexArray
 from facenet_lib.drawn_faces.names import person_name
 from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import SMALLEST_SIZE, render_face
-from facenet_lib.drawn_faces.seeds import IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.drawn_faces.seeds import NUISANCE_SEED, PAIR_SEED
+from facenet_lib.errors import refuse
 from facenet_lib.lfw_pairs import PairList, draw_fold_pairs, write_pairs, write_people
 
 
@@ -105,21 +95,18 @@ def write_faces(
         check_integer("workers", workers, at_least=1)
     root = Path(out)
     names = [person_name(index, seed) for index in range(identities)]
-    try:
-        _claim_folder(root, plan)
-        abandoned = list(root.rglob(f"*{_PART}"))
+    with drawing_folder(root, _SETTINGS, asdict(plan)):
         tasks = _missing_images(root, names, plan)
         drawn = sum(len(task.missing) for task in tasks)
-        if workers is None:
-            workers = cpu_count() if drawn >= _FEWEST_FOR_WORKERS else 1
-        with tqdm(total=drawn, unit="image", desc="drawing faces", disable=not progress) as bar:
-            for count in _draw_people(tasks, min(workers, max(1, len(tasks)))):
-                bar.update(count)
+        draw_pictures(
+            _draw_person,
+            tasks,
+            drawn,
+            fewest=_FEWEST_FOR_WORKERS,
+            workers=workers,
+            progress=progress,
+        )
         pairs = _write_protocol(root, names, plan)
-        for path in abandoned:  # by a call that was killed
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise FacenetError(f"{error.filename or root}: cannot be written: {error}") from error
     return DrawnFaces(
         root=root,
         train_names=tuple(sorted(names[: plan.train_identities])),
@@ -135,9 +122,6 @@ _IDENTITIES = f"identities (two to test on in each of {FOLDS} folds, one to trai
 _MOST_PAIRS_PER_FOLD = 300  # of each kind, as in LFW
 _MOST_IMAGES = 9999  # names of files have four digits
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
-_IDLE_SECONDS = 10  # after which a worker without work ends; a call takes its workers with it
-_PART = ".part"
-_SAFE_PATH = "PYTHONSAFEPATH"
 _SETTINGS = "drawn_faces.json"
 
 DRAWING_VERSION = 1
@@ -205,38 +189,6 @@ def _plan(
     return _Plan(identities, images_per_identity, seed, size, tested, count)
 
 
-def _claim_folder(root: Path, plan: _Plan) -> None:
-    """Note the plan in a new folder, or make sure that the folder was begun with the same one."""
-    root.mkdir(parents=True, exist_ok=True)
-    settings = root / _SETTINGS
-    wanted = {key: int(value) for key, value in asdict(plan).items()}
-    if not settings.exists():
-        strangers = sorted(path.name for path in root.iterdir() if not path.name.endswith(_PART))
-        if strangers:
-            raise FacenetError(
-                f"{root}: expected a new or empty folder, or faces drawn before, found "
-                f"{strangers[0]!r} and no {_SETTINGS}"
-            )
-        _write_whole(settings, (json.dumps(wanted, indent=2) + "\n").encode())
-        return
-    try:
-        found = json.loads(settings.read_bytes())
-    except ValueError as error:
-        raise FacenetError(
-            f"{settings}: expected JSON as write_faces writes it: {error}"
-        ) from error
-    if not isinstance(found, dict):
-        raise FacenetError(f"{settings}: expected a JSON object, found {found!r}")
-    refuse(
-        f"{root} holds faces drawn otherwise (choose another folder)",
-        [
-            f"{key}: expected {value}, found {found.get(key)!r}"
-            for key, value in wanted.items()
-            if found.get(key) != value
-        ],
-    )
-
-
 def _missing_images(root: Path, names: list[str], plan: _Plan) -> list[_Task]:
     tasks = []
     for index, name in enumerate(names):
@@ -257,81 +209,16 @@ def _image_name(name: str, image: int) -> str:
     return f"{name}_{image + 1:04d}.jpg"
 
 
-def _draw_people(tasks: list[_Task], workers: int) -> Iterator[int]:
-    """Draw every task and yield its number of images when it is done."""
-    parallel = Parallel(
-        workers,
-        backend="loky",  # new programs: a fork of a process that runs TensorFlow may hang
-        return_as="generator_unordered",
-        batch_size=1,
-        idle_worker_timeout=_IDLE_SECONDS,
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the caller's
-    )
-    jobs = [delayed(_draw_person)(task, os.getpid()) for task in tasks]
-    with _without_current_folder(), contextlib.closing(parallel(jobs)) as counts:
-        try:
-            yield from counts
-        except BrokenProcessPool as error:
-            raise FacenetError(
-                "a drawing process ended too early; the same call draws the rest"
-            ) from error
-
-
-_PATH_LOCK = threading.Lock()  # the path and the environment are those of the whole process
-
-
-@contextmanager
-def _without_current_folder() -> Iterator[None]:
-    """Keep the current folder off the path of Python programs that are started meanwhile.
-
-    What lies there by chance, a ``json.py`` or another ``facenet_lib``, would be loaded in place
-    of ours. The folder that this library came from stays on the path.
-    """
-    with _PATH_LOCK:
-        path, safe = sys.path, os.environ.get(_SAFE_PATH)
-        library = str(Path(__file__).parents[2])
-        current = [] if library in path else [library]  # in place of "", the current folder
-        sys.path = [each for folder in path for each in ([folder] if folder else current)]
-        os.environ[_SAFE_PATH] = "1"
-        try:
-            yield
-        finally:
-            sys.path = path
-            del os.environ[_SAFE_PATH]
-            os.environ.update({} if safe is None else {_SAFE_PATH: safe})
-
-
-def _draw_person(task: _Task, caller: int) -> int:
-    identity = draw_identity(
-        np.random.SeedSequence(task.seed, spawn_key=(IDENTITY_SEED, task.index))
-    )
+def _draw_person(task: _Task) -> Iterator[None]:
+    identity = draw_person(task.seed, task.index)
     for image in task.missing:
-        if caller not in (os.getpid(), os.getppid()):
-            os._exit(1)  # the caller was killed
         nuisance = draw_nuisance(
             np.random.SeedSequence(task.seed, spawn_key=(NUISANCE_SEED, task.index, image))
         )
-        encoded = io.BytesIO()
-        picture = Image.fromarray(render_face(identity, nuisance, task.size))
-        picture.save(encoded, "JPEG", quality=nuisance.jpeg_quality)
-        _write_whole(task.folder / _image_name(task.folder.name, image), encoded.getvalue())
-    return len(task.missing)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either not there or complete, whenever this process is killed.
-
-    Not by :func:`facenet_lib.files.open_whole_file`: pictures can be drawn again, so that
-    thousands need not wait for the disk one by one, and two calls may fill one folder.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        picture = render_face(identity, nuisance, task.size)
+        path = task.folder / _image_name(task.folder.name, image)
+        write_picture(path, picture, nuisance.jpeg_quality)
+        yield
 
 
 def _write_protocol(root: Path, names: list[str], plan: _Plan) -> PairList:

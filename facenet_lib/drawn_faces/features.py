@@ -198,7 +198,7 @@ def _paint_nostrils(face: Face) -> None:
 def _paint_mouth(face: Face) -> None:
     who, how = face.identity, face.nuisance
     smile = max(how.smile, 0.0)
-    width = who.mouth_width * (1.0 + 0.24 * smile - 0.10 * how.mouth_open)
+    width = measure_mouth(who, how)
     spot, across, up = face.window(0.0, who.mouth_height - 0.08, width * 1.4, 0.34)
     u = across / width  # -1 and 1 at the corners
     inside = np.maximum(1.0 - u * u, 0.0)
@@ -233,6 +233,12 @@ def _paint_mouth(face: Face) -> None:
     fold = stroke(np.abs(across) - 1.12 * width - 0.02 + 0.7 * up**2 + 0.25 * up, 0.022)
     fold *= smoothstep(-0.13, 0.0, up) * smoothstep(0.26, 0.1, up)
     face.darken(spot, (1.0 - 0.35 * corners) * (1.0 - 0.30 * smile * fold))
+
+
+def measure_mouth(identity: Identity, nuisance: Nuisance) -> float:
+    """Half the width of a mouth that may smile and be open."""
+    wider = 0.24 * max(nuisance.smile, 0.0) - 0.10 * nuisance.mouth_open
+    return identity.mouth_width * (1.0 + wider)
 
 
 def _lip_colour(identity: Identity) -> FloatArray:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from facenet_lib.drawn_faces.seeds import Seed, draw_choice, draw_uniform, make_generator
+import numpy as np
+
+from facenet_lib.drawn_faces.seeds import (
+    IDENTITY_SEED,
+    Seed,
+    draw_choice,
+    draw_uniform,
+    make_generator,
+)
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,11 @@ def draw_identity(seed: Seed) -> Identity:
         scar=scar if generator.random() < 0.15 else None,
         detail_seed=int(generator.integers(2**31)),
     )
+
+
+def draw_person(seed: int, index: int) -> Identity:
+    """Draw person ``index`` of all folders that are drawn from a seed."""
+    return draw_identity(np.random.SeedSequence(seed, spawn_key=(IDENTITY_SEED, index)))
 
 
 # Every range below is (lowest, highest) of a uniform draw, in the unit that the field's

@@ -14,15 +14,15 @@ from facenet_lib.drawn_faces.nuisance import Nuisance
 
 def take_photograph(linear: FloatArray, nuisance: Nuisance) -> NDArray[np.uint8]:
     """Exposure, tone curve, blur and noise of a camera."""
-    size = linear.shape[0]
+    height, width = linear.shape[:2]
     bright = linear * np.float32(1.25 * 2.0**nuisance.exposure)
     bright = bright / (1.0 + 0.28 * bright)  # film does not clip at once
     grey = _DISPLAY.take((np.minimum(bright, 1.0) * 4095.0).astype(np.intp))
     grey = (grey - 118.0) * np.float32(nuisance.contrast) + 118.0
     picture = Image.fromarray(np.clip(grey, 0.0, 255.0).astype(np.uint8))
-    picture = picture.filter(ImageFilter.GaussianBlur(nuisance.blur * size / 160.0))
+    picture = picture.filter(ImageFilter.GaussianBlur(nuisance.blur * height / 160.0))
     noise = np.random.default_rng(nuisance.noise_seed).standard_normal(
-        (size, size, 3), dtype=np.float32
+        (height, width, 3), dtype=np.float32
     )
     noisy = np.asarray(picture, np.float32) + noise * np.float32(nuisance.noise)
     return np.clip(noisy + 0.5, 0.0, 255.0).astype(np.uint8)
@@ -31,8 +31,8 @@ def take_photograph(linear: FloatArray, nuisance: Nuisance) -> NDArray[np.uint8]
 _DISPLAY = (np.linspace(0.0, 1.0, 4096) ** (1 / 2.2) * 255.0).astype(np.float32)
 
 
-def draw_background(nuisance: Nuisance, size: int) -> FloatArray:
-    """(size, size, 3) linear colours behind the head."""
+def draw_background(nuisance: Nuisance, width: int, height: int) -> FloatArray:
+    """(height, width, 3) linear colours behind the head."""
     generator = np.random.default_rng(nuisance.background_seed)
 
     def colours(down: int, across: int) -> FloatArray:
@@ -41,7 +41,7 @@ def draw_background(nuisance: Nuisance, size: int) -> FloatArray:
         return np.clip(grey + hue, 0.02, 0.98).astype(np.float32)
 
     def enlarged(grid: FloatArray, method: Image.Resampling) -> FloatArray:
-        whole = Image.fromarray((grid * 255).astype(np.uint8)).resize((size, size), method)
+        whole = Image.fromarray((grid * 255).astype(np.uint8)).resize((width, height), method)
         return np.asarray(whole, np.float32) / np.float32(255.0)
 
     kind = nuisance.background
@@ -54,10 +54,10 @@ def draw_background(nuisance: Nuisance, size: int) -> FloatArray:
     else:
         picture = enlarged(colours(2, 2), Image.Resampling.BICUBIC)
     if kind == "stripes":
-        line = np.linspace(-1.0, 1.0, size, dtype=np.float32)
+        row, column = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in (width, height))
         angle, pitch = generator.uniform(0.0, math.pi), generator.uniform(4.0, 16.0)
         wave = np.sin(
-            np.float32(pitch) * (line * math.cos(angle) + line[:, None] * math.sin(angle))
+            np.float32(pitch) * (row * math.cos(angle) + column[:, None] * math.sin(angle))
         )
         picture = picture + (colours(1, 1) - picture) * (0.5 + 0.5 * wave)[..., None] ** 2
     elif kind == "grain":

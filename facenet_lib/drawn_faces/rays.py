@@ -42,7 +42,7 @@ def walk_to_head(
     highest = highest.repeat(2, axis=0).repeat(2, axis=1).ravel()
 
     samples = np.flatnonzero(highest > -np.inf)
-    rows, columns = np.divmod(samples.astype(np.int32), np.int32(canvas.side))
+    rows, columns = np.divmod(samples.astype(np.int32), np.int32(canvas.width))
     start, height = walk(canvas.across[columns], canvas.up[rows], highest[samples])
     met = np.flatnonzero(height > -np.inf)
     height = height[met]

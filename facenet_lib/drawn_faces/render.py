@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import check_integer
 from facenet_lib.drawn_faces.body import paint_body, paint_ears
-from facenet_lib.drawn_faces.canvas import Canvas
+from facenet_lib.drawn_faces.canvas import Canvas, frame_head
 from facenet_lib.drawn_faces.features import Face, paint_features
 from facenet_lib.drawn_faces.glasses import paint_glasses
 from facenet_lib.drawn_faces.head import Head, build_head
 from facenet_lib.drawn_faces.identity import HAIR_STYLES, Identity
 from facenet_lib.drawn_faces.light import Light, place_light, shade
-from facenet_lib.drawn_faces.mathematics import rotation_matrix
+from facenet_lib.drawn_faces.mathematics import IndexArray, rotation_matrix
 from facenet_lib.drawn_faces.nuisance import Nuisance
 from facenet_lib.drawn_faces.photograph import draw_background, take_photograph
 from facenet_lib.drawn_faces.rays import lower_jaw, measure_lamp_share, read_surface, walk_to_head
@@ -50,22 +50,28 @@ def render_face(identity: Identity, nuisance: Nuisance, size: int = 160) -> NDAr
     ((96, 96, 3), 'uint8')
     """
     size = check_integer("size", size, at_least=SMALLEST_SIZE)
+    canvas = frame_head(nuisance, size)
+    paint_person(canvas, identity, nuisance)
+    colour, coverage = canvas.pixels()
+    picture = draw_background(nuisance, size, size) * (1.0 - coverage) + colour
+    return take_photograph(picture, nuisance)
+
+
+def paint_person(canvas: Canvas, identity: Identity, nuisance: Nuisance) -> IndexArray:
+    """Paint a person on an empty canvas; return the samples where the face is."""
     head = build_head(identity)
     light = place_light(nuisance)
-    canvas = Canvas(nuisance, size)
-    _paint_head(canvas, identity, nuisance, head, light)
+    face = _paint_head(canvas, identity, nuisance, head, light)
     if not HAIR_STYLES[identity.hair_style].covers_ears:
         paint_ears(canvas, identity, nuisance, head, light)
     paint_body(canvas, identity, nuisance, head, light)
     paint_glasses(canvas, identity, nuisance, head)
-    colour, coverage = canvas.pixels()
-    picture = draw_background(nuisance, size) * (1.0 - coverage) + colour
-    return take_photograph(picture, nuisance)
+    return face
 
 
 def _paint_head(
     canvas: Canvas, identity: Identity, nuisance: Nuisance, head: Head, light: Light
-) -> None:
+) -> IndexArray:
     rotation = rotation_matrix(nuisance.yaw, nuisance.pitch, nuisance.roll)
     gap = 0.15 * nuisance.mouth_open
     samples, points, height = walk_to_head(canvas, identity, head, rotation, gap)
@@ -97,6 +103,14 @@ def _paint_head(
     for spot, strength in glints:
         shaded[:, spot] += strength * (local.lamp + local.ambient)[:, None]
     canvas.paint(samples, height, shaded)  # the first thing that is painted: all of it shows
+    # The face: from the hairline, were there no fringe, to the chin, and from cheek to cheek.
+    is_face = (points[2] > _CHEEK) & (surface[9] < identity.hairline)
+    is_face &= (hair < 0.85) | (np.abs(surface[8]) < _FRINGE)
+    return samples[is_face]
 
 
 SMALLEST_SIZE = 64
+
+_CHEEK = 0.1  # z at which the cheek ends and the ear begins
+
+_FRINGE = 0.4  # x within which hair below the hairline hangs over the forehead

@@ -9,7 +9,7 @@ import numpy as np
 
 from facenet_lib.errors import FacenetError
 
-IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED, NAME_SEED = range(4)
+IDENTITY_SEED, NUISANCE_SEED, PAIR_SEED, NAME_SEED, PHOTOGRAPH_SEED = range(5)
 """What a folder's seed is spawned for."""
 Seed = int | tuple[int, ...] | np.random.SeedSequence
 

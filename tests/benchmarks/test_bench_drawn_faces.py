@@ -1,4 +1,4 @@
-"""Speed of drawing faces: images a second on one core, JPEG files included.
+"""Speed of drawing faces and photographs: images a second on one core, JPEG files included.
 
 Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_drawn_faces.py -s``; it asserts
 no time.
@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 from bench_report import Report, Row, Spread
 
-from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face, write_faces
+from facenet_lib.drawn_faces import (
+    draw_identity,
+    draw_nuisance,
+    render_face,
+    write_faces,
+    write_photographs,
+)
 
 DRAWING = "Drawing faces, one process (images a second)"
 
@@ -37,3 +43,11 @@ def test_rate_of_rendering_one_person(report: Report) -> None:
     seconds = time.process_time() - start
     what = "render_face, 160 pixels, of processor time"
     report.add(Row(DRAWING, what, Spread((100 / seconds,))))
+
+
+def test_rate_of_writing_photographs(tmp_path: Path, report: Report) -> None:
+    start = time.process_time()
+    write_photographs(tmp_path / "photographs", 20, range(60), workers=1, progress=False)
+    seconds = time.process_time() - start
+    what = "write_photographs, of processor time"
+    report.add(Row(DRAWING, what, Spread((20 / seconds,))))

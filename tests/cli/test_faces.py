@@ -3,6 +3,7 @@ import json
 from running_commands import TRAIN_WORDS
 
 from facenet_lib.cli import main
+from facenet_lib.drawn_faces import person_name, read_photograph_faces
 
 
 def test_drawn_faces_are_a_folder_to_train_on(tmp_path, capsys):
@@ -34,3 +35,29 @@ def test_distances_decide_whom_a_run_leaves_out(run, folder, tmp_path, capsys):
     assert json.loads((out / "config.json").read_text())["data"]["images"] == 24
     record = json.loads((out / "record.json").read_text())
     assert record[0]["arguments"] == command
+
+
+def test_drawn_photographs_come_with_their_faces(tmp_path, capsys):
+    out = tmp_path / "photographs"
+    words = ["draw-photographs", str(out), "--photographs", "1", "--seed", "24"]
+    assert main([*words, "--identities", "2", "--first-identity", "5"]) == 0
+    faces = read_photograph_faces(out)
+    count = len(faces["photograph_0001.jpg"])
+    assert capsys.readouterr().out.splitlines() == [
+        f"{out}: 1 photographs, {count} faces in faces.csv"
+    ]
+    names = {face.name for face in faces["photograph_0001.jpg"]}
+    assert names <= {person_name(5, 24), person_name(6, 24)}
+
+
+def test_an_album_of_photographs_has_folders_of_people(tmp_path):
+    out = tmp_path / "album"
+    words = ["draw-photographs", str(out), "--photographs", "1", "--per-person"]
+    assert main([*words, "--identities", "1", "--first-identity", "5"]) == 0
+    assert list(read_photograph_faces(out)) == [f"{person_name(5)}/{person_name(5)}_0001.jpg"]
+
+
+def test_people_who_cannot_be_are_refused_in_one_line(tmp_path, capsys):
+    words = ["draw-photographs", str(tmp_path / "out"), "--identities", "0"]
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith("facenet: identities: expected a range")

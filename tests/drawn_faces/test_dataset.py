@@ -219,7 +219,7 @@ def test_nothing_in_the_current_folder_is_loaded(
 def test_workers_run_the_library_that_their_caller_runs(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(LIBRARY, checkout / "facenet_lib")
-    module = checkout / "facenet_lib" / "drawn_faces" / "dataset.py"
+    module = checkout / "facenet_lib" / "drawn_faces" / "folders.py"
     module.write_text(module.read_text().replace('encoded, "JPEG"', 'encoded, "PNG"'))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     # Its own folder is the current one, which a program given with -c has on its path.

@@ -50,10 +50,12 @@ def test_blur_is_measured_in_pixels_of_160() -> None:
 @pytest.mark.parametrize("kind", BACKGROUNDS)
 def test_a_background_is_its_seeds(kind: str) -> None:
     first, again, other = (
-        draw_background(dataclasses.replace(PASSPORT, background=kind, background_seed=seed), 80)
+        draw_background(
+            dataclasses.replace(PASSPORT, background=kind, background_seed=seed), 90, 80
+        )
         for seed in (1, 1, 2)
     )
-    assert first.shape == (80, 80, 3) and first.dtype == np.float32
+    assert first.shape == (80, 90, 3) and first.dtype == np.float32
     assert first.min() >= 0.0 and first.max() <= 1.0
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.05
@@ -61,7 +63,8 @@ def test_a_background_is_its_seeds(kind: str) -> None:
 
 def test_kinds_of_background_differ() -> None:
     pictures = [
-        draw_background(dataclasses.replace(PASSPORT, background=kind), 80) for kind in BACKGROUNDS
+        draw_background(dataclasses.replace(PASSPORT, background=kind), 80, 80)
+        for kind in BACKGROUNDS
     ]
     for first, second in itertools.combinations(pictures, 2):
         assert np.abs(first - second).max() > 0.05

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from passport_pictures import PASSPORT, PLAIN
 
-from facenet_lib.drawn_faces.canvas import Canvas
+from facenet_lib.drawn_faces.canvas import frame_head
 from facenet_lib.drawn_faces.direction_map import MAP_SIDE, map_directions
 from facenet_lib.drawn_faces.head import Head, build_head
 from facenet_lib.drawn_faces.light import place_light
@@ -35,11 +35,11 @@ def ball() -> Head:
 
 @pytest.mark.parametrize("yaw", [0.0, 30.0])
 def test_rays_end_on_the_surface(ball: Head, yaw: float) -> None:
-    canvas = Canvas(PASSPORT, 64)
+    canvas = frame_head(PASSPORT, 64)
     rotation = rotation_matrix(yaw, 10.0, 5.0)
     samples, points, height = walk_to_head(canvas, PLAIN, ball, rotation, 0.0)
     np.testing.assert_allclose(np.linalg.norm(points, axis=0), RADIUS, atol=0.02)
-    rows, columns = np.divmod(samples, canvas.side)
+    rows, columns = np.divmod(samples, canvas.width)
     camera = np.stack([canvas.across[columns], canvas.up[rows], height])
     np.testing.assert_allclose(rotation @ points, camera, atol=1e-5)
     seen = (canvas.across**2 + canvas.up[:, None] ** 2 < (0.97 * RADIUS) ** 2).sum()

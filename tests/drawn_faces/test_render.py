@@ -95,8 +95,8 @@ def heads_seen(identity: Identity, nuisance: Nuisance) -> np.ndarray:
 
 
 def test_no_head_leaves_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    def one_colour(nuisance: Nuisance, size: int) -> np.ndarray:
-        return np.full((size, size, 3), 0.1 * nuisance.background_seed, np.float32)
+    def one_colour(nuisance: Nuisance, width: int, height: int) -> np.ndarray:
+        return np.full((height, width, 3), 0.1 * nuisance.background_seed, np.float32)
 
     monkeypatch.setattr(rendering, "draw_background", one_colour)
     for seed in range(24):
