@@ -149,7 +149,7 @@ def status_from_json(answer: Any, where: str) -> list[VersionStatus]:
 
 
 def metadata_from_json(answer: Any, where: str) -> ModelMetadata:
-    """Return what a ``GetModelMetadataResponse`` says; see :func:`status_from_json`."""
+    """Return what a ``GetModelMetadataResponse`` says; see ``status_from_json``."""
 
     def tensors(found: Mapping[str, Any]) -> dict[str, TensorInfo]:
         return {

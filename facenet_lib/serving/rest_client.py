@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -118,7 +116,7 @@ class RestClient(Client):
             reason = beginning(response.reason)
             told = f"{url}: {response.status} {reason}: {_error_text(data)}"
             if response.status in (429, 502, 503):
-                raise TemporaryError(told, _retry_after(response.headers.get("Retry-After")))
+                raise TemporaryError(told, _retry_after(response))
             raise FacenetError(told)
         try:
             return json.loads(data)
@@ -139,13 +137,9 @@ def _error_text(body: bytes) -> str:
         return beginning(body)
 
 
-def _retry_after(header: str | None) -> float:
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
     """Seconds that a ``Retry-After`` asks for, which is a number of them or a date."""
-    if header is None:
-        return 0.0
-    if header.strip().isdecimal():
-        return float(header)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+        return urllib3.Retry().get_retry_after(response) or 0.0
+    except (urllib3.exceptions.InvalidHeader, ValueError):
         return 0.0
