@@ -70,7 +70,7 @@ class Client(abc.ABC):
     label: str | None = None
     timeout: float = 60.0
     connect_timeout: float = 5.0
-    retries: Retries = field(default_factory=Retries)
+    retries: Retries = field(default=Retries())
     max_batch_size: int = MAX_BATCH_SIZE
     max_message_bytes: int = MAX_MESSAGE_BYTES
 
