@@ -122,7 +122,9 @@ def open_faces(
 
 
 def cache_folder() -> Path:
-    """Return the folder for what the book draws: ``FACENET_CACHE``, or ``~/.cache/facenet_lib``.
+    """Return the folder for what is drawn, trained or downloaded once.
+
+    It is that of the environment variable ``FACENET_CACHE``, or ``~/.cache/facenet_lib``.
 
     >>> cache_folder().is_absolute() or "FACENET_CACHE" in os.environ
     True

@@ -59,6 +59,19 @@ def open_whole_folder(folder: Path) -> Iterator[Path]:
             part.replace(folder)
 
 
+def check_new_folder(folder: Path) -> None:
+    """Refuse, before anything long is done, a folder to write that holds something already.
+
+    Raises:
+        FacenetError: when it is there and not empty, or may not be looked into.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FacenetError(f"{folder}: already there; name a folder that is new or empty")
+    except OSError as error:
+        raise FacenetError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
     """Tell in one line of a full disk, or of a folder that has gone, while ``path`` is written.

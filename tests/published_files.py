@@ -24,6 +24,14 @@ import tensorflow as tf
 Arrays = Mapping[str, np.ndarray]
 
 
+def with_128_numbers(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The variables as the releases of 2017 have them: the bottleneck is narrower."""
+    return {
+        name: values[..., :128] if "/Bottleneck/" in name else values
+        for name, values in arrays.items()
+    }
+
+
 def write_checkpoint(prefix: Path, arrays: Arrays) -> None:
     names = list(arrays)
     tensors = [tf.constant(arrays[name]) for name in names]

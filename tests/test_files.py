@@ -4,7 +4,13 @@ import pytest
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import explain_write_errors, open_whole_file, read_text, write_text
+from facenet_lib.files import (
+    check_new_folder,
+    explain_write_errors,
+    open_whole_file,
+    read_text,
+    write_text,
+)
 
 
 def test_a_whole_file_appears_at_the_end_or_never(tmp_path):
@@ -34,6 +40,18 @@ def test_what_cannot_be_written_is_told_and_what_there_was_stays(tmp_path):
         explain_write_errors(tmp_path / "folder"),
     ):
         (path / "folder").mkdir()
+
+
+def test_a_folder_to_write_is_new_or_empty(tmp_path):
+    check_new_folder(tmp_path)
+    check_new_folder(tmp_path / "new")
+    (tmp_path / "file").write_bytes(b"")
+    for taken in (tmp_path, tmp_path / "file"):
+        with pytest.raises(FacenetError) as raised:
+            check_new_folder(taken)
+        assert str(raised.value) == f"{taken}: already there; name a folder that is new or empty"
+    with pytest.raises(FacenetError, match="cannot be read: File name too long"):
+        check_new_folder(tmp_path / ("x" * 5000))
 
 
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):

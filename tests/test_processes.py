@@ -31,7 +31,11 @@ def test_several_processes_do_what_one_does() -> None:
 
 def test_one_process_is_this_one_and_is_prepared_once() -> None:
     calls: list[str] = []
-    process = lambda task: calls.append(task) or os.getpid()  # noqa: E731
+
+    def process(task: str) -> int:
+        calls.append(task)
+        return os.getpid()
+
     ids = list(compute_in_processes(process, ["a", "b"], 1, lambda: calls.append("prepared")))
     assert calls == ["prepared", "a", "b"]
     assert ids == [os.getpid()] * 2

@@ -38,10 +38,12 @@ class Box(NamedTuple):
 
     @property
     def width(self) -> float:
+        """Pixels from left to right."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """Pixels from top to bottom."""
         return self.bottom - self.top
 
     @property

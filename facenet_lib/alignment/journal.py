@@ -64,7 +64,7 @@ class AlignmentJournal:
     """The rows of an output folder: read when it begins, added to, and at last one manifest.
 
     A context manager. Inside it, no other process aligns the same photographs into the folder.
-    ``faces.journal`` has the rows in the order in which they came; :meth:`finish` writes
+    ``faces.journal`` has the rows in the order in which they came; ``finish`` writes
     ``faces.csv`` of them and removes it. A shard has files of its own; the whole album takes in
     those of its shards.
 
@@ -88,6 +88,7 @@ class AlignmentJournal:
         self.rows: dict[str, list[FaceRow]] = {}
         """The rows of each photograph."""
         self._path = out / f"{shard.name}{_JOURNAL}"
+        self._is_empty = True
         self._merged: list[Path] = []  # what the manifest takes the place of
 
     def __enter__(self) -> AlignmentJournal:
@@ -107,6 +108,8 @@ class AlignmentJournal:
 
     def __exit__(self, *exception: object) -> None:
         with explain_write_errors(self._path):
+            if self._is_empty:  # of a call that was refused, or interrupted at once
+                self._path.unlink(missing_ok=True)
             self._open.close()
 
     def add(self, rows: Sequence[FaceRow]) -> None:
@@ -116,6 +119,7 @@ class AlignmentJournal:
             FacenetError: when they cannot be written.
         """
         with explain_write_errors(self._path):
+            self._is_empty = False
             self._file.write(manifest_lines(rows).encode())
             self._file.flush()
         self.rows[rows[0].source] = list(rows)
@@ -176,6 +180,7 @@ class AlignmentJournal:
             parts.append(_whole_rows(path.read_bytes(), path)[0])
         self._file.seek(0)
         rows, length = _whole_rows(self._file.read(), self._path)
+        self._is_empty = not rows
         self._file.truncate(length)  # a last row that was not written to its end
         if not length:
             self._file.write(manifest_lines([], header=True).encode())

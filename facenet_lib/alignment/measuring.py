@@ -74,9 +74,7 @@ def measure_detection(
                 finder[match] = face
         is_true += [match >= 0 for match in matches]
         is_found += [face is not None for face in finder]
-        for face, there in zip(finder, true_here, strict=True):
-            known = face is not None and face.landmarks is not None and there.landmarks is not None
-            errors.append(landmark_error(face.landmarks, there.landmarks) if known else np.nan)
+        errors += [_error(face, there) for face, there in zip(finder, true_here, strict=True)]
     return DetectionMeasures(
         np.array(is_found, np.bool_), np.array(errors, np.float64), np.array(is_true, np.bool_)
     )
@@ -174,6 +172,12 @@ def average_by_bin(
     bins = [(by >= low) & (by < high) & ~np.isnan(what) for low, high in _neighbours(limits)]
     counts = np.array([inside.sum() for inside in bins], dtype=np.int64)
     return counts, np.array([_mean(what[inside]) for inside in bins])
+
+
+def _error(found: Face | None, true: Face) -> float:
+    if found is None or found.landmarks is None or true.landmarks is None:
+        return np.nan
+    return landmark_error(found.landmarks, true.landmarks)
 
 
 def _neighbours(limits: NDArray[np.float64]) -> list[tuple[float, float]]:

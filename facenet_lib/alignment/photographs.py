@@ -122,7 +122,7 @@ def find_photographs(root: str | os.PathLike[str]) -> PhotographFolder:
     return PhotographFolder(root, tuple(sorted(photographs)), tuple(sorted(left_out)))
 
 
-# Of all that Pillow knows: nothing that calls other programs, as PostScript does. JPEG takes in MPO.
+# Nothing that has Pillow call other programs, as PostScript does. JPEG takes in MPO.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _FORMATS_TEXT = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 

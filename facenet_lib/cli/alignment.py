@@ -35,25 +35,7 @@ def add_align(commands: Any) -> None:
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the folder to write: crops, and faces.csv"
     )
-    parser.add_argument("--size", type=int, help="side of a crop in pixels; 160 if not named")
-    parser.add_argument(
-        "--rule",
-        choices=("centre", "largest", "all", "one"),
-        help="which faces of a photograph: the large one near its middle, if not named; the "
-        "largest; all; or the only one, so that several are refused",
-    )
-    parser.add_argument(
-        "--crop",
-        choices=("reference", "square", "similarity"),
-        help="the box with a margin, squeezed, if not named; a square around the box; or turned "
-        "and scaled by the landmarks, so that all eyes are at the same places",
-    )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        help="how much wider than the face: pixels of the photograph for the crop reference, 32 "
-        "if not named; as a part of the face for the others, 0.125",
-    )
+    _add_crop_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--detector",
@@ -91,6 +73,28 @@ def add_align(commands: Any) -> None:
     )
     parser.add_argument(
         "--workers", type=int, help="processes; if not named, one per processor for many files"
+    )
+
+
+def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", type=int, help="side of a crop in pixels; 160 if not named")
+    parser.add_argument(
+        "--rule",
+        choices=("centre", "largest", "all", "one"),
+        help="which faces of a photograph: the large one near its middle, if not named; the "
+        "largest; all; or the only one, so that several are refused",
+    )
+    parser.add_argument(
+        "--crop",
+        choices=("reference", "square", "similarity"),
+        help="the box with a margin, squeezed, if not named; a square around the box; or turned "
+        "and scaled by the landmarks, so that all eyes are at the same places",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="how much wider than the face: pixels of the photograph for the crop reference, 32 "
+        "if not named; as a part of the face for the others, 0.125",
     )
 
 

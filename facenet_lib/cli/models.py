@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from facenet_lib.cli.arguments import add_command, check_folder_of
 from facenet_lib.cli.loading import load_tensorflow
+from facenet_lib.errors import FacenetError
+from facenet_lib.files import check_new_folder
+from facenet_lib.published.releases import RELEASES, find_release
 
 
 def add_import_weights(commands: Any) -> None:
     """Add ``facenet import-weights``."""
-    parser = add_command(commands, "import-weights", _import_weights, "read published weights")
+    parser = add_command(
+        commands, "import-weights", _import_weights, "fetch and read published weights"
+    )
     parser.add_argument(
-        "file",
-        metavar="FILE",
-        type=Path,
-        help="folder of a TF 1 checkpoint, or its frozen .pb, or Keras' .h5, or PyTorch's .pt",
+        "weights",
+        metavar="WEIGHTS",
+        help=f"a name, to download the weights once ({', '.join(RELEASES)}), or a path: the folder "
+        "of a TF 1 checkpoint, its frozen .pb, Keras' .h5 or PyTorch's .pt; a path that is also "
+        "a name is written ./NAME",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the model folder to write")
     parser.add_argument(
@@ -31,29 +38,62 @@ def add_import_weights(commands: Any) -> None:
     parser.add_argument(
         "--training-set",
         metavar="TEXT",
-        help="what they were trained on; if not named, what the number of identities tells",
+        help="what they were trained on; if not named, what the file's sum or its number of "
+        "identities tells",
     )
 
 
 def _import_weights(options: argparse.Namespace) -> None:
     """Read weights that others published and write OUT, a folder that every command takes."""
+    check_new_folder(options.out)
+    file = _weights_file(options.weights)
     load_tensorflow()
     from facenet_lib.model_card import read_card
     from facenet_lib.published.model_folder import import_weights
 
     out = import_weights(
-        options.file,
+        file,
         options.out,
         image_size=options.image_size,
         standardization=options.standardization,
         training_set=options.training_set,
     )
     about = read_card(out).weights or {}
-    print(f"{out}: from {about['source']} ({about['weights_format']}), sha256 {about['sha256']}")
+    release = find_release(about["sha256"])
+    origin = f"that of {release.name}" if release else "of no release that is known here"
+    print(
+        f"{out}: from {about['source']} ({about['weights_format']}), sha256 {about['sha256']}, "
+        f"{origin}"
+    )
     print(
         f"embeddings of {about['embedding_size']} numbers, images of {about['image_size']} pixels, "
         f"standardization {about['standardization']}, training set: {about['training_set']}"
     )
+
+
+def _weights_file(words: str) -> Path:
+    """Return the path that is named, or that of the weights of this name, fetched.
+
+    A name goes before a path, as with 'lfw': what a command does shall not depend on what lies
+    around.
+    """
+    from facenet_lib.published.fetching import fetch_weights
+
+    path = Path(words)
+    try:
+        is_there = path.exists() or path.with_name(f"{path.name}.index").exists()
+    except OSError as error:
+        raise FacenetError(f"{words}: cannot be read: {error.strerror or error}") from error
+    if words in RELEASES:
+        if is_there:
+            print(f"{words}: the published weights; what is here is ./{words}", file=sys.stderr)
+        return fetch_weights(words)
+    if not is_there:
+        raise FacenetError(
+            f"{words}: expected published weights, a path or one of {', '.join(RELEASES)}, found "
+            "no such file, folder or name"
+        )
+    return path
 
 
 def add_export(commands: Any) -> None:

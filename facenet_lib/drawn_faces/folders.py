@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import read_json
+from facenet_lib.processes import compute_in_processes
 
 Task = TypeVar("Task")
 
@@ -96,63 +94,18 @@ def draw_pictures(
     """
     if workers is None:
         workers = cpu_count() if pictures >= fewest else 1
-    parallel = Parallel(
-        min(workers, max(1, len(tasks))),
-        backend="loky",  # new programs: a fork of a process that runs TensorFlow may hang
-        return_as="generator_unordered",
-        batch_size=1,
-        idle_worker_timeout=_IDLE_SECONDS,
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the caller's
-    )
-    jobs = [delayed(_draw_task)(draw, task, os.getpid()) for task in tasks]
+    draw_task = functools.partial(_draw_task, draw)
+    results = compute_in_processes(draw_task, tasks, min(workers, max(1, len(tasks))))
     with (
         tqdm(total=pictures, unit="image", desc="drawing", disable=not progress) as bar,
-        _without_current_folder(),
-        contextlib.closing(parallel(jobs)) as counts,
+        contextlib.closing(results) as counts,
     ):
-        try:
-            for count in counts:
-                bar.update(count)
-        except BrokenProcessPool as error:
-            raise FacenetError(
-                "a drawing process ended too early; the same call draws the rest"
-            ) from error
+        for count in counts:
+            bar.update(count)
 
 
-def _draw_task(draw: Callable[[Task], Iterable[object]], task: Task, caller: int) -> int:
-    count = 0
-    for _ in draw(task):
-        count += 1
-        if caller not in (os.getpid(), os.getppid()):
-            os._exit(1)  # the caller was killed
-    return count
-
-
-_IDLE_SECONDS = 10  # after which a worker without work ends; a call takes its workers with it
-_PATH_LOCK = threading.Lock()  # the path and the environment are those of the whole process
-_SAFE_PATH = "PYTHONSAFEPATH"
-
-
-@contextmanager
-def _without_current_folder() -> Iterator[None]:
-    """Keep the current folder off the path of Python programs that are started meanwhile.
-
-    What lies there by chance, a ``json.py`` or another ``facenet_lib``, would be loaded in place
-    of ours. The folder that this library came from stays on the path.
-    """
-    with _PATH_LOCK:
-        path, safe = sys.path, os.environ.get(_SAFE_PATH)
-        library = str(Path(__file__).parents[2])
-        current = [] if library in path else [library]  # in place of "", the current folder
-        sys.path = [each for folder in path for each in ([folder] if folder else current)]
-        os.environ[_SAFE_PATH] = "1"
-        try:
-            yield
-        finally:
-            sys.path = path
-            del os.environ[_SAFE_PATH]
-            os.environ.update({} if safe is None else {_SAFE_PATH: safe})
+def _draw_task(draw: Callable[[Task], Iterable[object]], task: Task) -> int:
+    return sum(1 for _ in draw(task))
 
 
 def write_picture(

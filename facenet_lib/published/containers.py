@@ -279,7 +279,8 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     if len(pickles) != 1:
         raise FacenetError(
             f"{path}: expected torch's archive with one data.pkl, found {', '.join(members)[:200]}"
-            " (an archive that was packed for the download is to be unpacked first)"
+            "; an archive that was packed for the download, as the reference's are, is to be "
+            "unpacked first, and its folder named"
         )
     # torch compresses nothing: a member that is compressed was made by somebody else.
     packed = [name for name, m in members.items() if m.compress_type != zipfile.ZIP_STORED]

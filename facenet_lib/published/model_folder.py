@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import open_whole_folder
+from facenet_lib.files import check_new_folder, open_whole_folder
 from facenet_lib.input_pipeline.preprocessing import Preprocessing
 from facenet_lib.model_card import (
     CARD_OF_WEIGHTS,
@@ -29,6 +29,7 @@ from facenet_lib.model_card import (
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.containers import StoredArray, explain_damage, open_npz
 from facenet_lib.published.formats import TF1_SCOPE, WeightFile, open_weight_file
+from facenet_lib.published.releases import find_release
 
 _WEIGHTS = "weights.npz"
 _TRAINING_SETS = {8631: "VGGFace2", 10575: "CASIA-WebFace"}  # identities trained on
@@ -65,16 +66,16 @@ def read_weights(
     with open_weight_file(Path(file)) as weights:
         embedding_size = _embedding_size(weights)
         standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
+        sha256 = _sha256(weights.path)
         card = card_of_weights(
             {
                 "source": weights.source,
                 "weights_format": weights.weights_format,
-                "sha256": _sha256(weights.path),
+                "sha256": sha256,
                 "embedding_size": embedding_size,
                 "image_size": image_size,
                 "standardization": standardization,
-                "training_set": training_set
-                or _TRAINING_SETS.get(weights.identities or 0, "unknown"),
+                "training_set": training_set or _training_set(sha256, weights.identities),
             }
         )
         Preprocessing(**card.preprocessing)  # refuses before the network is built
@@ -120,9 +121,10 @@ def import_weights(
         image_size: side of the network's input in pixels.
         standardization: how the weights' images were standardized in training. None: as every
             release did it: "fixed" since 2018, and "per_image" for the 128-d ones of 2017.
-        training_set: what the weights were trained on. None: what the number of identities in
-            the file's classifier tells, 8631 being VGGFace2 and 10575 CASIA-WebFace; otherwise
-            (Keras files and frozen graphs have no classifier) "unknown".
+        training_set: what the weights were trained on. None: what is known of the release that
+            has a file with this sum, see :func:`find_release`; of another file what the number of
+            identities in its classifier tells, 8631 being VGGFace2 and 10575 CASIA-WebFace;
+            otherwise (Keras files and frozen graphs have no classifier) "unknown".
 
     Returns:
         ``out`` as a path.
@@ -136,9 +138,7 @@ def import_weights(
     facenet_lib.errors.FacenetError: .: already there; name a folder that is new or empty
     """
     out = Path(out)
-    with explain_damage(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FacenetError(f"{out}: already there; name a folder that is new or empty")
+    check_new_folder(out)
     network, about = read_weights(
         file,
         image_size=image_size,
@@ -243,6 +243,11 @@ def _embedding_size(weights: WeightFile) -> int:
             f"found {bottleneck.shape[1]}"
         )
     return bottleneck.shape[1]
+
+
+def _training_set(sha256: str, identities: int | None) -> str:
+    release = find_release(sha256)
+    return release.training_set if release else _TRAINING_SETS.get(identities or 0, "unknown")
 
 
 def _without_gammas(weights: WeightFile, network: keras.Model) -> dict[str, StoredArray]:

@@ -43,35 +43,23 @@ if TYPE_CHECKING:
     from facenet_lib.serving.versions import ServedModels
 
 _MODULES = {
-    "addresses": ["Address", "parse_address"],
-    "answers": [
-        "Embedded",
-        "ModelMetadata",
-        "Signature",
-        "TensorInfo",
-        "Verified",
-        "VersionStatus",
-    ],
-    "batching": ["Batching", "Prediction"],
-    "client": ["Client"],
-    "configuration": [
-        "BatchingParameters",
-        "TENSORFLOW_SERVING_IMAGE",
-        "ServedModel",
-        "write_configuration",
-    ],
-    "connection": ["connect"],
-    "grpc_client": ["GrpcClient"],
-    "limits": ["Limits"],
-    "messages": ["ServingError"],
-    "remote_embedder": ["RemoteEmbedder"],
-    "rest_client": ["RestClient"],
-    "retries": ["Retries"],
-    "server": ["LocalServer", "serve"],
-    "tensorflow_serving": ["RunningServer", "run_tensorflow_serving", "start_tensorflow_serving"],
-    "versions": ["ServedModels"],
+    "addresses": "Address parse_address",
+    "answers": "Embedded ModelMetadata Signature TensorInfo Verified VersionStatus",
+    "batching": "Batching Prediction",
+    "client": "Client",
+    "configuration": "BatchingParameters TENSORFLOW_SERVING_IMAGE ServedModel write_configuration",
+    "connection": "connect",
+    "grpc_client": "GrpcClient",
+    "limits": "Limits",
+    "messages": "ServingError",
+    "remote_embedder": "RemoteEmbedder",
+    "rest_client": "RestClient",
+    "retries": "Retries",
+    "server": "LocalServer serve",
+    "tensorflow_serving": "RunningServer run_tensorflow_serving start_tensorflow_serving",
+    "versions": "ServedModels",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "TENSORFLOW_SERVING_IMAGE",

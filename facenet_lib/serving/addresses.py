@@ -76,19 +76,18 @@ def check_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{(parts.path or '').rstrip('/')}"
 
 
-def check_host_and_port(address: str) -> str:
-    """Return ``host:port``.
+def check_host_and_port(address: str) -> None:
+    """Refuse anything but ``host:port``.
 
     Raises:
         FacenetError: for anything else.
     """
     match = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", address)
-    if match and 0 < int(match[1]) < 65536:
-        return address
-    raise FacenetError(
-        "server: expected host:port, such as localhost:8500, for gRPC, or a URL such as "
-        f"http://localhost:8501 for REST, found {address!r}"
-    )
+    if not match or not 0 < int(match[1]) < 65536:
+        raise FacenetError(
+            "server: expected host:port, such as localhost:8500, for gRPC, or a URL such as "
+            f"http://localhost:8501 for REST, found {address!r}"
+        )
 
 
 def before_port(host: str) -> str:

@@ -121,8 +121,8 @@ class ModelMetadata:
         return shape[1]
 
 
-OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
-"""What comes of looking for something in JSON where something else is."""
+# What comes of looking for something in JSON where something else is.
+_OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 def status_from_json(answer: Any, where: str) -> list[VersionStatus]:
@@ -144,15 +144,12 @@ def status_from_json(answer: Any, where: str) -> list[VersionStatus]:
             )
             for found in answer["model_version_status"]
         ]
-    except OF_ANOTHER_FORM as error:
+    except _OF_ANOTHER_FORM as error:
         raise not_understood(where, "model_version_status", answer) from error
 
 
-def metadata_from_json(model_spec: Mapping[str, Any], signature_def: Any) -> ModelMetadata:
-    """Return what a ``GetModelMetadataResponse`` says, of which these are the two parts.
-
-    It raises one of ``OF_ANOTHER_FORM`` for something else.
-    """
+def metadata_from_json(answer: Any, where: str) -> ModelMetadata:
+    """Return what a ``GetModelMetadataResponse`` says; see ``status_from_json``."""
 
     def tensors(found: Mapping[str, Any]) -> dict[str, TensorInfo]:
         return {
@@ -168,11 +165,15 @@ def metadata_from_json(model_spec: Mapping[str, Any], signature_def: Any) -> Mod
         sizes = [int(dim.get("size", 0)) for dim in found.get("dim", [])]
         return tuple(None if size < 0 else size for size in sizes)
 
-    signatures = {
-        name: Signature(tensors(found.get("inputs", {})), tensors(found.get("outputs", {})))
-        for name, found in signature_def["signature_def"].items()
-    }
-    return ModelMetadata(model_spec["name"], int(model_spec["version"]), signatures)
+    try:
+        spec, signature_map = answer["model_spec"], answer["metadata"]["signature_def"]
+        signatures = {
+            name: Signature(tensors(found.get("inputs", {})), tensors(found.get("outputs", {})))
+            for name, found in signature_map["signature_def"].items()
+        }
+        return ModelMetadata(spec["name"], int(spec["version"]), signatures)
+    except _OF_ANOTHER_FORM as error:
+        raise not_understood(where, "metadata", answer) from error
 
 
 def not_understood(where: str, expected: str, found: Any) -> FacenetError:

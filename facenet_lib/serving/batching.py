@@ -20,10 +20,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from facenet_lib.errors import refuse
+from facenet_lib.checks import check_integer
 from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE
-from facenet_lib.serving.messages import Array, ServingError, one_line
+from facenet_lib.serving.messages import Array, ServingError, serving_error
 from facenet_lib.serving.protos import array_from_proto
 
 Inputs = Mapping[str, Array] | Callable[[Mapping[str, tf.TensorSpec]], Mapping[str, Array]]
@@ -43,15 +43,8 @@ class Batching:
     max_waiting: int = 256
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.max_batch_size < 1:
-            problems.append(f"max_batch_size: expected at least 1, found {self.max_batch_size}")
-        if self.max_waiting < self.max_batch_size:
-            problems.append(
-                f"max_waiting: expected at least max_batch_size ({self.max_batch_size}), "
-                f"found {self.max_waiting}"
-            )
-        refuse("batching", problems)
+        least = check_integer("max_batch_size", self.max_batch_size, at_least=1)
+        check_integer("max_waiting (max_batch_size or more)", self.max_waiting, at_least=least)
 
 
 @dataclass(frozen=True)
@@ -97,19 +90,16 @@ class _Signature:
         if len(set(outputs)) < len(outputs):
             problems.append(f"duplicate output tensor alias: {', '.join(outputs)}")
         if problems:
-            raise ServingError("INVALID_ARGUMENT", one_line("; ".join(problems)))
+            raise ServingError("; ".join(problems))
         if not self.batched:
             return 1
         rows = {name: len(array) for name, array in inputs.items()}
         if len(set(rows.values())) > 1:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"expected inputs with as many rows each, found {rows}"
-            )
+            raise ServingError(f"expected inputs with as many rows each, found {rows}")
         (count,) = set(rows.values())
         if count > most_rows:
             raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Task size {count} is larger than maximum input batch size {most_rows}",
+                f"Task size {count} is larger than maximum input batch size {most_rows}"
             )
         return count
 
@@ -134,7 +124,11 @@ class Closed(Exception):  # noqa: N818 - told to the caller, who looks again
 
 
 class LoadedVersion:
-    """A loaded version: its signatures, the requests that wait for it, and its thread."""
+    """A loaded version: its signatures, the requests that wait for it, and its thread.
+
+    Attributes:
+        rows_waiting: rows that wait for their turn.
+    """
 
     def __init__(self, number: int, folder: Path, batching: Batching) -> None:
         self.number = number
@@ -148,17 +142,12 @@ class LoadedVersion:
             for name, function in self._model.signatures.items()
         }
         self._waiting: deque[_Request] = deque()
-        self._rows_waiting = 0
+        self.rows_waiting = 0
         self._closed = False
         self._changed = threading.Condition()
         self._warm_up()
         self._thread = threading.Thread(target=self._work, name=f"version-{number}", daemon=True)
         self._thread.start()
-
-    @property
-    def rows_waiting(self) -> int:
-        """Rows that wait for their turn."""
-        return self._rows_waiting
 
     def signature(self, name: str) -> _Signature:
         """Return one of the version's functions; an empty name means the default one.
@@ -166,14 +155,14 @@ class LoadedVersion:
         Raises:
             ServingError: ``FAILED_PRECONDITION``, for a name that the version has not.
         """
-        try:
-            return self.signatures[name or DEFAULT_SIGNATURE]
-        except KeyError:
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
             raise ServingError(
+                f'Serving signature name: "{name}" not found in signature def; '
+                f"expected one of {', '.join(sorted(self.signatures))}",
                 "FAILED_PRECONDITION",
-                f'Serving signature name: "{one_line(name or DEFAULT_SIGNATURE)}" not found in '
-                f"signature def; expected one of {', '.join(sorted(self.signatures))}",
-            ) from None
+            )
+        return self.signatures[name]
 
     def submit(
         self, inputs: Inputs, signature: str = DEFAULT_SIGNATURE, outputs: Sequence[str] = ()
@@ -195,16 +184,16 @@ class LoadedVersion:
         with self._changed:
             if self._closed:
                 raise Closed
-            if self._rows_waiting + request.rows > self._batching.max_waiting:
+            if self.rows_waiting + request.rows > self._batching.max_waiting:
                 self._forget_cancelled()
-            if self._rows_waiting + request.rows > self._batching.max_waiting:
+            if self.rows_waiting + request.rows > self._batching.max_waiting:
                 raise ServingError(
-                    "UNAVAILABLE",
-                    f"The batch scheduling queue is full: {self._rows_waiting} rows wait; "
+                    f"The batch scheduling queue is full: {self.rows_waiting} rows wait; "
                     "try again later",
+                    "UNAVAILABLE",
                 )
             self._waiting.append(request)
-            self._rows_waiting += request.rows
+            self.rows_waiting += request.rows
             self._changed.notify()
 
     def close(self) -> None:
@@ -216,7 +205,7 @@ class LoadedVersion:
 
     def _forget_cancelled(self) -> None:
         self._waiting = deque(one for one in self._waiting if not one.future.cancelled())
-        self._rows_waiting = sum(one.rows for one in self._waiting)
+        self.rows_waiting = sum(one.rows for one in self._waiting)
 
     def _work(self) -> None:
         while batch := self._next_batch():
@@ -232,19 +221,16 @@ class LoadedVersion:
                 if self._closed:
                     return []
                 self._changed.wait()
-            first = self._waiting.popleft()
-            batch, rows, left = [first], first.rows, deque[_Request]()
-            while self._waiting and first.signature.batched:
-                other = self._waiting.popleft()
-                fits = rows + other.rows <= self._batching.max_batch_size
-                if fits and other.kind == first.kind:
-                    batch.append(other)
-                    rows += other.rows
+            batch, rows, left = list[_Request](), 0, deque[_Request]()
+            for one in self._waiting:
+                fits = rows + one.rows <= self._batching.max_batch_size
+                if not batch or (fits and one.signature.batched and one.kind == batch[0].kind):
+                    batch.append(one)
+                    rows += one.rows
                 else:
-                    left.append(other)
-            left.extend(self._waiting)
+                    left.append(one)
             self._waiting = left
-            self._rows_waiting -= rows
+            self.rows_waiting -= rows
             return batch
 
     def _answer(self, batch: list[_Request]) -> None:
@@ -252,7 +238,7 @@ class LoadedVersion:
             answers = self._compute(batch)
         except Exception as error:  # whatever it is, the thread lives on for the others
             if len(batch) == 1:
-                batch[0].future.set_exception(_serving_error(error))
+                batch[0].future.set_exception(_of_the_model(error))
                 return
             for one in batch:  # which of them is to blame shows when each runs alone
                 self._answer([one])
@@ -273,7 +259,7 @@ class LoadedVersion:
         if len(batch) == 1:
             return [_chosen(outputs, batch[0].outputs)]
         if any(len(output) != rows for output in outputs.values()):
-            raise ServingError("INTERNAL", "the model answered with another number of rows")
+            raise ServingError("the model answered with another number of rows", "INTERNAL")
         answers, first = [], 0
         for one in batch:
             part = {name: output[first : first + one.rows] for name, output in outputs.items()}
@@ -322,13 +308,10 @@ def _chosen(outputs: dict[str, Array], names: frozenset[str]) -> dict[str, Array
     return {name: outputs[name] for name in outputs if name in names} if names else outputs
 
 
-def _serving_error(error: Exception) -> ServingError:
-    if isinstance(error, ServingError):
-        return error
+def _of_the_model(error: Exception) -> ServingError:
     if isinstance(error, tf.errors.OpError):
-        code = _CODES.get(error.error_code, "INTERNAL")
-        return ServingError(code, one_line(error.message))
-    return ServingError("INTERNAL", one_line(f"{type(error).__name__}: {error}"))
+        return ServingError(error.message, _CODES.get(error.error_code, "INTERNAL"))
+    return serving_error(error)
 
 
 _CODES = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -33,9 +34,9 @@ MAX_MESSAGE_BYTES = 4_000_000
 """Bytes in one request: a gRPC server refuses more than 4 MiB unless it is told otherwise."""
 
 _HEADER_BYTES = 4_096  # of a request, for all that is not images
-_EMBED_TENSORS, _VERIFY = "embed_tensors", "verify"
 
 
+@dataclass(eq=False)
 class Client(abc.ABC):
     """What both clients do; see :class:`RestClient` and :class:`GrpcClient` for how.
 
@@ -45,7 +46,7 @@ class Client(abc.ABC):
     name the version when all embeddings of a large batch are to be compared with each other.
     A client may be used by several threads, and is closed by ``close()`` or a ``with`` block.
 
-    Args:
+    Attributes:
         server: for REST such as ``http://localhost:8501``; https, and a path before ``/v1``, for
             a proxy. For gRPC ``host:port``, such as ``localhost:8500``.
         model: the name under which it is served.
@@ -62,42 +63,35 @@ class Client(abc.ABC):
             ``serving`` is not installed.
     """
 
+    server: str
+    model: str = "facenet"
+    _: KW_ONLY
+    version: int | None = None
+    label: str | None = None
+    timeout: float = 60.0
+    connect_timeout: float = 5.0
+    retries: Retries = field(default=Retries())
+    max_batch_size: int = MAX_BATCH_SIZE
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
     most_answer_bytes = 64 * 2**20
     """Beyond which an answer is not read: hundreds of times what a batch is answered with."""
 
-    def __init__(
-        self,
-        server: str,
-        model: str = "facenet",
-        *,
-        version: int | None = None,
-        label: str | None = None,
-        timeout: float = 60.0,
-        connect_timeout: float = 5.0,
-        retries: Retries | None = None,
-        max_batch_size: int = MAX_BATCH_SIZE,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-    ) -> None:
-        check_model_name(model)
-        if version is not None and label is not None:
-            raise FacenetError(f"expected a version or a label, found {version} and {label!r}")
-        if version is not None:
-            check_integer("version", version, at_least=0, at_most=2**63 - 1)
-        if label is not None:
-            check_model_name(label, what="label")
-        check_integer("max_batch_size", max_batch_size, at_least=1)
-        check_integer("max_message_bytes", max_message_bytes, at_least=_HEADER_BYTES + 1)
-        for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
-            check_seconds(name, seconds, least=0.001)
-        self.model = model
-        self.version = version
-        self.label = label
-        self._timeout = timeout
-        self._connect_timeout = connect_timeout
-        self._retries = retries or Retries()
-        self._max_batch_size = max_batch_size
-        self._max_message_bytes = max_message_bytes
-        self._where = self._open(server)
+    def __post_init__(self) -> None:
+        check_model_name(self.model)
+        if self.version is not None and self.label is not None:
+            raise FacenetError(
+                f"expected a version or a label, found {self.version} and {self.label!r}"
+            )
+        if self.version is not None:
+            check_integer("version", self.version, at_least=0, at_most=2**63 - 1)
+        if self.label is not None:
+            check_model_name(self.label, what="label")
+        check_integer("max_batch_size", self.max_batch_size, at_least=1)
+        check_integer("max_message_bytes", self.max_message_bytes, at_least=_HEADER_BYTES + 1)
+        check_seconds("timeout", self.timeout, least=0.001)
+        check_seconds("connect_timeout", self.connect_timeout, least=0.001)
+        self._where = self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +110,7 @@ class Client(abc.ABC):
         if not images:
             empty = np.empty((0, self.metadata().embedding_size), np.float32)
             return Embedded(empty, np.empty(0, np.bool_))
-        answer = self._ask(DEFAULT_SIGNATURE, {"images": images}, {"embeddings": 2, "valid": 1})
+        answer = self._ask(DEFAULT_SIGNATURE, {"images": images}, ["embeddings", "valid"])
         return Embedded(answer["embeddings"], answer["valid"])
 
     def embed_tensors(self, images: np.ndarray) -> np.ndarray:
@@ -133,7 +127,7 @@ class Client(abc.ABC):
         images = _checked_tensors(images)
         if not len(images):
             return np.empty((0, self.metadata().embedding_size), np.float32)
-        return self._ask(_EMBED_TENSORS, {"images": images}, {"embeddings": 2})["embeddings"]
+        return self._ask("embed_tensors", {"images": images}, ["embeddings"])["embeddings"]
 
     def verify(self, images_a: Sequence[bytes], images_b: Sequence[bytes]) -> Verified:
         """Return the distance between each image of ``images_a`` and that of ``images_b``.
@@ -151,12 +145,12 @@ class Client(abc.ABC):
             none = np.empty(0, np.bool_)
             return Verified(np.empty(0, np.float32), none, none)
         inputs = {"images_a": images_a, "images_b": images_b}
-        answer = self._ask(_VERIFY, inputs, {"distances": 1, "valid": 1}, optional={"same": 1})
+        answer = self._ask("verify", inputs, ["distances", "valid"], optional=["same"])
         return Verified(answer["distances"], answer["valid"], answer.get("same"))
 
     @abc.abstractmethod
-    def _open(self, server: str) -> str:
-        """Prepare to connect to a server; return its address, for errors."""
+    def _open(self) -> str:
+        """Prepare to connect to the server; return its address, for errors."""
 
     @abc.abstractmethod
     def status(self) -> list[VersionStatus]:
@@ -190,26 +184,21 @@ class Client(abc.ABC):
         self,
         signature: str,
         inputs: Mapping[str, Any],
-        answers: Mapping[str, int],
-        optional: Mapping[str, int] | None = None,
+        outputs: Sequence[str],
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
-        """Ask for all images, piece by piece; ``answers``: name of an output to its rank."""
+        """Ask for all images, piece by piece; the model may lack the ``optional`` outputs."""
         sizes = [sum(map(self._size, row)) for row in zip(*inputs.values(), strict=True)]
         pieces: list[dict[str, np.ndarray]] = []
-        for piece in _pieces(sizes, self._max_batch_size, self._max_message_bytes):
+        for piece in _pieces(sizes, self.max_batch_size, self.max_message_bytes):
             part = {name: images[piece] for name, images in inputs.items()}
-            answer = self._predict(signature, part, next(iter(answers)))
-            here = {name: rank for name, rank in (optional or {}).items() if name in answer}
+            answer = self._predict(signature, part, outputs[0])
+            names = [*outputs, *(name for name in optional if name in answer)]
             rows = piece.stop - piece.start
-            pieces.append(
-                {
-                    name: self._checked(signature, answer, name, rank, rows)
-                    for name, rank in {**answers, **here}.items()
-                }
-            )
+            pieces.append({name: self._checked(signature, answer, name, rows) for name in names})
         try:
-            names = set().union(*pieces)
-            return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
+            found = set().union(*pieces)
+            return {name: np.concatenate([piece[name] for piece in pieces]) for name in found}
         except (KeyError, ValueError) as error:
             raise FacenetError(
                 f"{self._where}: the answers to one batch do not fit together: were they from "
@@ -217,8 +206,9 @@ class Client(abc.ABC):
             ) from error
 
     def _checked(
-        self, signature: str, answer: Mapping[str, Any], name: str, rank: int, rows: int
+        self, signature: str, answer: Mapping[str, Any], name: str, rows: int
     ) -> np.ndarray:
+        where = f"{self._where}: {signature}: {name}"
         if name not in answer:
             raise FacenetError(
                 f"{self._where}: {signature}: expected the output {name!r}, "
@@ -227,26 +217,20 @@ class Client(abc.ABC):
         try:
             found = np.asarray(answer[name])
         except ValueError as error:  # lists of unequal lengths
-            raise FacenetError(
-                f"{self._where}: {signature}: {name}: expected an array, found {error}"
-            ) from error
+            raise FacenetError(f"{where}: expected an array, found {error}") from error
         flags = name in ("valid", "same")
-        if (
-            found.ndim != rank
-            or len(found) != rows
-            or found.dtype.kind not in ("b" if flags else "fiu")
-        ):
+        rank, kinds = (2 if name == "embeddings" else 1), ("b" if flags else "fiu")
+        if found.ndim != rank or len(found) != rows or found.dtype.kind not in kinds:
             raise FacenetError(
-                f"{self._where}: {signature}: {name}: expected "
-                f"{'flags' if flags else 'numbers'} of {rank} dimensions with {rows} rows, "
-                f"found {found.dtype} of shape {found.shape}"
+                f"{where}: expected {'flags' if flags else 'numbers'} of {rank} dimensions with "
+                f"{rows} rows, found {found.dtype} of shape {found.shape}"
             )
         if flags:
             return found
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
             values = found.astype(np.float32)
         if not np.isfinite(values).all():
-            raise FacenetError(f"{self._where}: {signature}: {name}: found numbers not finite")
+            raise FacenetError(f"{where}: found numbers not finite")
         return values
 
 
@@ -263,12 +247,8 @@ def _check_encoded(images: Sequence[bytes], name: str) -> None:
 
 def _checked_tensors(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
-    if (
-        images.ndim != 4
-        or images.shape[-1] != 3
-        or 0 in images.shape[1:3]
-        or images.dtype.kind not in "iuf"
-    ):
+    fits = images.ndim == 4 and images.shape[-1] == 3 and 0 not in images.shape[1:3]
+    if not fits or images.dtype.kind not in "iuf":
         raise FacenetError(
             "expected images to be numbers of shape (n, height, width, 3), "
             f"found {images.dtype} of shape {images.shape}"

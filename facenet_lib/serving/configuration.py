@@ -112,16 +112,8 @@ class BatchingParameters:
     num_batch_threads: int = 2
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            check_integer(name, getattr(self, name), at_least=least)
-
-
-_LEAST = {
-    "max_batch_size": 1,
-    "batch_timeout_micros": 0,
-    "max_enqueued_batches": 1,
-    "num_batch_threads": 1,
-}
+        for name, value in vars(self).items():
+            check_integer(name, value, at_least=0 if name == "batch_timeout_micros" else 1)
 
 
 _MODELS_COMMENT = """\
@@ -188,7 +180,7 @@ def batching_config(batching: BatchingParameters) -> str:
 
     Its message is not in the wheel ``tensorflow-serving-api``; these lines are text format.
     """
-    lines = [f"{name} {{ value: {getattr(batching, name)} }}\n" for name in _LEAST]
+    lines = [f"{name} {{ value: {value} }}\n" for name, value in vars(batching).items()]
     return _commented(_BATCHING_COMMENT) + "".join(lines)
 
 
@@ -235,39 +227,35 @@ def write_configuration(
     >>> files = write_configuration("serving", [ServedModel("models/facenet")])  # doctest: +SKIP
     """
     folder = Path(folder).absolute()
-    compose = _compose(folder, models, host, rest_port, grpc_port, image)
-    return _write_files(folder, models, batching, _CONTAINER_MODELS, {_COMPOSE_FILE: compose})
+    files = write_own_configuration(folder, models, batching, _CONTAINER_MODELS)
+    compose = folder / _COMPOSE_FILE
+    write_text(compose, _compose(folder, models, host, rest_port, grpc_port, image))
+    return [*files, compose]
 
 
 def write_own_configuration(
-    folder: Path, models: Sequence[ServedModel], batching: BatchingParameters
-) -> None:
-    """Write what a TF Serving outside of any container reads: the first three of the four files.
+    folder: Path,
+    models: Sequence[ServedModel],
+    batching: BatchingParameters,
+    root: PurePosixPath | None = None,
+) -> list[Path]:
+    """Write the first three of the four files, all that TF Serving itself reads.
+
+    ``root`` is that of ``models_config``: None for a server outside of any container.
 
     Raises:
         FacenetError: as :func:`write_configuration` does.
     """
-    _write_files(folder, models, batching, None, {})
-
-
-def _write_files(
-    folder: Path,
-    models: Sequence[ServedModel],
-    batching: BatchingParameters,
-    root: PurePosixPath | None,
-    more: Mapping[str, str],
-) -> list[Path]:
     files = {
-        _MODELS_FILE: models_config(models, root),
-        _BATCHING_FILE: batching_config(batching),
-        _MONITORING_FILE: monitoring_config(),
-        **more,
+        folder / _MODELS_FILE: models_config(models, root),
+        folder / _BATCHING_FILE: batching_config(batching),
+        folder / _MONITORING_FILE: monitoring_config(),
     }
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        write_text(folder / name, text)
-    return [folder / name for name in files]
+    for path, text in files.items():
+        write_text(path, text)
+    return list(files)
 
 
 def _compose(

@@ -11,21 +11,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.answers import DEFAULT_SIGNATURE
 from facenet_lib.serving.limits import Limits, RequestRecord
-from facenet_lib.serving.messages import Array, ServingError, one_line
+from facenet_lib.serving.messages import Array, ServingError, serving_error
 from facenet_lib.serving.protos import (
     array_from_proto,
     fill_proto,
@@ -78,27 +73,16 @@ class GrpcFront:
             ],
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
-        services: dict[str, dict[str, tuple[Any, _AnswerCall]]] = {
-            "PredictionService": {
-                "Predict": (predict_pb2.PredictRequest, self._predict),
-                "GetModelMetadata": (
-                    get_model_metadata_pb2.GetModelMetadataRequest,
-                    self._metadata,
-                ),
-            },
-            "ModelService": {
-                "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, self._status)
-            },
-        }
-        self._server.add_generic_rpc_handlers(
-            [
-                grpc.method_handlers_generic_handler(
-                    f"tensorflow.serving.{service}",
-                    {api: self._method(api, *parts) for api, parts in methods.items()},
-                )
-                for service, methods in services.items()
-            ]
-        )
+        metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
+        status_request = get_model_status_pb2.GetModelStatusRequest
+        for service, api, kind, answer in (
+            ("PredictionService", "Predict", predict_pb2.PredictRequest, self._predict),
+            ("PredictionService", "GetModelMetadata", metadata_request, self._metadata),
+            ("ModelService", "GetModelStatus", status_request, self._status),
+        ):
+            methods = {api: self._method(api, kind, answer)}
+            handler = grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", methods)
+            self._server.add_generic_rpc_handlers([handler])
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -134,9 +118,8 @@ class GrpcFront:
         finally:
             del self._receiving[context]
         if message is None:
-            raise ServingError(
-                "CANCELLED", f"no request arrived within {self._limits.seconds_to_send:g} seconds"
-            )
+            seconds = self._limits.seconds_to_send
+            raise ServingError(f"no request arrived within {seconds:g} seconds", "CANCELLED")
         return message
 
     def _method(self, api: str, kind: Any, answer: _AnswerCall) -> grpc.RpcMethodHandler:
@@ -152,17 +135,17 @@ class GrpcFront:
                 request = _parsed(kind, self._received(messages, context))
                 model = request.model_spec.name
                 if not model:
-                    raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+                    raise ServingError("ModelSpec has no name specified.")
                 return answer(request, context).SerializeToString()
             except Exception as error:
-                code, message = _told(error)
-                what = f"{api} {model!r}"
-                self._record.refused("gRPC", context.peer(), what, code, message)
+                refusal = serving_error(error)
+                code, told = refusal.code, str(refusal)
+                self._record.refused("gRPC", context.peer(), f"{api} {model!r}", code, told)
+                context.set_code(grpc.StatusCode[code])
+                context.set_details(told)
+                return b""
             finally:
                 self._record.done("GRPC", api, model, code, time.perf_counter() - began)
-            context.set_code(getattr(grpc.StatusCode, code))
-            context.set_details(message)
-            return b""
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -171,7 +154,7 @@ class GrpcFront:
         future = self._models.predict(
             spec.name,
             _arrays(request.inputs, self._limits.body_bytes),
-            signature=spec.signature_name or DEFAULT_SIGNATURE,
+            signature=spec.signature_name,
             outputs=request.output_filter,
             **_choice(spec),
         )
@@ -191,13 +174,10 @@ class GrpcFront:
 
     def _metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         if not request.metadata_field:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                "GetModelMetadataRequest must specify at least one metadata_field",
-            )
+            raise ServingError("GetModelMetadataRequest must specify at least one metadata_field")
         for name in request.metadata_field:
             if name != "signature_def":
-                raise ServingError("INVALID_ARGUMENT", f"Metadata field {name} is not supported")
+                raise ServingError(f"Metadata field {name} is not supported")
         spec = request.model_spec
         return metadata_response(spec.name, self._models.version(spec.name, **_choice(spec)))
 
@@ -210,9 +190,8 @@ def _parsed(kind: Any, content: bytes) -> Any:
     try:
         return kind.FromString(content)
     except DecodeError:
-        raise ServingError(
-            "INVALID_ARGUMENT", f"expected a {kind.DESCRIPTOR.name}, found another message"
-        ) from None
+        name = kind.DESCRIPTOR.name
+        raise ServingError(f"expected a {name}, found another message") from None
 
 
 def _arrays(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:
@@ -230,12 +209,3 @@ def _choice(spec: Any) -> dict[str, Any]:
     if chosen == "version":
         return {"version": spec.version.value}
     return {"label": spec.version_label} if chosen == "version_label" else {}
-
-
-def _told(error: Exception) -> tuple[str, str]:
-    """Status and message of what went wrong, for the caller and the log."""
-    if isinstance(error, ServingError):
-        return error.code, one_line(str(error))
-    if isinstance(error, TimeoutError | CancelledError):
-        return "DEADLINE_EXCEEDED", "not answered in time"
-    return "INTERNAL", one_line(f"{type(error).__name__}: {error}")

@@ -29,65 +29,45 @@ class GrpcClient(Client):
     encrypted: beyond one machine, put a proxy or a network of your own between.
     """
 
-    def _open(self, server: str) -> str:
-        check_host_and_port(server)
+    def _open(self) -> str:
+        check_host_and_port(self.server)
         with explain_missing("the gRPC client", "serving"):
             import grpc
-            from tensorflow_serving.apis import (
-                model_service_pb2_grpc,
-                prediction_service_pb2_grpc,
-            )
+            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
         self._grpc = grpc
         self._channel = grpc.insecure_channel(
-            server,
+            self.server,
             options=[
                 # The pieces of a batch keep messages small; what is larger, the server judges.
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", self.most_answer_bytes),
                 # A channel that was refused waits before it connects again, and refuses calls
                 # meanwhile: no longer than our own attempts are apart.
-                ("grpc.initial_reconnect_backoff_ms", int(1000 * self._retries.first_wait)),
-                ("grpc.max_reconnect_backoff_ms", int(1000 * self._retries.longest_wait)),
-                ("grpc.min_reconnect_backoff_ms", int(1000 * self._connect_timeout)),
+                ("grpc.initial_reconnect_backoff_ms", int(1000 * self.retries.first_wait)),
+                ("grpc.max_reconnect_backoff_ms", int(1000 * self.retries.longest_wait)),
+                ("grpc.min_reconnect_backoff_ms", int(1000 * self.connect_timeout)),
                 ("grpc.enable_http_proxy", 0),  # as the REST client: straight to the server
             ],
         )
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        return server
+        return self.server
 
     def status(self) -> list[VersionStatus]:
         """Return the state of the model's versions, or of the one that the client names."""
-        from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
-        self._name_model(request.model_spec)
-        answer = self._call(self._models.GetModelStatus, request)
-        return status_from_json(
-            json_format.MessageToDict(answer, preserving_proto_field_name=True), self._where
-        )
+        answer = self._ask_for_json(self._models.GetModelStatus, request)
+        return status_from_json(answer, self._where)
 
     def metadata(self) -> ModelMetadata:
         """Return which version answers, and the model's signatures."""
-        from google.protobuf import json_format
-        from google.protobuf.message import DecodeError
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._name_model(request.model_spec)
-        answer = self._call(self._prediction.GetModelMetadata, request)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        try:
-            unpacked = answer.metadata["signature_def"].Unpack(signatures)
-        except DecodeError:
-            unpacked = False
-        if not unpacked:
-            raise not_understood(self._where, "signatures", answer)
-        return metadata_from_json(
-            {"name": answer.model_spec.name, "version": answer.model_spec.version.value},
-            json_format.MessageToDict(signatures, preserving_proto_field_name=True),
-        )
+        answer = self._ask_for_json(self._prediction.GetModelMetadata, request)
+        return metadata_from_json(answer, self._where)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,7 +89,6 @@ class GrpcClient(Client):
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
-        self._name_model(request.model_spec)
         request.model_spec.signature_name = signature
         for name, images in inputs.items():
             tensor = request.inputs[name]
@@ -129,14 +108,27 @@ class GrpcClient(Client):
         except (TypeError, ValueError) as error:
             raise not_understood(self._where, f"arrays of {signature}", error) from error
 
+    def _ask_for_json(self, method: Callable[..., Any], request: Any) -> Any:
+        """The answer as REST has it: signatures, which are a message packed into it, unpacked."""
+        from google.protobuf import json_format
+        from google.protobuf.message import DecodeError
+
+        answer = self._call(method, request)
+        try:
+            return json_format.MessageToDict(answer, preserving_proto_field_name=True)
+        except (DecodeError, TypeError) as error:
+            raise not_understood(self._where, "signatures", answer) from error
+
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        self._name_model(request.model_spec)
+
         def attempt() -> Any:
             try:
-                return method(request, timeout=self._timeout)
+                return method(request, timeout=self.timeout)
             except self._grpc.RpcError as error:
                 raise self._explained(error) from error
 
-        return with_retries(attempt, self._retries)
+        return with_retries(attempt, self.retries)
 
     def _explained(self, error: Any) -> FacenetError:
         code, details = error.code(), error.details() or ""

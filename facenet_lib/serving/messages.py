@@ -11,7 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import operator
 from collections.abc import Mapping
+from concurrent.futures import CancelledError
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +30,24 @@ _LONGEST_MESSAGE = 300
 
 
 class ServingError(FacenetError):
-    """A request that is not answered, with the gRPC status that says of which kind it is.
+    """A request that is not answered: why, in one line, and the gRPC status of that kind.
 
     Attributes:
-        code: name of a ``grpc.StatusCode``, for example ``"INVALID_ARGUMENT"``.
+        code: name of a ``grpc.StatusCode``.
     """
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
+        super().__init__(one_line(message))
         self.code = code
+
+
+def serving_error(error: Exception) -> ServingError:
+    """Return what a caller is told of an error, whatever it is."""
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, TimeoutError | CancelledError):
+        return ServingError("not answered in time", "DEADLINE_EXCEEDED")
+    return ServingError(f"{type(error).__name__}: {error}", "INTERNAL")
 
 
 def one_line(text: str) -> str:
@@ -56,11 +67,11 @@ def parse_json(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except json.JSONDecodeError as error:
-        raise _invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
+        raise ServingError(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
     except (ValueError, RecursionError) as error:  # no UTF-8; digits or lists without end
-        raise _invalid(f"JSON Parse error: {one_line(str(error))}") from None
+        raise ServingError(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
-        raise _invalid(f"JSON Value: is not an object, but {_kind(document)}")
+        raise ServingError(f"JSON Value: is not an object, but {_kind(document)}")
     return document
 
 
@@ -72,7 +83,7 @@ def signature_of(document: Mapping[str, Any]) -> str:
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
-        raise _invalid("'signature_name' key must be a string value.")
+        raise ServingError("'signature_name' key must be a string value.")
     return name
 
 
@@ -90,13 +101,13 @@ def arrays_from_json(
     """
     if ("instances" in document) == ("inputs" in document):
         found = "both" if "inputs" in document else "neither"
-        raise _invalid(f"expected one of the keys 'inputs' and 'instances', found {found}")
+        raise ServingError(f"expected one of the keys 'inputs' and 'instances', found {found}")
     if "instances" in document:
         columns = _columns(document["instances"], inputs)
     elif _is_object(document["inputs"]):
         columns = document["inputs"]
         if missing := sorted(inputs.keys() - columns.keys()):
-            raise _invalid(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
+            raise ServingError(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
     else:
         columns = {_only(inputs, "inputs is a plain value/list"): document["inputs"]}
     return {name: _array(name, columns[name], spec.dtype) for name, spec in inputs.items()}
@@ -105,17 +116,17 @@ def arrays_from_json(
 def _columns(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, list[Any]]:
     """One list of values for each input, from one object or value for each instance."""
     if not isinstance(instances, list):
-        raise _invalid(f"expected 'instances' to be a list, found {_kind(instances)}")
+        raise ServingError(f"expected 'instances' to be a list, found {_kind(instances)}")
     if not instances:
-        raise _invalid("No values in 'instances' array")
+        raise ServingError("No values in 'instances' array")
     objects = sum(map(_is_object, instances))
     if not objects:
         return {_only(inputs, "instances is a plain list"): instances}
     if objects < len(instances):
-        raise _invalid("expected 'instances' to hold objects or values, found both")
+        raise ServingError("expected 'instances' to hold objects or values, found both")
     for number, instance in enumerate(instances):
         if instance.keys() != inputs.keys():
-            raise _invalid(
+            raise ServingError(
                 f"Failed to process element: {number} of 'instances' list. "
                 f"keys must be equal to: {','.join(sorted(inputs))}"
             )
@@ -124,7 +135,7 @@ def _columns(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, l
 
 def _only(inputs: Mapping[str, tf.TensorSpec], found: str) -> str:
     if len(inputs) != 1:
-        raise _invalid(f"{found}, but the signature has the inputs {', '.join(sorted(inputs))}")
+        raise ServingError(f"{found}, but the signature has the inputs {', '.join(sorted(inputs))}")
     return next(iter(inputs))
 
 
@@ -141,24 +152,23 @@ def _array(name: str, value: Any, dtype: tf.DType) -> Array:
     values, shape = [value], []
     while values and isinstance(values[0], list):
         if set(map(type, values)) != {list} or len(set(map(len, values))) != 1:
-            raise _invalid(f"{name}: expected lists of one length at each level")
+            raise ServingError(f"{name}: expected lists of one length at each level")
         shape.append(len(values[0]))
         values = list(chain.from_iterable(values))
     try:
         return _typed(values, dtype).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _invalid(f"{name}: expected {dtype.name}, found {one_line(str(error))}") from None
+        raise ServingError(f"{name}: expected {dtype.name}, found {error}") from None
 
 
 def _typed(values: list[Any], dtype: tf.DType) -> Array:
-    kinds = set(map(type, values))
     if dtype.name == "string":
         strings = np.empty(len(values), object)
         strings[:] = [_bytes(value) for value in values]
         return strings
     allowed = {bool} if dtype.name == "bool" else {int} if dtype.is_integer else {int, float}
-    if other := kinds - allowed:
-        raise TypeError(_kind_name(next(iter(other))))
+    if set(map(type, values)) - allowed:
+        raise TypeError(_kind(next(value for value in values if type(value) not in allowed)))
     if dtype.is_floating:
         exact = np.array(values, np.float64)
         with np.errstate(over="ignore"):
@@ -189,25 +199,23 @@ def json_from_outputs(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
     Raises:
         ServingError: ``INVALID_ARGUMENT``, for rows that the outputs have not alike.
     """
+    lengths = {array.shape[:1] for array in outputs.values()}
+    if rows and (len(lengths) != 1 or () in lengths):
+        raise ServingError("outputs with unequal rows: ask in the column format, by 'inputs'")
     columns = {name: _json_values(name, array) for name, array in outputs.items()}
-    if not rows:
-        answer = columns if len(columns) > 1 else next(iter(columns.values()))
-        return json.dumps({"outputs": answer}).encode()
-    if len({array.shape[:1] for array in outputs.values()}) != 1 or not all(
-        array.ndim for array in outputs.values()
-    ):
-        raise _invalid("outputs with unequal rows: ask in the column format, by 'inputs'")
+    answer: Any = columns
     if len(columns) == 1:
-        return json.dumps({"predictions": next(iter(columns.values()))}).encode()
-    instances = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    return json.dumps({"predictions": instances}).encode()
+        (answer,) = columns.values()
+    elif rows:
+        each_row = zip(*columns.values(), strict=True)
+        answer = [dict(zip(columns, values, strict=True)) for values in each_row]
+    return json.dumps({"predictions" if rows else "outputs": answer}).encode()
 
 
 def _json_values(name: str, array: Array) -> Any:
     if array.dtype.hasobject:
-        write = json_of_bytes if name.endswith("_bytes") else _text
+        as_text = operator.methodcaller("decode", errors="replace")
+        write = json_of_bytes if name.endswith("_bytes") else as_text
         return np.asarray(np.frompyfunc(write, 1, 1)(array), object).tolist()
     if array.dtype.kind not in "biuf":  # bfloat16, which NumPy only borrows
         array = array.astype(np.float32)
@@ -223,18 +231,6 @@ def json_of_bytes(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
 
 
-def _text(value: bytes) -> str:
-    return value.decode(errors="replace")
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError("INVALID_ARGUMENT", message)
-
-
 def _kind(value: Any) -> str:
-    return _kind_name(type(value))
-
-
-def _kind_name(kind: type) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
-    return names.get(kind, "null" if kind is type(None) else "a number")
+    return names.get(type(value), "null" if value is None else "a number")

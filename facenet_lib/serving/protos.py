@@ -38,40 +38,30 @@ def array_from_proto(proto: Any, most_bytes: int = 64 * 2**20) -> Array:
     """
     rank = len(proto.tensor_shape.dim)
     if rank > _MOST_DIMENSIONS:  # the product of a million sizes would take hours
-        raise _invalid(f"tensor: expected at most {_MOST_DIMENSIONS} dimensions, found {rank}")
+        raise ServingError(f"tensor: expected at most {_MOST_DIMENSIONS} dimensions, found {rank}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise _invalid("tensor: expected a shape that is fully known")
+        raise ServingError("tensor: expected a shape that is fully known")
     if proto.dtype not in _VALUE_FIELDS:
-        raise _invalid(f"tensor: type {proto.dtype} is not supported")
+        raise ServingError(f"tensor: type {proto.dtype} is not supported")
     dtype = np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype)
     expected = math.prod(shape)
     if expected * dtype.itemsize > most_bytes:
-        raise _invalid(f"tensor: shape {list(shape)} has more than {most_bytes} bytes")
+        raise ServingError(f"tensor: shape {list(shape)} has more than {most_bytes} bytes")
     if proto.tensor_content and not dtype.hasobject:
-        if len(proto.tensor_content) != expected * dtype.itemsize:
-            raise _wrong_count(shape, len(proto.tensor_content) / dtype.itemsize)
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    values = getattr(proto, _VALUE_FIELDS[proto.dtype])
-    if len(values) > expected or (expected and not values):
-        raise _wrong_count(shape, len(values))
-    array = np.empty(expected, dtype)  # not np.array, which drops zeros at the end of bytes
-    bits = array.view(np.uint16) if _VALUE_FIELDS[proto.dtype] == "half_val" else array
+        found = len(proto.tensor_content) / dtype.itemsize
+        enough = found == expected
+    else:
+        found = len(getattr(proto, _VALUE_FIELDS[proto.dtype]))
+        enough = min(1, expected) <= found <= expected
+    if not enough:
+        raise ServingError(
+            f"tensor: expected {expected} values for shape {list(shape)}, found {found:g}"
+        )
     try:
-        bits[: len(values)] = np.fromiter(values, bits.dtype, len(values))
-    except OverflowError as error:
-        raise _invalid(f"tensor: {error}") from error
-    bits[len(values) :] = bits[len(values) - 1 : len(values)]
-    try:
-        return array.reshape(shape)
-    except ValueError as error:  # no values at all, but sizes beyond what an array can have
-        raise _invalid(f"tensor: shape {list(shape)}: {error}") from None
-
-
-def _wrong_count(shape: tuple[int, ...], found: float) -> ServingError:
-    return _invalid(
-        f"tensor: expected {math.prod(shape)} values for shape {list(shape)}, found {found:g}"
-    )
+        return tf.make_ndarray(proto)
+    except (OverflowError, ValueError) as error:  # also no values, but sizes that no array has
+        raise ServingError(f"tensor: shape {list(shape)}: {error}") from error
 
 
 def fill_proto(proto: Any, array: Array) -> None:
@@ -133,7 +123,3 @@ def status_response(statuses: Sequence[VersionStatus]) -> Any:
         added.status.error_code = _UNKNOWN if status.error else 0
         added.status.error_message = status.error
     return response
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError("INVALID_ARGUMENT", message)

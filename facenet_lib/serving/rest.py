@@ -10,7 +10,6 @@ and tells when a client has left. Derived in chapter 8, "Serving".
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import http.client
 import importlib.resources
@@ -21,7 +20,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,14 +35,15 @@ from facenet_lib.drawn_faces.nuisance import draw_nuisance
 from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.errors import FacenetError
 from facenet_lib.model_card import read_card
-from facenet_lib.serving.answers import DEFAULT_SIGNATURE, METRICS_PATH
+from facenet_lib.serving.answers import METRICS_PATH
+from facenet_lib.serving.batching import Prediction
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
     ServingError,
     arrays_from_json,
     json_from_outputs,
-    one_line,
     parse_json,
+    serving_error,
     signature_of,
 )
 from facenet_lib.serving.model_folders import LARGEST_VERSION
@@ -53,13 +53,9 @@ from facenet_lib.serving.versions import ServedModels
 _MODEL = r"(?i)/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 
 _STATUS = {
-    "OK": 200,
-    "CANCELLED": 499,
-    "UNKNOWN": 500,
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
     "NOT_FOUND": 404,
-    "PERMISSION_DENIED": 403,
     "RESOURCE_EXHAUSTED": 429,
     "FAILED_PRECONDITION": 400,
     "OUT_OF_RANGE": 400,
@@ -67,7 +63,9 @@ _STATUS = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
 }
-"""HTTP's status for gRPC's, as TensorFlow Serving maps them."""
+"""HTTP's status for those of gRPC that a request may end with, as TensorFlow Serving maps them."""
+
+_REFUSAL_HEADERS = {405: {"allow": "GET, HEAD"}, 503: {"retry-after": "1"}}
 
 _LONG = 256 * 1024  # bytes of a body whose parsing would keep other requests waiting
 
@@ -87,28 +85,26 @@ _PAGE_FILES = {
 _FACES = 8  # of four people, two pictures each
 _FACE_SIZE = 160
 
-_Asked = tuple[Future[Any], bool]  # a prediction that is to come, and whether it is one of rows
-
 
 @dataclass(frozen=True)
 class _Answer:
     body: bytes
     content_type: str = "application/json"
     status: int = 200
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Refused(Exception):  # noqa: N818 - an answer too
+class _Refused(ServingError):  # noqa: N818 - an answer too
     """A request that HTTP itself has a status for, which gRPC has not."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
 
 
 @dataclass(frozen=True)
 class _Route:
-    path: re.Pattern[str]
+    path: str
     method: str
     answer: Callable[..., Awaitable[_Answer]]  # takes the request, and what the path names
     api: str = ""  # under which TensorFlow Serving counts it
@@ -144,17 +140,16 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         self.bytes_held = 0
         self.under_way = 0
         self.stopping = False
-        page_files = "|".join(map(re.escape, _PAGE_FILES))
         verbs = "(?P<verb>classify|regress|predict)"
         self._routes = [
-            _Route(re.compile(f"{_MODEL}:{verbs}"), "POST", self._predict, "predict"),
-            _Route(re.compile(f"{_MODEL}/metadata"), "GET", self._metadata, "GetModelMetadata"),
-            _Route(re.compile(_MODEL), "GET", self._status, "GetModelStatus"),
-            _Route(re.compile("/healthz"), "GET", self._health),
-            _Route(re.compile(METRICS_PATH), "GET", self._metrics),
-            _Route(re.compile("/page/model"), "GET", self._page_model),
-            _Route(re.compile(r"/page/faces/(?P<number>\d)\.jpg"), "GET", self._face),
-            _Route(re.compile(page_files), "GET", self._page_file),
+            _Route(f"{_MODEL}:{verbs}", "POST", self._predict, "predict"),
+            _Route(f"{_MODEL}/metadata", "GET", self._metadata, "GetModelMetadata"),
+            _Route(_MODEL, "GET", self._status, "GetModelStatus"),
+            _Route("/healthz", "GET", self._health),
+            _Route(METRICS_PATH, "GET", self._metrics),
+            _Route("/page/model", "GET", self._page_model),
+            _Route(rf"/page/faces/(?P<number>[0-{_FACES - 1}])\.jpg", "GET", self._face),
+            _Route("|".join(map(re.escape, _PAGE_FILES)), "GET", self._page_file),
         ]
 
     def start_request(self, server_conn: object, request_conn: Any) -> _Request:
@@ -165,11 +160,11 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         """Return what answers a method and path, and what the path names."""
         reads = "GET" if method == "HEAD" and not _is_api(path) else method
         for route in self._routes:
-            found = route.path.fullmatch(path)
+            found = re.fullmatch(route.path, path)
             if found and reads == route.method:
                 named = found.groupdict().items()
                 return route, {name: value and unquote(value) for name, value in named}
-        return _Route(re.compile(""), method, self._nothing), {}
+        return _Route("", method, self._nothing), {}
 
     # ------------------------------------------------------------ TensorFlow Serving's API
 
@@ -177,27 +172,23 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         self, request: _Request, name: str, version: str, label: str, verb: str
     ) -> _Answer:
         if verb.lower() != "predict":
-            raise ServingError(
-                "INVALID_ARGUMENT", f"{verb}: these models have no signature for it; use predict"
-            )
-        choice = _choice(version, label)
-        ask = functools.partial(self._ask, name, choice, request.take_body())
-        future, rows = await _asked_in_a_thread(ask) if request.size > _LONG else ask()
-        del ask  # and with it the body
-        try:
-            async with asyncio.timeout(self.limits.seconds_to_answer):
-                prediction = await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise ServingError("DEADLINE_EXCEEDED", "not answered in time") from None
+            raise ServingError(f"{verb}: these models have no signature for it; use predict")
+        ask = functools.partial(self._ask, request, name, _choice(version, label))
+        rows = await asyncio.to_thread(ask) if request.size > _LONG else ask()
+        async with asyncio.timeout(self.limits.seconds_to_answer):
+            prediction = await asyncio.wrap_future(request.prediction)
         return _Answer(json_from_outputs(prediction.outputs, rows=rows))
 
-    def _ask(self, name: str, choice: dict[str, Any], body: bytes) -> _Asked:
-        """Have a request wait for its turn; the version that will answer says how it is read."""
-        document = parse_json(body)
-        signature = signature_of(document) or DEFAULT_SIGNATURE
+    def _ask(self, request: _Request, name: str, choice: dict[str, Any]) -> bool:
+        """Have a request wait for its turn; return whether it is one of rows."""
+        document = parse_json(request.take_body())
+        # The version that will answer says how it is read.
         read = functools.partial(arrays_from_json, document)
-        future = self.models.predict(name, read, signature=signature, **choice)
-        return future, "instances" in document
+        signature = signature_of(document)
+        request.prediction = self.models.predict(name, read, signature=signature, **choice)
+        if request.left:  # meanwhile; nothing is computed for nobody
+            request.prediction.cancel()
+        return "instances" in document
 
     async def _metadata(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         chosen = self.models.version(name, **_choice(version, label))
@@ -213,10 +204,10 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
     async def _nothing(self, request: _Request) -> _Answer:
         """What answers where no route does."""
         if _is_api(request.path):
-            raise ServingError("INVALID_ARGUMENT", "Malformed request: no such path or method")
+            raise ServingError("Malformed request: no such path or method")
         if request.method not in ("GET", "HEAD"):
-            raise _Refused(405, f"{request.method} is not for this path")
-        raise _Refused(404, "there is nothing at this path")
+            raise _Refused(f"{request.method} is not for this path", 405)
+        raise _Refused("there is nothing at this path", 404)
 
     # ------------------------------------------------------------ health and the page
 
@@ -230,28 +221,24 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
 
     async def _page_file(self, request: _Request) -> _Answer:
         name, content_type = _PAGE_FILES[request.path]
-        return _Answer(_read_page_file(name), content_type, headers=_PAGE_HEADERS)
+        content = (importlib.resources.files("facenet_lib.serving.pages") / name).read_bytes()
+        return _Answer(content, content_type, headers=_PAGE_HEADERS)
 
     async def _face(self, request: _Request, number: str) -> _Answer:
-        if int(number) >= _FACES:
-            raise _Refused(404, "there is nothing at this path")
         drawn = await asyncio.to_thread(_draw_face, int(number))
         return _Answer(drawn, "image/jpeg", headers={"cache-control": "max-age=86400"})
 
     async def _page_model(self, request: _Request) -> _Answer:
-        return await asyncio.to_thread(self._describe_model)
-
-    def _describe_model(self) -> _Answer:
         """What the page shows of the first model."""
         name = self.models.names[0]
         try:
             version = self.models.version(name)
         except ServingError as error:
-            raise ServingError("UNAVAILABLE", str(error)) from None
+            raise ServingError(str(error), "UNAVAILABLE") from None
         try:
-            card = read_card(version.folder)
+            card = await asyncio.to_thread(read_card, version.folder)
         except FacenetError:
-            raise _Refused(404, f"{name}: this model has no card") from None
+            raise _Refused(f"{name}: this model has no card", 404) from None
         preprocessing = card.preprocessing
         about = {
             "name": name,
@@ -262,7 +249,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             "image_size": preprocessing["image_size"],
             "faces": _FACES,
             "max_body_bytes": self.limits.body_bytes,
-            "card": dataclasses.asdict(card),
+            "card": asdict(card),
         }
         return _Answer(json.dumps(about).encode())
 
@@ -273,12 +260,13 @@ class _Request(httputil.HTTPMessageDelegate):
     def __init__(self, front: RestFront, connection: HTTP1Connection) -> None:
         self.method = self.path = ""
         self.size = 0  # bytes of the body
+        self.left = False  # the client
+        self.prediction: Future[Prediction] = Future()  # of nothing, until it waits for its turn
         self._front = front
         self._connection = connection
-        self._peer = "?"
         self._chunks: list[bytes] = []
         self._code = "OK"
-        self._answered = self._left = self._ended = False
+        self._answered = self._ended = False
         self._task: asyncio.Task[None] | None = None
 
     def take_body(self) -> bytes:
@@ -314,9 +302,9 @@ class _Request(httputil.HTTPMessageDelegate):
             self.size += len(chunk)
             self._front.bytes_held += len(chunk)
             if self._front.bytes_held > self._front.limits.total_body_bytes:
-                raise ServingError("UNAVAILABLE", "too many large requests; try again later")
+                raise ServingError("too many large requests; try again later", "UNAVAILABLE")
             self._chunks.append(chunk)
-        except (_Refused, ServingError) as error:
+        except ServingError as error:
             await self._refuse(error)
 
     def finish(self) -> None:
@@ -328,7 +316,8 @@ class _Request(httputil.HTTPMessageDelegate):
 
     def on_connection_close(self) -> None:
         """The client has left."""
-        self._left = True
+        self.left = True
+        self.prediction.cancel()
         if self._task is not None:
             self._task.cancel()
         self._end()
@@ -348,15 +337,16 @@ class _Request(httputil.HTTPMessageDelegate):
         if not self._answered:
             self._answered = True
             seconds = self._front.limits.seconds_to_send
-            error = _Refused(408, f"expected a request within {seconds:g} seconds")
+            error = _Refused(f"expected a request within {seconds:g} seconds", 408)
             self._task = asyncio.create_task(self._refuse(error))
 
     def _check_head(self, headers: httputil.HTTPHeaders) -> None:
         host, hosts = headers.get("host", ""), self._front.hosts
-        if hosts is not None and host and _host_name(host) not in hosts:
-            raise _Refused(403, "this server answers to the names of this machine alone")
+        name = re.sub(r":\d*$", "", host).lower()  # without its port
+        if hosts is not None and host and name not in hosts:
+            raise _Refused("this server answers to the names of this machine alone", 403)
         if headers.get("content-encoding", "identity") not in ("", "identity"):
-            raise _Refused(415, "expected a body without content-encoding")
+            raise _Refused("expected a body without content-encoding", 415)
         length = headers.get("content-length", "0")
         if length.isdecimal():  # else Tornado refuses it
             # More digits than any size has, which Python might not read.
@@ -365,30 +355,27 @@ class _Request(httputil.HTTPMessageDelegate):
     def _check_size(self, size: int) -> None:
         most = self._front.limits.body_bytes
         if size > most:
-            raise _Refused(413, f"expected a body of at most {most} bytes")
+            raise _Refused(f"expected a body of at most {most} bytes", 413)
 
     async def _refuse(self, error: Exception) -> None:
-        self._code, answer = _told(error)
-        message = json.loads(answer.body)["error"]
+        refusal = serving_error(error)
+        message, self._code = str(refusal), refusal.code
+        status = refusal.status if isinstance(refusal, _Refused) else _STATUS[refusal.code]
         what = f"{self.method} {self.path}"
-        self._front.record.refused("REST", self._peer, what, str(answer.status), message)
-        await self._send(answer)
+        self._front.record.refused("REST", self._peer, what, str(status), message)
+        body = json.dumps({"error": message}).encode()
+        await self._send(_Answer(body, status=status, headers=_REFUSAL_HEADERS.get(status, {})))
 
     async def _send(self, answer: _Answer) -> None:
         """Answer, and let go of a client that does not read it."""
         self._answered = True
+        end = self._connection.close if self._front.stopping else self._connection.finish
         try:
             async with asyncio.timeout(self._front.limits.seconds_to_send):
                 await self._write(answer)
-        except TimeoutError:
-            self._connection.close()
-        except StreamClosedError:
-            pass
-        else:
-            if self._front.stopping:
-                self._connection.close()
-            else:
-                self._connection.finish()
+        except (TimeoutError, StreamClosedError):
+            end = self._connection.close
+        end()
         self._end()
 
     def _write(self, answer: _Answer) -> Awaitable[None]:
@@ -401,7 +388,7 @@ class _Request(httputil.HTTPMessageDelegate):
         }
         if self._front.stopping:
             headers["connection"] = "close"
-        reason = http.client.responses.get(answer.status, "Unknown")
+        reason = http.client.responses[answer.status]
         return self._connection.write_headers(
             httputil.ResponseStartLine("", answer.status, reason),
             httputil.HTTPHeaders(headers),
@@ -415,7 +402,7 @@ class _Request(httputil.HTTPMessageDelegate):
         self._sending.cancel()
         self._front.under_way -= 1
         self._front.bytes_held -= self.size
-        if self._route.api and not self._left:
+        if self._route.api and not self.left:
             seconds, model = time.perf_counter() - self._began, self._named["name"]
             self._front.record.done("REST", self._route.api, model, self._code, seconds)
 
@@ -424,28 +411,11 @@ def _is_api(path: str) -> bool:
     return path.lower().startswith("/v1/")
 
 
-async def _asked_in_a_thread(ask: Callable[[], _Asked]) -> _Asked:
-    """Return what ``ask`` does; when the client leaves meanwhile, nothing is computed for it."""
-    asked = asyncio.get_running_loop().run_in_executor(None, ask)
-    try:
-        return await asyncio.shield(asked)
-    except asyncio.CancelledError:  # the thread goes on, and has the request wait for its turn
-        asked.add_done_callback(_cancel_asked)
-        raise
-
-
-def _cancel_asked(asked: asyncio.Future[_Asked]) -> None:
-    if not asked.cancelled() and asked.exception() is None:
-        asked.result()[0].cancel()
-
-
 def _choice(version: str | None, label: str | None) -> dict[str, Any]:
     """Which version a path names, in the words of ``ServedModels``."""
     if version:
         if len(version) > 19 or int(version) > LARGEST_VERSION:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric."
-            )
+            raise ServingError(f"Failed to convert version: {version} to numeric.")
         return {"version": int(version)}
     return {"label": label} if label else {}
 
@@ -454,33 +424,6 @@ def _json(message: Any) -> str:
     return json_format.MessageToJson(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
     )
-
-
-def _host_name(host: str) -> str:
-    """A Host header's name, in lower case and without its port."""
-    return re.sub(r":\d*$", "", host).lower()
-
-
-def _told(error: Exception) -> tuple[str, _Answer]:
-    """gRPC's name of the status and the answer."""
-    headers: dict[str, str] = {}
-    if isinstance(error, _Refused):
-        code, status, message = "INVALID_ARGUMENT", error.status, str(error)
-        if status == 405:
-            headers["allow"] = "GET, HEAD"
-    elif isinstance(error, ServingError):
-        code, status, message = error.code, _STATUS[error.code], str(error)
-        if code == "UNAVAILABLE":
-            headers["retry-after"] = "1"
-    else:
-        code, status, message = "INTERNAL", 500, f"{type(error).__name__}: {error}"
-    body = json.dumps({"error": one_line(message)}).encode()
-    return code, _Answer(body, status=status, headers=headers)
-
-
-@functools.cache
-def _read_page_file(name: str) -> bytes:
-    return (importlib.resources.files("facenet_lib.serving.pages") / name).read_bytes()
 
 
 @functools.cache

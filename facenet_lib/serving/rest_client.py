@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +14,6 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.serving.addresses import check_url
 from facenet_lib.serving.answers import (
     MOST_TOLD,
-    OF_ANOTHER_FORM,
     ModelMetadata,
     VersionStatus,
     beginning,
@@ -35,8 +32,8 @@ class RestClient(Client):
     Images travel as base64 within JSON, a third larger than they are.
     """
 
-    def _open(self, server: str) -> str:
-        url = check_url(server)
+    def _open(self) -> str:
+        url = check_url(self.server)
         self._url = f"{url}/v1/models/{urllib.parse.quote(self.model, safe='')}"
         if self.version is not None:
             self._url += f"/versions/{self.version}"
@@ -45,7 +42,7 @@ class RestClient(Client):
         self._pool = urllib3.PoolManager(
             num_pools=1,
             maxsize=8,
-            timeout=urllib3.Timeout(connect=self._connect_timeout, read=self._timeout),
+            timeout=urllib3.Timeout(connect=self.connect_timeout, read=self.timeout),
             retries=False,  # ours know the server's own words, and are gRPC's too
         )
         return url
@@ -56,11 +53,7 @@ class RestClient(Client):
 
     def metadata(self) -> ModelMetadata:
         """Return which version answers, and the model's signatures."""
-        answer = self._request("GET", "/metadata")
-        try:
-            return metadata_from_json(answer["model_spec"], answer["metadata"]["signature_def"])
-        except OF_ANOTHER_FORM as error:
-            raise not_understood(self._where, "metadata", answer) from error
+        return metadata_from_json(self._request("GET", "/metadata"), self._where)
 
     def close(self) -> None:
         """Close the connections."""
@@ -90,7 +83,7 @@ class RestClient(Client):
         return outputs if isinstance(outputs, dict) else {answers: outputs}
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> Any:
-        return with_retries(lambda: self._attempt(method, self._url + path, body), self._retries)
+        return with_retries(lambda: self._attempt(method, self._url + path, body), self.retries)
 
     def _attempt(self, method: str, url: str, body: bytes | None) -> Any:
         try:
@@ -123,7 +116,7 @@ class RestClient(Client):
             reason = beginning(response.reason)
             told = f"{url}: {response.status} {reason}: {_error_text(data)}"
             if response.status in (429, 502, 503):
-                raise TemporaryError(told, _retry_after(response.headers.get("Retry-After")))
+                raise TemporaryError(told, _retry_after(response))
             raise FacenetError(told)
         try:
             return json.loads(data)
@@ -144,13 +137,9 @@ def _error_text(body: bytes) -> str:
         return beginning(body)
 
 
-def _retry_after(header: str | None) -> float:
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
     """Seconds that a ``Retry-After`` asks for, which is a number of them or a date."""
-    if header is None:
-        return 0.0
-    if header.strip().isdecimal():
-        return float(header)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+        return urllib3.Retry().get_retry_after(response) or 0.0
+    except (urllib3.exceptions.InvalidHeader, ValueError):
         return 0.0

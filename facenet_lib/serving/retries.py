@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError
 
 _MOST_SECONDS = 1_000_000  # more milliseconds than these, gRPC cannot count
@@ -46,8 +46,7 @@ class Retries:
     total: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise FacenetError(f"attempts: expected at least 1, found {self.attempts}")
+        check_integer("attempts", self.attempts, at_least=1)
         for name in ("first_wait", "longest_wait", "total"):
             check_seconds(name, getattr(self, name), least=0.0)
 
@@ -75,12 +74,12 @@ def with_retries(attempt: Callable[[], _Answer], retries: Retries) -> _Answer:
         FacenetError: that of the last attempt, or any other that ``attempt`` raises.
     """
     end = time.monotonic() + retries.total
-    for number in itertools.count(1):
+    for number in range(1, retries.attempts + 1):
         try:
             return attempt()
         except TemporaryError as failure:
             wait = max(failure.retry_after, retries.wait_after(number))
-            if number >= retries.attempts or time.monotonic() + wait > end:
+            if number == retries.attempts or time.monotonic() + wait > end:
                 tried = f" (tried {number} times)" if number > 1 else ""
                 raise FacenetError(f"{failure}{tried}") from failure
             time.sleep(wait)

@@ -20,7 +20,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -80,7 +79,7 @@ class LocalServer:
         with contextlib.ExitStack() as undone:  # unless all of it comes about
             listening = undone.enter_context(_listen(host, rest_port))
             self.models = ServedModels(
-                {name: Path(folder) for name, folder in models.items()},
+                models,
                 versions=versions,
                 labels=labels,
                 batching=batching,
@@ -93,7 +92,7 @@ class LocalServer:
         local = host in ("localhost", "::1") or host.startswith("127.")
         hosts = _LOCAL_NAMES | {shown.lower()} if local else None
         rest = RestFront(self.models, limits, record, hosts)
-        self._rest = _RestServer(rest, listening, limits)
+        self._rest = _RestServer(rest, listening)
         self.rest_url = f"http://{shown}:{listening.getsockname()[1]}"
         self.grpc_address = f"{shown}:{self._grpc.port}"
 
@@ -103,19 +102,11 @@ class LocalServer:
         try:
             self.models.wait_until_ready()
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
+    def __exit__(self, *error: object) -> None:
         """Refuse what is new, finish what is under way, let go of the models."""
         self._rest.stop()
         self._grpc.stop()
@@ -192,31 +183,28 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-class _RestServer:
+class _RestServer(threading.Thread):
     """Tornado's HTTP server in a thread of its own."""
 
-    def __init__(self, front: RestFront, listening: socket.socket, limits: Limits) -> None:
+    def __init__(self, front: RestFront, listening: socket.socket) -> None:
+        super().__init__(name="rest", daemon=True)
         self._front = front
         self._listening = listening
-        self._limits = limits
         self._begun = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="rest", daemon=True
-        )
 
     def start(self) -> None:
-        self._thread.start()
+        super().start()
         self._begun.wait()
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._told_to_end.set)
 
-    def join(self) -> None:
-        self._thread.join()
+    def run(self) -> None:
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop, self._told_to_end = asyncio.get_running_loop(), asyncio.Event()
-        limits = self._limits
+        limits = self._front.limits
         server = _BoundedServer(
             self._front,
             idle_connection_timeout=limits.seconds_idle,

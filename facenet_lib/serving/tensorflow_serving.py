@@ -53,8 +53,7 @@ def find_tensorflow_serving() -> Kind:
     """
     if shutil.which(MODEL_SERVER):
         return "binary"
-    problem = _why_not_docker()
-    if problem:
+    if problem := _why_not_docker():
         raise FacenetError(f"no TF Serving here: no {MODEL_SERVER} on the PATH, and {problem}")
     return "docker"
 
@@ -63,18 +62,18 @@ def _why_not_docker() -> str | None:
     if not shutil.which("docker"):
         return "no docker on the PATH"
     try:
-        asked = subprocess.run(
-            ["docker", "version", "--format", "{{.Server.Version}}"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
+        asked = _docker("version", "--format", "{{.Server.Version}}", timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"docker does not answer: {error}"
     if asked.returncode:
         return f"docker has no daemon: {' '.join(asked.stderr.split())}"
     return None
+
+
+def _docker(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", *words], capture_output=True, errors="replace", timeout=timeout, check=False
+    )
 
 
 @dataclass(frozen=True)
@@ -148,14 +147,13 @@ def start_tensorflow_serving(
     with tempfile.TemporaryDirectory(prefix="tensorflow-serving-") as name:
         folder = Path(name)
         log = folder / "log.txt"
-        if kind == "binary":
-            command = _binary_command(folder, models, batching, rest_port, grpc_port)
-            remove = None
+        container = f"facenet-{uuid.uuid4().hex[:12]}" if kind == "docker" else None
+        if container is None:
+            write_own_configuration(folder, models, batching)
+            command = [MODEL_SERVER, *flags(grpc_port, rest_port, folder)]
         else:
             _fetch_image(image)
             write_configuration(folder, models, batching=batching, image=image)
-            container = f"facenet-{uuid.uuid4().hex[:12]}"
-            remove = ["docker", "rm", "--force", container]
             command = _docker_command(folder, models, container, host, rest_port, grpc_port, image)
         with log.open("wb") as output:
             process = _start(command, output)
@@ -167,7 +165,7 @@ def start_tensorflow_serving(
                 wait_until_ready(server.rest_url, model.name, timeout, server=server)
             yield server
         finally:
-            _stop(process, remove)
+            _stop(process, container)
 
 
 def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> None:
@@ -204,17 +202,6 @@ def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> Non
             signal.signal(number, handler)
 
 
-def _binary_command(
-    folder: Path,
-    models: Sequence[ServedModel],
-    batching: BatchingParameters,
-    rest_port: int,
-    grpc_port: int,
-) -> list[str]:
-    write_own_configuration(folder, models, batching)
-    return [MODEL_SERVER, *flags(grpc_port, rest_port, folder)]
-
-
 def _docker_command(
     folder: Path,
     models: Sequence[ServedModel],
@@ -237,14 +224,8 @@ def _docker_command(
 
 def _fetch_image(image: str) -> None:
     """Fetch the image first, which may take minutes that are not the server's."""
-    known = subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False)
-    if known.returncode:
-        fetched = subprocess.run(
-            ["docker", "pull", "--quiet", "--platform", "linux/amd64", image],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    if _docker("image", "inspect", image).returncode:
+        fetched = _docker("pull", "--quiet", "--platform", "linux/amd64", image)
         if fetched.returncode:
             raise FacenetError(f"{image}: cannot be fetched: {' '.join(fetched.stderr.split())}")
 
@@ -262,7 +243,7 @@ def _start(command: Sequence[str], output: Any) -> subprocess.Popen[bytes]:
         raise FacenetError(f"{command[0]}: cannot be started: {error.strerror}") from error
 
 
-def _stop(process: subprocess.Popen[bytes], remove: Sequence[str] | None) -> None:
+def _stop(process: subprocess.Popen[bytes], container: str | None) -> None:
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
@@ -270,8 +251,8 @@ def _stop(process: subprocess.Popen[bytes], remove: Sequence[str] | None) -> Non
         process.kill()
         process.wait()
     finally:
-        if remove:  # the client may have gone before its container
-            subprocess.run(remove, capture_output=True, check=False)
+        if container:  # the client may have gone before it
+            _docker("rm", "--force", container)
 
 
 def wait_until_ready(

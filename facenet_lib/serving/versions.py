@@ -18,13 +18,7 @@ from pathlib import Path
 from facenet_lib.checks import check_model_name
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, VersionStatus
-from facenet_lib.serving.batching import (
-    Batching,
-    Closed,
-    Inputs,
-    LoadedVersion,
-    Prediction,
-)
+from facenet_lib.serving.batching import Batching, Closed, Inputs, LoadedVersion, Prediction
 from facenet_lib.serving.messages import ServingError, one_line
 from facenet_lib.serving.model_folders import complete_versions, is_version
 
@@ -55,7 +49,7 @@ class ServedModels:
 
     def __init__(
         self,
-        folders: Mapping[str, Path],
+        folders: Mapping[str, str | Path],
         *,
         versions: str | Sequence[int] = "latest",
         labels: Mapping[str, Mapping[str, int]] | None = None,
@@ -64,10 +58,9 @@ class ServedModels:
     ) -> None:
         refuse("models to serve", _problems(folders, versions, labels or {}))
         self._labels = {name: dict(known) for name, known in (labels or {}).items()}
-        self._batching = batching or Batching()
+        batching = batching or Batching()
         self._models = {
-            name: _Model(name, Path(folder), versions, self._batching)
-            for name, folder in folders.items()
+            name: _Model(name, Path(folder), versions, batching) for name, folder in folders.items()
         }
         self._poll_seconds = poll_seconds
         self._stop = threading.Event()
@@ -116,7 +109,7 @@ class ServedModels:
                 return chosen.submit(inputs, signature, outputs)
             except Closed:  # unloaded in between: the next one is there already
                 continue
-        raise ServingError("UNAVAILABLE", "the server is stopping")
+        raise ServingError("the server is stopping", "UNAVAILABLE")
 
     def version(
         self, name: str, version: int | None = None, label: str | None = None
@@ -131,9 +124,8 @@ class ServedModels:
         chosen = available.get(max(available, default=0) if number is None else number)
         if chosen is not None:
             return chosen
-        shown = one_line(name)
-        asked = f"Latest({shown})" if number is None else f"Specific({shown}, {number})"
-        raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
+        asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise ServingError(f"Servable not found for request: {asked}", "NOT_FOUND")
 
     def status(
         self, name: str, version: int | None = None, label: str | None = None
@@ -145,17 +137,11 @@ class ServedModels:
         """
         number = self._number(name, version, label)
         statuses = self._models[name].statuses if name in self._models else {}
-        if number is None:
-            if not statuses:
-                raise ServingError(
-                    "NOT_FOUND", f"Could not find any versions of model {one_line(name)}"
-                )
-            return sorted(statuses.values(), key=lambda status: -status.version)
-        if number not in statuses:
-            raise ServingError(
-                "NOT_FOUND", f"Could not find version {number} of model {one_line(name)}"
-            )
-        return [statuses[number]]
+        found = [statuses[n] for n in sorted(statuses, reverse=True) if number in (None, n)]
+        if not found:
+            asked = "any versions" if number is None else f"version {number}"
+            raise ServingError(f"Could not find {asked} of model {name}", "NOT_FOUND")
+        return found
 
     def ready(self) -> bool:
         """Whether every model has a version that is available."""
@@ -171,11 +157,12 @@ class ServedModels:
         problems = []
         for model in self._models.values():
             if not model.available:
-                reason = _error_of(model) or (
+                statuses = [model.statuses[number] for number in sorted(model.statuses)]
+                errors = [status.error for status in statuses if status.error] or [
                     "expected numbered folders, each with a SavedModel that 'facenet export' "
                     "wrote, found none"
-                )
-                problems.append(f"{model.folder}: {reason}")
+                ]
+                problems.append(f"{model.folder}: {errors[-1]}")
         refuse(f"models to serve ({', '.join(self.names)})", problems)
 
     def batch_sizes(self, name: str) -> Counter[int]:
@@ -211,20 +198,17 @@ class ServedModels:
             return version
         if version is not None:
             raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Both model version ({version}) and model version label ({one_line(label)}) "
-                "cannot be supplied.",
+                f"Both model version ({version}) and model version label ({label}) "
+                "cannot be supplied."
             )
         try:
             return self._labels[name][label]
         except KeyError:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"Unrecognized servable version label: {one_line(label)}"
-            ) from None
+            raise ServingError(f"Unrecognized servable version label: {label}") from None
 
 
 def _problems(
-    folders: Mapping[str, Path],
+    folders: Mapping[str, str | Path],
     versions: str | Sequence[int],
     labels: Mapping[str, Mapping[str, int]],
 ) -> list[str]:
@@ -269,8 +253,7 @@ class _Model:
         self._versions = versions
         self._batching = batching
         self._failed: dict[int, object] = {}  # the files with which loading failed
-        self._seen: dict[int, object] = {}  # the files at the last look
-        self._looked = False
+        self._seen: dict[int, object] | None = None  # the files at the last look, if any
         self._readable = True
 
     def refresh(self) -> None:
@@ -299,7 +282,6 @@ class _Model:
             if number not in serving:
                 self._unload(number)
         self._seen = {number: _files(path) for number, path in found.items()}
-        self._looked = True
 
     def close(self) -> None:
         for number in self.available:
@@ -309,7 +291,7 @@ class _Model:
         files = _files(folder)
         if self._failed.get(number) == files:
             return False
-        if self._looked and self._seen.get(number) != files:
+        if self._seen is not None and self._seen.get(number) != files:
             # Still being copied, as far as one can see: it is loaded when it stays as it is.
             self._set_status(number, "START")
             return False
@@ -341,12 +323,6 @@ class _Model:
 
     def _set_status(self, number: int, state: str, error: str = "") -> None:
         self.statuses = {**self.statuses, number: VersionStatus(number, state, error)}
-
-
-def _error_of(model: _Model) -> str:
-    """Why its newest version that failed did so."""
-    errors = [status.error for _, status in sorted(model.statuses.items()) if status.error]
-    return errors[-1] if errors else ""
 
 
 def _files(folder: Path) -> object:

@@ -290,8 +290,8 @@ def large_album(root: Path, photographs: int = 24) -> Path:
 @pytest.mark.slow
 def test_killed_many_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
     album, out = large_album(tmp_path / "album"), tmp_path / "out"
-    command = [sys.executable, TESTS / "killed_alignment.py", album, out]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, str(TESTS / "killed_alignment.py"), str(album), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST)
     noted = [int(line) for line in done.stdout.split()]
     assert noted == sorted(noted)
     assert 0 < max(noted) < 24  # the kills came while it worked
@@ -320,18 +320,19 @@ def test_stopped_with_its_workers_it_goes_on_later(tmp_path: Path, number: str) 
         env=environment,
         text=True,
     ) as process:
-        wait_until(lambda: noted(out) >= 3 or process.poll() is not None)
+        wait_until(lambda: noted(out) >= 4 or process.poll() is not None)
         assert process.poll() is None
         os.killpg(process.pid, signal.Signals[number])
         _, errors = process.communicate()
     assert process.returncode == -signal.Signals[number]
     assert errors.count("Traceback") == (number == "SIGINT")
     done = align(album, out)
-    assert done.done_before >= 3
+    assert done.done_before >= 2  # of at most two faces each
     assert contents(out) == contents(align(album, tmp_path / "new").out)
 
 
 def noted(out: Path) -> int:
+    """Rows in the journal."""
     journal = out / "faces.journal"
     return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -29,7 +30,7 @@ boxes = st.builds(
 scores = st.sampled_from([0.1, 0.5, 0.5, 0.9])
 landmarks = st.none() | st.lists(
     st.tuples(st.floats(0, 20), st.floats(0, 20)), min_size=5, max_size=5
-).map(lambda each: np.array(each) + [[0, 0], [30, 0], [0, 0], [0, 0], [0, 0]])
+).map(lambda each: np.array(each) + np.array([[0, 0], [30, 0], [0, 0], [0, 0], [0, 0]]))
 faces = st.lists(st.builds(Face, boxes, scores, landmarks), max_size=5)
 photographs = st.lists(st.tuples(faces, faces), max_size=3)
 
@@ -82,9 +83,12 @@ def test_precision_recall_and_errors_are_as_defined(
     errors = []
     for (found, true), matches in zip(each, matched, strict=True):
         for place, face in enumerate(true):
-            finder = found[matches.index(place)] if place in matches else None
-            known = finder and finder.landmarks is not None and face.landmarks is not None
-            errors.append(naive_error(finder.landmarks, face.landmarks) if known else math.nan)
+            error = math.nan
+            if place in matches:
+                finder = found[matches.index(place)]
+                if finder.landmarks is not None and face.landmarks is not None:
+                    error = naive_error(finder.landmarks, face.landmarks)
+            errors.append(error)
     assert measures.landmark_errors.tolist() == pytest.approx(errors, nan_ok=True)
     assert len(measures.is_found) == true_count
 
@@ -96,7 +100,7 @@ def naive_error(found: np.ndarray, true: np.ndarray) -> float:
 
 def test_the_error_does_not_depend_on_where_how_large_and_how_turned() -> None:
     true = np.array([[10.0, 10], [30, 12], [20, 22], [12, 33], [29, 31]])
-    found = true + [[1, 0], [0, 2], [-1, 1], [0, 0], [2, 2]]
+    found = true + np.array([[1, 0], [0, 2], [-1, 1], [0, 0], [2, 2]])
     error = landmark_error(found, true)
     assert error == pytest.approx(naive_error(found, true))
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
@@ -118,7 +122,7 @@ values = st.lists(
 @given(values, st.lists(st.integers(-2, 11), min_size=2, max_size=5, unique=True).map(sorted))
 def test_averages_by_bin_are_as_defined(each: list[tuple[int, float]], edges: list[int]) -> None:
     counts, averages = average_by_bin([v for v, _ in each], [m for _, m in each], edges)
-    for place, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+    for place, (low, high) in enumerate(itertools.pairwise(edges)):
         inside = [m for v, m in each if low <= v < high and not math.isnan(m)]
         assert counts[place] == len(inside)
         expected = sum(inside) / len(inside) if inside else math.nan

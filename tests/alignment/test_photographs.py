@@ -68,8 +68,7 @@ def test_every_orientation_of_exif_is_obeyed(tmp_path: Path, orientation: int, s
     exif = PIL.Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     path = tmp_path / f"photograph.{suffix}"
-    options = {"lossless": True} if suffix == "webp" else {}
-    PIL.Image.fromarray(lying(COLOURS, orientation)).save(path, exif=exif, **options)
+    PIL.Image.fromarray(lying(COLOURS, orientation)).save(path, exif=exif, lossless=True)
     assert np.array_equal(read_photograph(path), COLOURS)
 
 
@@ -99,7 +98,8 @@ def encoded(tmp_path: Path, picture: PIL.Image.Image, suffix: str = "png") -> np
     path = tmp_path / f"photograph.{suffix}"
     picture.save(path)
     read = read_photograph(path)
-    assert (read.dtype, read.ndim, read.shape[2]) == (np.uint8, 3, 3)
+    assert read.dtype == np.uint8
+    assert (read.ndim, read.shape[2]) == (3, 3)
     assert read.flags.writeable
     return read
 
@@ -148,7 +148,7 @@ def test_transparency_is_dropped_and_the_colours_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "gif"])
 def test_a_palette_becomes_its_colours(tmp_path: Path, suffix: str) -> None:
     palette = PIL.Image.fromarray(COLOURS).quantize(6)
-    assert np.array_equal(encoded(tmp_path, palette, suffix), palette.convert("RGB"))
+    assert np.array_equal(encoded(tmp_path, palette, suffix), np.asarray(palette.convert("RGB")))
 
 
 def test_cmyk_becomes_rgb_and_not_its_negative(tmp_path: Path) -> None:
@@ -227,7 +227,8 @@ def test_whatever_a_file_holds_it_is_read_or_refused(data: st.DataObject) -> Non
     except FacenetError as error:
         assert str(error).startswith(f"{path}: ")
     else:
-        assert (image.dtype, image.ndim, image.shape[2]) == (np.uint8, 3, 3)
+        assert image.dtype == np.uint8
+        assert (image.ndim, image.shape[2]) == (3, 3)
 
 
 @pytest.fixture(autouse=True)

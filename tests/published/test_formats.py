@@ -7,6 +7,7 @@ test_model_folder.py has the whole network.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -348,6 +349,18 @@ def test_what_is_there_instead_is_told(make: Callable[[Path], str], tmp_path: Pa
         f"{path}: expected the folder or the prefix of a TF 1 checkpoint, a frozen graph (.pb), "
         f"a Keras .h5 file or a torch .pt file, found {found}"
     )
+
+
+def test_a_release_that_is_still_packed_is_told(arrays: dict, tmp_path: Path) -> None:
+    folder = published_files.write_release(tmp_path / "20180402-114759", arrays)
+    packed = shutil.make_archive(str(folder), "zip", tmp_path, folder.name)
+    with pytest.raises(FacenetError) as raised:
+        open_weight_file(packed).__enter__()
+    assert str(raised.value).startswith(f"{packed}: expected torch's archive with one data.pkl")
+    assert "20180402-114759/20180402-114759.pb" in str(raised.value)
+    assert str(raised.value).endswith("is to be unpacked first, and its folder named")
+    with open_weight_file(folder) as weights:
+        assert weights.arrays.keys() == arrays.keys()
 
 
 def test_a_text_that_begins_like_a_graph_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the formats are read, and what is refused in them, in test_formats.py.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -34,6 +35,7 @@ from facenet_lib.published.model_folder import (
     read_weights,
     tf1_variable_names,
 )
+from facenet_lib.published.releases import RELEASES
 
 FIRST = "InceptionResnetV1/Conv2d_1a_3x3"
 BLOCK = "InceptionResnetV1/Repeat/block35_1/Conv2d_1x1"
@@ -326,17 +328,31 @@ def test_what_is_given_goes_before_what_is_guessed(
     assert loaded.origin["weights"]["training_set"] == "Ours"
 
 
+@pytest.mark.parametrize("write", [release, keras_weights])
 def test_the_older_releases_have_128_numbers_and_standardize_each_image(
-    variables: dict, tmp_path: Path
+    write: Callable, variables: dict, tmp_path: Path
 ) -> None:
-    shorter = {
-        name: values[..., :128] if "/Bottleneck/" in name else values
-        for name, values in variables.items()
-    }
-    network, card = read_weights(keras_weights(tmp_path / "facenet_weights.h5", shorter))
+    shorter = published_files.with_128_numbers(variables)
+    network, card = read_weights(write(tmp_path / "published", shorter))
     assert (card.embedding_size, card.weights["standardization"]) == (128, "per_image")
     assert card.preprocessing["standardization"] == "per_image"
     assert network.output_shape == (None, 128)
+    named = tf1_variable_names(network)
+    assert named.keys() == shorter.keys()
+    for name, values in shorter.items():
+        np.testing.assert_array_equal(named[name], values)
+
+
+def test_a_sum_that_is_known_tells_the_training_set(
+    variables: dict, built: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of Keras' files, which have no classifier to tell it by."""
+    path = keras_weights(tmp_path / "renamed.h5", variables)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = dataclasses.replace(RELEASES["vggface2"], training_set="Ours", other_sums=(digest,))
+    monkeypatch.setitem(RELEASES, "ours", known)
+    assert read_weights(path)[1].weights["training_set"] == "Ours"
+    assert read_weights(path, training_set="Theirs")[1].weights["training_set"] == "Theirs"
 
 
 @pytest.mark.parametrize("write", [release, frozen_graph, keras_weights, torch_zip, torch_legacy])
