@@ -38,10 +38,12 @@ class Box(NamedTuple):
 
     @property
     def width(self) -> float:
+        """From the left edge to the right."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """From the top edge to the bottom."""
         return self.bottom - self.top
 
     @property
