@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "11_pretrained",
     "09_triplet_loss",
     "06_training",
+    "10_alignment",
     "07_export",
     "08_serving",
     *WITHOUT_NETWORK,

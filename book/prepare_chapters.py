@@ -1,7 +1,7 @@
-"""Draw the faces and train the network that several chapters use, before two of them want them.
+"""Draw the faces and photographs and train the network that chapters use, before two want them.
 
-``make test`` calls this first, so that the chapters can run in any order. It is what chapters 1
-and 6 do when they find nothing.
+``make test`` calls this first, so that the chapters can run in any order. It is what chapters 1,
+6 and 10 do when they find nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 
-from facenet_lib.datasets import cache_folder, open_faces
+from facenet_lib.datasets import cache_folder, open_faces, open_photographs
 
 
 def draw_faces() -> None:
-    """Draw the faces with all cores, or find those that ``FACENET_FACES`` names."""
+    """Draw faces and photographs with all cores, or find the faces that ``FACENET_FACES`` names."""
     open_faces()
+    open_photographs()
 
 
 def train_network() -> None:

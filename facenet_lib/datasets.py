@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import check_integer, word_problems
 from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, write_faces
+from facenet_lib.drawn_faces.photograph_table import TABLE
+from facenet_lib.drawn_faces.photographs import PHOTOGRAPHING_VERSION, write_photographs
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
@@ -119,6 +121,31 @@ def open_faces(
         pairs=found_pairs if pairs is None else Path(pairs).expanduser(),
         train_people=found_people if train_people is None else Path(train_people).expanduser(),
     )
+
+
+def open_photographs() -> Path:
+    """Find the book's own photographs, and draw them if need be.
+
+    There is one of each person of the drawn faces to test on, who is nearest to its middle, in a
+    folder with that person's name; others of these people stand around.
+
+    Returns:
+        Their folder in :func:`cache_folder`; who is where is told by
+        :func:`facenet_lib.drawn_faces.read_photograph_faces`.
+
+    Raises:
+        FacenetError: if the cache cannot be written.
+
+    >>> root = open_photographs()  # doctest: +SKIP
+    """
+    people = range(DRAWN_IDENTITIES - DRAWN_TEST_IDENTITIES, DRAWN_IDENTITIES)
+    folder = cache_folder() / (
+        f"drawn_photographs-{people.start}to{people.stop}-seed{DRAWN_SEED}-drawing{DRAWING_VERSION}"
+        f"-photographing{PHOTOGRAPHING_VERSION}"
+    )
+    if not (folder / TABLE).is_file():  # what write_photographs writes last
+        write_photographs(folder, 1, people, seed=DRAWN_SEED, per_person=True)
+    return folder
 
 
 def cache_folder() -> Path:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facenet_lib import datasets
+from facenet_lib import datasets, drawn_faces
 from facenet_lib.datasets import (
     FaceFolder,
     cache_folder,
@@ -248,6 +248,30 @@ def test_drawn_faces_are_whole_and_disjoint(monkeypatch) -> None:
     assert len(training_faces(folder)) == 2
     paths, _ = resolve_pairs(folder.root, read_pairs(folder.pairs))
     assert not {Path(path).parent.name for path in paths} & training_faces(folder).keys()
+
+
+def test_photographs_are_drawn_once_of_people_to_test_on(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(datasets, "DRAWN_IDENTITIES", 22)
+    monkeypatch.setattr(datasets, "DRAWN_IMAGES", 1)
+    monkeypatch.setattr(datasets, "DRAWN_TEST_IDENTITIES", 20)
+    monkeypatch.setattr(datasets, "DRAWN_SIZE", 64)
+    calls = []
+
+    def write_photographs(out, count, identities, *, seed, per_person):
+        assert not calls
+        calls.append((count, identities, seed))
+        drawn_faces.write_photographs(
+            out, count, identities[:2], seed=seed, per_person=per_person, progress=False
+        )
+
+    monkeypatch.setattr(datasets, "write_photographs", write_photographs)
+    root = datasets.open_photographs()
+    assert datasets.open_photographs() == root
+    assert root.parent == tmp_path / "cache"
+    assert calls == [(1, range(2, 22), datasets.DRAWN_SEED)]
+    names = {path.split("/")[0] for path in drawn_faces.read_photograph_faces(root)}
+    folder = open_faces()
+    assert names < read_faces(folder.root).keys() - training_faces(folder).keys()
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:

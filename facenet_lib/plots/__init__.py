@@ -4,6 +4,14 @@ Each function returns the :class:`matplotlib.figure.Figure` it made; a notebook 
 ending a cell with the call.
 """
 
+from facenet_lib.plots.alignment import (
+    crop_moves,
+    detection_by_bin,
+    faces_and_crops,
+    found_faces,
+    pyramid_levels,
+    suppressed_boxes,
+)
 from facenet_lib.plots.book_style import COLORS, GREY, NARROW, WIDTH, Table, style
 from facenet_lib.plots.center_loss import center_errors, face_map, feature_clusters
 from facenet_lib.plots.export import threshold_trade, throughput
@@ -36,8 +44,12 @@ __all__ = [
     "accuracies",
     "answers_over_time",
     "center_errors",
+    "crop_moves",
+    "detection_by_bin",
     "face_map",
+    "faces_and_crops",
     "feature_clusters",
+    "found_faces",
     "image_grid",
     "index_stream",
     "loss_comparison",
@@ -47,6 +59,7 @@ __all__ = [
     "pair_distances",
     "pair_sheet",
     "pixel_tables",
+    "pyramid_levels",
     "rates_and_limits",
     "roc_curves",
     "run_comparison",
@@ -55,6 +68,7 @@ __all__ = [
     "shuffle_orders",
     "similarity_matrices",
     "style",
+    "suppressed_boxes",
     "threshold_choice",
     "threshold_sweep",
     "threshold_trade",
