@@ -293,10 +293,7 @@ def split_faces(
 
 
 def _some_images(
-    faces: Mapping[str, Sequence[Path]],
-    part: float,
-    minimum: int,
-    generator: np.random.Generator,
+    faces: Mapping[str, Sequence[Path]], part: float, minimum: int, generator: np.random.Generator
 ) -> set[Path]:
     held_out: set[Path] = set()
     for name in sorted(faces):

@@ -24,12 +24,7 @@ from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windo
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published import model_folder
-from facenet_lib.runs.checkpoints import (
-    assign_variables,
-    is_float,
-    last_checkpoint,
-    name_variables,
-)
+from facenet_lib.runs.checkpoints import assign_variables, is_float, last_checkpoint, name_variables
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.folder import (
     CHECKPOINTS_FOLDER,

@@ -365,9 +365,7 @@ def explain_collapse(spread: float, margin: float, steps: int) -> str:
 # --------------------------------------------------------------------------------------------
 
 
-def _images_by_person(
-    labels: NDArray[np.integer],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _images_by_person(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions ordered by label, and where in these each person begins; last of all, the end."""
     images = np.argsort(labels, kind="stable")
     changes = np.flatnonzero(np.diff(labels[images])) + 1

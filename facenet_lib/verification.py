@@ -424,10 +424,7 @@ def _result(
 
 
 def _score_fold(
-    training: _SortedPairs,
-    test: _SortedPairs,
-    grid: NDArray[np.float64] | None,
-    far_target: float,
+    training: _SortedPairs, test: _SortedPairs, grid: NDArray[np.float64] | None, far_target: float
 ) -> _FoldScore:
     thresholds = training.candidates() if grid is None else grid
     best = thresholds[np.argmax(training.accuracy(thresholds))]

@@ -190,11 +190,7 @@ def _block8_branches(
     return [branch_0, branch_1]
 
 
-_BRANCHES = {
-    "block35": _block35_branches,
-    "block17": _block17_branches,
-    "block8": _block8_branches,
-}
+_BRANCHES = {"block35": _block35_branches, "block17": _block17_branches, "block8": _block8_branches}
 
 
 def _reduction_a(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:

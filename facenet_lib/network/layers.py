@@ -73,11 +73,7 @@ def _sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
 
 
 def _normalize_global_batch(
-    inputs: tf.Tensor,
-    scale: tf.Tensor,
-    offset: tf.Tensor,
-    about: tf.Tensor,
-    epsilon: float,
+    inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, about: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalize each replica's ``(n, height, width, channels)`` by the statistics of all.
 

@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure, make_panels
 
 
 def feature_clusters(

@@ -8,12 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure
 
 
 def threshold_trade(

@@ -10,13 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure, make_panels
 
 
 def index_stream(streams: Mapping[str, tuple[npt.NDArray[Any], int]], range_size: int) -> Figure:

@@ -11,12 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.plots.book_style import (
-    GREY,
-    WIDTH,
-    make_panels,
-    make_sheet,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_panels, make_sheet
 
 
 def image_grid(

@@ -11,14 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-    make_sheet,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure, make_panels, make_sheet
 from facenet_lib.verification import VerificationResult
 
 

@@ -10,20 +10,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure, make_panels
 
 
 def network_stages(
-    stages: Sequence[str],
-    sides: Sequence[int],
-    channels: Sequence[int],
-    parameters: Sequence[int],
+    stages: Sequence[str], sides: Sequence[int], channels: Sequence[int], parameters: Sequence[int]
 ) -> Figure:
     """Draw a network as a funnel of feature maps, with the numbers that each stage learns.
 

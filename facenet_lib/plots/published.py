@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    make_figure,
-    name_rows,
-    write_right_of_row,
-)
+from facenet_lib.plots.book_style import COLORS, make_figure, name_rows, write_right_of_row
 
 
 def accuracies(
-    measured: Mapping[str, tuple[float, float]],
-    runs: Mapping[str, Sequence[float]] | None = None,
+    measured: Mapping[str, tuple[float, float]], runs: Mapping[str, Sequence[float]] | None = None
 ) -> Figure:
     """Compare accuracies, each with its standard error.
 

@@ -9,13 +9,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    put_legend_above,
-)
+from facenet_lib.plots.book_style import COLORS, GREY, WIDTH, make_figure, put_legend_above
 
 
 def service_load(

@@ -15,13 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.plots.book_style import (
-    GREY,
-    NARROW,
-    Table,
-    make_figure,
-    put_legend_above,
-)
+from facenet_lib.plots.book_style import GREY, NARROW, Table, make_figure, put_legend_above
 
 _POSITION = ("epoch", "step")  # columns that say where a row belongs
 
