@@ -4,7 +4,13 @@ import pytest
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import explain_write_errors, open_whole_file, read_text, write_text
+from facenet_lib.files import (
+    explain_write_errors,
+    open_whole_file,
+    read_bytes,
+    read_text,
+    write_text,
+)
 
 
 def test_a_whole_file_appears_at_the_end_or_never(tmp_path):
@@ -42,6 +48,13 @@ def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
     assert read_text(path) == "Zoë\n"
     path.write_bytes("\ufeffZoë\r\n".encode())
     assert read_text(path) == "Zoë\n"
+
+
+def test_bytes_are_read_as_they_are_or_it_is_told_why_not(tmp_path):
+    (tmp_path / "face.jpg").write_bytes(b"\xff\r\n")
+    assert read_bytes(tmp_path / "face.jpg") == b"\xff\r\n"
+    with pytest.raises(FacenetError, match=r"gone\.jpg: cannot be read: No such file"):
+        read_bytes(tmp_path / "gone.jpg")
 
 
 def test_what_is_no_text_is_told(tmp_path):
