@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from facenet_lib.alignment.boxes import suppress_overlaps
 from facenet_lib.alignment.faces import Box, Face, FaceDetector, Image, check_image
-from facenet_lib.checks import check_integer, word_problems
+from facenet_lib.checks import check_integer, number_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 
 DETECTORS = ("mtcnn", "yunet")
 LONGEST_SIDE = 1000
 """Of the photograph that is searched: twice as long takes four times the time."""
+_LEAST_SCORES = {"mtcnn": 0.9, "yunet": 0.85}
+"""In a turned photograph: of 13 and 7 false faces that turning 150 of LFW's added, 2 and none score
+more, and 98 of 100 true ones do."""
 _ONE_FACE = 0.3
 """Boxes that share more than this, of their union, are of one face."""
 
@@ -58,7 +61,7 @@ def make_detector(
         if yunet_file is None:
             raise FacenetError("yunet: expected the path of its ONNX file, found none")
         detector = ShrinkingDetector(YunetDetector(yunet_file), longest_side)
-    return TurningDetector(detector) if turned else detector
+    return TurningDetector(detector, _LEAST_SCORES[name]) if turned else detector
 
 
 class ShrinkingDetector:
@@ -87,7 +90,7 @@ class ShrinkingDetector:
 
     def _shrink(self, name: str, image: Image) -> Image:
         check_image(name, image)
-        scale = self._longest_side / max(image.shape)
+        scale = self._longest_side / max(image.shape[:2])
         if scale >= 1:
             return image
         width, height = np.maximum(np.rint(_size(image) * scale), 1).astype(int).tolist()
@@ -105,10 +108,17 @@ class TurningDetector:
 
     Args:
         detector: the other.
+        least_score: what a face must score in a turned photograph. Three more looks find three
+            times as many things that are no face, and most of these score little.
+
+    Raises:
+        FacenetError: when ``least_score`` is out of range.
     """
 
-    def __init__(self, detector: FaceDetector) -> None:
+    def __init__(self, detector: FaceDetector, least_score: float = 0.0) -> None:
+        refuse("TurningDetector", number_problems("least_score", least_score, "[0, 1]"))
         self._detector = detector
+        self._least_score = least_score
         self.name, self.version = f"{detector.name}, turned", detector.version
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
@@ -119,7 +129,8 @@ class TurningDetector:
         for quarters in range(4):
             turned = self._detector.detect([np.rot90(image, quarters) for image in images])
             for image, faces, more in zip(images, found, turned, strict=True):
-                faces += [_turn_back(face, quarters, *_size(image)) for face in more]
+                sure = [f for f in more if quarters == 0 or f.score >= self._least_score]
+                faces += [_turn_back(face, quarters, *_size(image)) for face in sure]
         return [_surest(faces) for faces in found]
 
 

@@ -98,6 +98,19 @@ def test_a_turned_photograph_gives_boxes_and_landmarks_where_they_are():
         assert by_name[name].landmarks[:2].tolist() == [list(first), list(second)]
 
 
+def test_what_only_a_turned_photograph_shows_must_score_enough():
+    """A box's score is 1 / (1 + its distance from the top), of whichever side is up."""
+    image = marked(100, 100, above=(40, 30, 60, 50), right=(70, 40, 90, 60))
+
+    def scores(least_score: float) -> list[float]:
+        return [f.score for f in TurningDetector(SquareDetector(), least_score).detect([image])[0]]
+
+    assert scores(0.0) == scores(0.05) == [1 / 11, 1 / 31]
+    assert scores(0.5) == [1 / 31, 1 / 41]
+    with pytest.raises(FacenetError, match="least_score: expected a number"):
+        TurningDetector(SquareDetector(), least_score=2)
+
+
 def test_without_landmarks_both_do_without():
     image = marked(60, 40, face=(0, 0, 10, 10))
     for detector in (
@@ -132,6 +145,7 @@ def test_another_longest_side_is_refused(longest_side: object):
         ShrinkingDetector(SquareDetector(), longest_side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mtcnn", "yunet"])
 def test_real_detectors_find_a_face_in_any_quarter_turn(name: str):
     yunet_file = os.environ.get("FACENET_YUNET")
