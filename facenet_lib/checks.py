@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.errors import FacenetError
 
-Kind = Literal["integers", "floating point numbers"]
+Kind = Literal["integers", "floating point numbers", "numbers"]
 """What an array holds."""
 Shape = Sequence[int | str | None]
 """A length for each axis; a word, or None, stands for any length."""
 
-_KIND_CODES: dict[str, str] = {"integers": "iu", "floating point numbers": "f"}  # NumPy's
+_KIND_CODES = {"integers": "iu", "floating point numbers": "f", "numbers": "iuf"}  # NumPy's
 
 
 def check_integer(
@@ -111,7 +111,7 @@ def check_array(name: str, values: ArrayLike, kind: Kind, shape: Shape) -> NDArr
     Args:
         name: what an error calls it.
         values: an array, or what NumPy makes one of.
-        kind: integers or floating point numbers, of any size.
+        kind: integers, floating point numbers or both, of any size.
         shape: such as ``("n", 3)``, for any number of rows of three.
 
     Raises:
@@ -120,13 +120,26 @@ def check_array(name: str, values: ArrayLike, kind: Kind, shape: Shape) -> NDArr
     >>> check_array("triplets", [[0, 1, 2]], "integers", ("n", 3)).shape
     (1, 3)
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
+    array = as_array(name, values)
     fits = array.dtype.kind in _KIND_CODES[kind]
     _raise_first(_array_problems(name, fits, array.dtype, array.shape, kind, shape))
     return array
+
+
+def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return what NumPy makes of ``values``.
+
+    Raises:
+        FacenetError: for rows of different lengths.
+
+    >>> as_array("rows", [[0, 1], [2]])
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: rows: expected rows of one length: ...
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
 
 
 def check_tensor(name: str, tensor: Any, kind: Kind, shape: Shape) -> None:

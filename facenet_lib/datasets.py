@@ -14,7 +14,7 @@ import math
 import os
 import tarfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,6 @@ from facenet_lib.drawn_faces.photographs import PHOTOGRAPHING_VERSION, write_pho
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
-    Pair,
     PairList,
     count_pairs,
     draw_fold_pairs,
@@ -111,16 +110,14 @@ def open_faces(
             raise FacenetError(
                 f"{source}: expected a folder of faces, 'lfw' or 'drawn', found no such folder"
             )
-    named = [Path(path).expanduser() for path in (pairs, train_people) if path is not None]
-    refuse(
-        "faces", [f"{path}: expected a file, found none" for path in named if not path.is_file()]
-    )
-    found_pairs, found_people = _protocol_files(root)
-    return FaceFolder(
-        root=root,
-        pairs=found_pairs if pairs is None else Path(pairs).expanduser(),
-        train_people=found_people if train_people is None else Path(train_people).expanduser(),
-    )
+    found = dict(zip(("pairs", "train_people"), _protocol_files(root), strict=True))
+    given = {"pairs": pairs, "train_people": train_people}
+    named = {what: Path(path).expanduser() for what, path in given.items() if path is not None}
+    missing = [
+        f"{path}: expected a file, found none" for path in named.values() if not path.is_file()
+    ]
+    refuse("faces", missing)
+    return FaceFolder(root, **found | named)
 
 
 def open_photographs() -> Path:
@@ -164,9 +161,6 @@ def read_faces(root: str | os.PathLike[str]) -> Faces:
 
     Hidden files, files that are no JPEG or PNG by their name, and folders without images are
     left out. The order is that of the names' characters, on every system.
-
-    Args:
-        root: the folder.
 
     Returns:
         name of the person -> paths of the images, both sorted.
@@ -220,7 +214,7 @@ def training_faces(folder: FaceFolder) -> Faces:
     faces = read_faces(folder.root)
     compared: set[str] = set()
     if folder.pairs is not None:
-        compared = {name for pair in read_pairs(folder.pairs) for name in (pair.name1, pair.name2)}
+        compared = {name for pair in read_pairs(folder.pairs) for name, _ in pair.images}
     if folder.train_people is None:
         training = {name: images for name, images in faces.items() if name not in compared}
         if not training:
@@ -248,9 +242,7 @@ def training_faces(folder: FaceFolder) -> Faces:
     return {name: images for name, images in faces.items() if name in people}
 
 
-# --------------------------------------------------------------------------------------------
 # Images held out, to validate on
-# --------------------------------------------------------------------------------------------
 
 
 def split_faces(
@@ -301,16 +293,8 @@ def split_faces(
         if by == "images"
         else _some_people(faces, part, generator)
     )
-    training, validation = (
-        {
-            name: tuple(path for path in paths if (path in held_out) == wanted)
-            for name, paths in faces.items()
-        }
-        for wanted in (False, True)
-    )
-    training, validation = (
-        {name: paths for name, paths in side.items() if paths} for side in (training, validation)
-    )
+    training = _some(faces, lambda path: path not in held_out)
+    validation = _some(faces, lambda path: path in held_out)
     if not training or not validation:
         images = sum(len(paths) for paths in faces.values())
         side = "validate on" if training else "train on"
@@ -321,11 +305,13 @@ def split_faces(
     return training, validation
 
 
+def _some(faces: Mapping[str, Sequence[Path]], is_wanted: Callable[[Path], bool]) -> Faces:
+    wanted = {name: tuple(filter(is_wanted, paths)) for name, paths in faces.items()}
+    return {name: paths for name, paths in wanted.items() if paths}
+
+
 def _some_images(
-    faces: Mapping[str, Sequence[Path]],
-    part: float,
-    minimum: int,
-    generator: np.random.Generator,
+    faces: Mapping[str, Sequence[Path]], part: float, minimum: int, generator: np.random.Generator
 ) -> set[Path]:
     held_out: set[Path] = set()
     for name in sorted(faces):
@@ -403,7 +389,7 @@ def draw_pairs(
             )
         count = min(pairs_per_fold * folds, same, different)
         pairs = PairList(tuple(draw_fold_pairs(generator, counts, count)), 1)
-    paths = [path for pair in pairs for path in _images_of(pair, images)]
+    paths = [images[name][index - 1] for pair in pairs for name, index in pair.images]
     return paths, np.array([pair.issame for pair in pairs], dtype=bool), pairs.fold_ids(folds)
 
 
@@ -417,13 +403,7 @@ def _folds_of_people(
     return [{name: counts[name] for name in sorted(dealt[fold::folds])} for fold in range(folds)]
 
 
-def _images_of(pair: Pair, images: Mapping[str, Sequence[str]]) -> tuple[str, str]:
-    return images[pair.name1][pair.index1 - 1], images[pair.name2][pair.index2 - 1]
-
-
-# --------------------------------------------------------------------------------------------
 # Folders
-# --------------------------------------------------------------------------------------------
 
 
 def _protocol_files(root: Path) -> tuple[Path | None, Path | None]:

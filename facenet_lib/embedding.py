@@ -15,6 +15,7 @@ import numpy as np
 
 from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import read_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -193,13 +194,10 @@ def encoded_batches(
     def compute_batches(files: list[str], batch_size: int) -> Iterator[np.ndarray]:
         for first in range(0, len(files), batch_size):
             batch = files[first : first + batch_size]
-            images = [_read_image(path) for path in batch]
+            images = [read_bytes(Path(path)) for path in batch]
             rows, all_valid = ask(images)
-            problems = [
-                f"{path}: {explain(image)}"
-                for path, image, valid in zip(batch, images, all_valid, strict=True)
-                if not valid
-            ]
+            read = zip(batch, images, all_valid, strict=True)
+            problems = [f"{path}: {explain(image)}" for path, image, valid in read if not valid]
             refuse("image files that cannot be used", problems)
             yield rows
 
@@ -222,10 +220,3 @@ def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:
         raise FacenetError(f"expected paths to be a sequence of files, found the one {paths!r}")
     unique, places = np.unique([str(path) for path in paths], return_inverse=True)
     return unique.tolist(), places
-
-
-def _read_image(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error

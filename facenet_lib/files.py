@@ -88,6 +88,18 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        FacenetError: when it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FacenetError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def read_text(path: Path) -> str:
     """Read a text file as any editor saves it: UTF-8, with or without a byte order mark.
 

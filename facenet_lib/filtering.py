@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import open_whole_file
+from facenet_lib.files import open_whole_file, read_bytes
 
 _COLUMNS = ["person", "image", "distance"]
 
@@ -88,14 +88,12 @@ def write_distances(
         raise FacenetError(
             f"distances: expected one for each of {len(images)} images, found {values.shape}"
         )
-    refuse(
-        "distances",
-        [
-            f"{_shown(image)}: expected a number of 0 or more, found {value}"
-            for image, value in zip(images, values.tolist(), strict=True)
-            if not 0 <= value < math.inf
-        ],
-    )
+    problems = [
+        f"{'/'.join(image)}: expected a number of 0 or more, found {value}"
+        for image, value in zip(images, values.tolist(), strict=True)
+        if not 0 <= value < math.inf
+    ]
+    refuse("distances", problems)
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
@@ -109,9 +107,6 @@ def write_distances(
 def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
     """Read what :func:`write_distances` wrote.
 
-    Args:
-        path: the file.
-
     Returns:
         (person, file name of the image) -> distance, in the file's order.
 
@@ -123,11 +118,8 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: nowhere.csv: cannot be read: No such file or directory
     """
-    try:
-        # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise FacenetError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
+    text = read_bytes(Path(path)).decode("utf-8-sig", errors="surrogateescape")
     distances: dict[tuple[str, str], float] = {}
     problems = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -191,9 +183,9 @@ def filter_faces(
     check_integer("minimum of images", minimum_images, at_least=1)
     images = _image_names(faces)
     known = set(images)
-    problems = [f"{_shown(image)}: has no distance" for image in images if image not in distances]
+    problems = [f"{'/'.join(image)}: has no distance" for image in images if image not in distances]
     problems += [
-        f"{_shown(image)}: has a distance, but is not among the faces"
+        f"{'/'.join(image)}: has a distance, but is not among the faces"
         for image in distances
         if image not in known
     ]
@@ -218,12 +210,8 @@ def _image_names(faces: Mapping[str, Sequence[Path]]) -> list[tuple[str, str]]:
     """Person and file name of every image, refused where they do not tell two images apart."""
     names = [(name, path.name) for name, paths in faces.items() for path in paths]
     twice = [image for image, count in Counter(names).items() if count > 1]
-    refuse("faces", [f"{_shown(image)}: stands more than once" for image in twice])
+    refuse("faces", [f"{'/'.join(image)}: stands more than once" for image in twice])
     return names
-
-
-def _shown(image: tuple[str, str]) -> str:
-    return "/".join(image)
 
 
 def _distance(row: Sequence[str]) -> float | None:

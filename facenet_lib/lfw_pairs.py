@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import integer_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import write_text
+from facenet_lib.files import read_bytes, write_text
 
 # In the order in which they are looked for; upper case counts as lower.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -67,6 +67,11 @@ class Pair:
     def issame(self) -> bool:
         """Whether both images show one person."""
         return self.name1 == self.name2
+
+    @property
+    def images(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Person and number of each image."""
+        return (self.name1, self.index1), (self.name2, self.index2)
 
 
 @dataclass(frozen=True)
@@ -152,9 +157,6 @@ class PairList:
 def read_pairs(path: str | os.PathLike[str]) -> PairList:
     """Read a pairs file of View 2 (header ``10<tab>300``) or View 1 (header ``500``).
 
-    Args:
-        path: the file.
-
     Returns:
         The pairs in the file's order.
 
@@ -237,9 +239,6 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
     View 2 (``people.txt``) starts with the number of folds, and each fold with its number of
     people; View 1 (``peopleDevTrain.txt``) is one such fold without the first line.
 
-    Args:
-        path: the file.
-
     Returns:
         One dict per fold, name -> number of images, in the file's order.
 
@@ -262,16 +261,16 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
     expected_folds = header if is_view2 else 1
 
     folds: list[dict[str, int]] = []
-    sections: list[tuple[int, int, int]] = []  # line and value of the count, people found
+    sections: list[list[int]] = []  # line and value of the count, people found
     first_lines: dict[str, int] = {}
     for line, fields in lines[1:] if is_view2 or header is None else lines:
         count = _count(fields)
         if count is not None:
             folds.append({})
-            sections.append((line, count, 0))
+            sections.append([line, count, 0])
             continue
         if sections:
-            sections[-1] = (*sections[-1][:2], sections[-1][2] + 1)
+            sections[-1][2] += 1
         found = _person_problems(fields, first_lines)
         problems += [(line, problem) for problem in found]
         if not found and folds:
@@ -430,19 +429,12 @@ def resolve_pairs(
     if not root.is_dir():
         raise FacenetError(f"{root}: expected a folder of people, found no folder")
     pairs = tuple(pairs)
-    paths: dict[tuple[str, int], str] = {}
-    missing: dict[tuple[str, int], str] = {}
-    images = [
-        image for pair in pairs for image in ((pair.name1, pair.index1), (pair.name2, pair.index2))
-    ]
-    for name, index in dict.fromkeys(images):
-        path = _find_image(root, name, index)
-        if path is None:
-            missing[name, index] = _missing(root, name, index)
-        else:
-            paths[name, index] = str(path)
-    refuse("images of the pairs", list(missing.values()))
-    return [paths[image] for image in images], np.array([pair.issame for pair in pairs], dtype=bool)
+    images = [image for pair in pairs for image in pair.images]
+    paths = {image: _find_image(root, *image) for image in dict.fromkeys(images)}
+    missing = [_missing(root, *image) for image, path in paths.items() if path is None]
+    refuse("images of the pairs", missing)
+    issame = np.array([pair.issame for pair in pairs], dtype=bool)
+    return [str(paths[image]) for image in images], issame
 
 
 def _draw_members(
@@ -539,8 +531,8 @@ def _section_problems(
 
     Args:
         kinds: of every pair its line (or number) and whether it is a same pair.
-        folds: promised number of folds.
-        pairs_per_class: promised same pairs, and different pairs, of each fold.
+        folds: as promised.
+        pairs_per_class: as promised, of each fold.
 
     Returns:
         The line (or number) where each problem starts, and what it is.
@@ -552,8 +544,8 @@ def _section_problems(
     for number, run in enumerate(runs):
         if len(run) != pairs_per_class:
             expected = f"{pairs_per_class} {'same' if run[0][1] else 'different'} pairs"
-            found = f"expected {expected} from here, in fold {number // 2 + 1}, found {len(run)}"
-            problems.append((run[0][0], found))
+            where = f"from here, in fold {number // 2 + 1}"
+            problems.append((run[0][0], f"expected {expected} {where}, found {len(run)}"))
     if len(runs) != 2 * folds:
         expected = f"{folds} fold(s) of {pairs_per_class} same and {pairs_per_class} different"
         found = f"{len(kinds)} pairs in {len(runs)} section(s) of one kind"
@@ -593,10 +585,7 @@ def _read_lines(
             f"{what}: expected a file, found none: name one, or put {usual_name} into the folder "
             "of faces"
         )
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FacenetError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    content = read_bytes(Path(path))
     lines: list[tuple[int, list[str]]] = []
     problems: list[tuple[int, str]] = []
     # At \n alone: str.splitlines would also cut at characters that a name may hold.

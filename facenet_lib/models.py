@@ -24,12 +24,7 @@ from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windo
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published import model_folder
-from facenet_lib.runs.checkpoints import (
-    assign_variables,
-    is_float,
-    last_checkpoint,
-    name_variables,
-)
+from facenet_lib.runs.checkpoints import assign_variables, is_float, last_checkpoint, name_variables
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.folder import (
     CHECKPOINTS_FOLDER,
@@ -274,22 +269,11 @@ def _stored_weights(
     return name_variables(part, variables), kept
 
 
-# --------------------------------------------------------------------------------------------
 # What a folder or an address is
-# --------------------------------------------------------------------------------------------
 
 
 def _check_is_network(model: str | Path, or_of: str = "") -> None:
-    """Refuse what :func:`load_network` does not take, by what is there.
-
-    Args:
-        model: a folder that :func:`facenet_lib.training.train` or
-            :func:`facenet_lib.published.import_weights` made.
-        or_of: what else the caller takes a folder of, for the message.
-
-    Raises:
-        FacenetError: when it is neither, or cannot be read.
-    """
+    """Refuse what is no folder for :func:`load_network`, nor of what else the caller takes."""
     model = Path(model)
     try:
         if model_folder.is_model_folder(model) or (model / CONFIG_FILE).is_file():
@@ -338,9 +322,7 @@ def _refuse_changes(model: str | Path, what: str, changes: Mapping[str, Any]) ->
         )
 
 
-# --------------------------------------------------------------------------------------------
 # The embedders
-# --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ sample of the others. It mirrors section 5 of the article; derived in chapter 5,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -128,8 +128,7 @@ class SoftmaxHead(keras.layers.Layer):
         check_tensor("prelogits", prelogits, "floating point numbers", shape)
         labels = labels_in_range(labels, self.num_classes)
         if not 0 < self.sampled_identities < self.num_classes:
-            kernel, bias = self.kernel.value, 0.0 if self.bias is None else self.bias.value
-            logits = self._logits(prelogits, kernel, bias, labels)
+            logits = self._logits(prelogits, self.kernel.value, self.bias, labels)
             return SoftmaxOutput(logits, labels, [self.kernel])
         if seed is None:
             raise FacenetError("seed: expected 3 integers for a head that samples, found none")
@@ -142,7 +141,7 @@ class SoftmaxHead(keras.layers.Layer):
         identities = tf.concat([positives, others], axis=0)
         # Values of variables, so that the gradients have these rows alone.
         kernel = tf.gather(self.kernel.value, identities)
-        bias = 0.0 if self.bias is None else tf.gather(self.bias.value, identities)
+        bias = None if self.bias is None else tf.gather(self.bias.value, identities)
         targets = tf.searchsorted(positives, labels, out_type=tf.int64)
         logits = self._logits(prelogits, kernel, bias, targets) + tf.math.log(counts)
         return SoftmaxOutput(logits, targets, [kernel * tf.sqrt(counts)[:, tf.newaxis]])
@@ -156,21 +155,18 @@ class SoftmaxHead(keras.layers.Layer):
         Returns:
             float32 ``(n, num_classes)``.
         """
-        kernel = self.kernel.value
-        if self.bias is not None:
-            return tf.matmul(prelogits, kernel, transpose_b=True) + self.bias.value
-        return self.scale * tf.matmul(
-            l2_normalize(prelogits), l2_normalize(kernel), transpose_b=True
-        )
+        return self._logits(prelogits, self.kernel.value, self.bias)
 
     def _logits(
-        self, prelogits: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | float, targets: tf.Tensor
+        self, prelogits: tf.Tensor, kernel: tf.Tensor, bias: Any, targets: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if not self.scale:
+        """Logits of the identities whose rows are given; with a margin where targets are."""
+        if bias is not None:
             return tf.matmul(prelogits, kernel, transpose_b=True) + bias
         cosines = tf.matmul(l2_normalize(prelogits), l2_normalize(kernel), transpose_b=True)
-        own = tf.one_hot(targets, tf.shape(kernel)[0])
-        return self.scale * (cosines - self.margin * own)
+        if targets is not None:
+            cosines -= self.margin * tf.one_hot(targets, tf.shape(kernel)[0])
+        return self.scale * cosines
 
     def _draw(self, positives: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw identities that are not among ``positives``, which are sorted.

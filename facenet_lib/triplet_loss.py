@@ -37,14 +37,15 @@ squared distance, and the spread is at least half of that, 0.1, times the share 
 different people. This is half of 0.1: two images taken at random are then half a margin apart.
 """
 
+_Floats = NDArray[np.float64]
+_Integers = NDArray[np.int64]
+
 _PROPOSALS = 8  # draws for every pair before its anchor's candidates are narrowed again
 _NARROWINGS = 3  # of the candidates, before the pairs that are left list their negatives
 _LISTED_PAIRS = 64  # pairs that are compared with all images at a time: 1 MB for 2000 images
 
 
-# --------------------------------------------------------------------------------------------
 # The loss
-# --------------------------------------------------------------------------------------------
 
 
 class TripletLoss(NamedTuple):
@@ -104,9 +105,7 @@ def triplet_loss(embeddings: tf.Tensor, triplets: tf.Tensor, margin: float) -> T
     return TripletLoss(tf.reduce_sum(losses) / count, active / count)
 
 
-# --------------------------------------------------------------------------------------------
 # Selection of triplets
-# --------------------------------------------------------------------------------------------
 
 
 def select_triplets(
@@ -155,13 +154,8 @@ def select_triplets(
     """
     values = _as_embeddings(embeddings)
     images, starts = _images_by_person(check_array("labels", labels, "integers", (len(values),)))
-    refuse(
-        "triplets",
-        [
-            *number_problems("margin", margin, "(0, inf)"),
-            *word_problems("selection", selection, get_args(Selection)),
-        ],
-    )
+    problems = number_problems("margin", margin, "(0, inf)")
+    refuse("triplets", problems + word_problems("selection", selection, get_args(Selection)))
     rng = _generator(seed)
 
     products, half_squares = _products_and_half_squares(values)
@@ -182,14 +176,12 @@ def select_triplets(
     return np.concatenate(triplets)
 
 
-def _products_and_half_squares(
-    values: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _products_and_half_squares(values: _Floats) -> tuple[_Floats, _Floats]:
     """Scalar products of all rows, and half of each with itself; the first row is the origin."""
     # Distances do not change with the origin, but rounding grows with the distance from it. Adding
     # 0 turns -0 into 0, so that equal rows are equal bytes.
     shifted = values - values[0] + 0.0
-    products: NDArray[np.float64] = shifted @ shifted.T
+    products: _Floats = shifted @ shifted.T
     # The product may round equal rows differently, by where they stand; ties have to be ties.
     as_bytes = shifted.view(np.dtype((np.void, shifted.itemsize * shifted.shape[1])))[:, 0]
     _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
@@ -199,21 +191,19 @@ def _products_and_half_squares(
     return products, products.diagonal()[first_equal] / 2
 
 
-def _batch_hard(
-    own: NDArray[np.int64], among_own: NDArray[np.float64], to_others: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def _batch_hard(own: _Integers, among_own: _Floats, to_others: _Floats) -> _Integers:
     np.fill_diagonal(among_own, -np.inf)  # no image is its own positive
     positives = own[among_own.argmax(axis=1)]
     return np.stack([own, positives, to_others.argmin(axis=1)], axis=1)
 
 
 def _random_negatives(
-    own: NDArray[np.int64],
-    among_own: NDArray[np.float64],
-    to_others: NDArray[np.float64],
+    own: _Integers,
+    among_own: _Floats,
+    to_others: _Floats,
     window: tuple[float, float],
     rng: np.random.Generator,
-) -> NDArray[np.int64]:
+) -> _Integers:
     """The triplets of one person whose negative is further than the positive by a ``window``."""
     places = np.arange(len(own))
     anchors, positives = np.nonzero(places[:, np.newaxis] < places)
@@ -225,12 +215,8 @@ def _random_negatives(
 
 
 def _draw_between(
-    scores: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
+    scores: _Floats, rows: _Integers, lower: _Floats, upper: _Floats, rng: np.random.Generator
+) -> _Integers:
     """For each pair, draw one column of its row with a score between its bounds; -1 for none.
 
     Sorting every row would find them all, but takes longer than all the rest. Columns are proposed
@@ -248,12 +234,8 @@ def _draw_between(
 
 
 def _by_proposals(
-    scores: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
+    scores: _Floats, rows: _Integers, lower: _Floats, upper: _Floats, rng: np.random.Generator
+) -> _Integers:
     """Draw from the columns below the highest upper bound of a row; a pair's row has some.
 
     The first allowed of several draws is kept: all allowed columns are equally likely to be it.
@@ -271,12 +253,8 @@ def _by_proposals(
 
 
 def _by_listing(
-    scores: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
+    scores: _Floats, rows: _Integers, lower: _Floats, upper: _Floats, rng: np.random.Generator
+) -> _Integers:
     """Compare every column, and draw from the list of those that are allowed."""
     chosen = np.full(len(rows), -1)
     for start in range(0, len(rows), _LISTED_PAIRS):
@@ -292,19 +270,14 @@ def _by_listing(
 
 
 def _draw(
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    shape: tuple[int, ...],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
+    first: _Integers, last: _Integers, shape: tuple[int, ...], rng: np.random.Generator
+) -> _Integers:
     """Integers from ``first`` up to below ``last``; quicker than ``rng.integers`` for arrays."""
-    drawn: NDArray[np.int64] = first + (rng.random(shape) * (last - first)).astype(np.int64)
+    drawn: _Integers = first + (rng.random(shape) * (last - first)).astype(np.int64)
     return drawn
 
 
-# --------------------------------------------------------------------------------------------
 # Collapse
-# --------------------------------------------------------------------------------------------
 
 
 def spread(embeddings: tf.Tensor) -> tf.Tensor:
@@ -360,21 +333,17 @@ def explain_collapse(spread: float, margin: float, steps: int) -> str:
     )
 
 
-# --------------------------------------------------------------------------------------------
 # Checks
-# --------------------------------------------------------------------------------------------
 
 
-def _images_by_person(
-    labels: NDArray[np.integer],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _images_by_person(labels: NDArray[np.integer]) -> tuple[_Integers, _Integers]:
     """Positions ordered by label, and where in these each person begins; last of all, the end."""
     images = np.argsort(labels, kind="stable")
     changes = np.flatnonzero(np.diff(labels[images])) + 1
     return images, np.concatenate([[0], changes, [len(labels)]])
 
 
-def _as_embeddings(embeddings: ArrayLike) -> NDArray[np.float64]:
+def _as_embeddings(embeddings: ArrayLike) -> _Floats:
     values = check_array("embeddings", embeddings, "floating point numbers", ("n", "features"))
     if values.size == 0:
         raise FacenetError(
@@ -384,14 +353,12 @@ def _as_embeddings(embeddings: ArrayLike) -> NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):
         # Squared distances are at most four times the largest of these, sums of them twice that.
         squares = 8.0 * np.einsum("ij,ij->i", values, values)
-    refuse(
-        "embeddings",
-        [
-            f"row {row}: expected finite numbers whose squares can be added, "
-            f"found {np.abs(values[row]).max()}"
-            for row in np.flatnonzero(~np.isfinite(squares))
-        ],
-    )
+    problems = [
+        f"row {row}: expected finite numbers whose squares can be added, "
+        f"found {np.abs(values[row]).max()}"
+        for row in np.flatnonzero(~np.isfinite(squares))
+    ]
+    refuse("embeddings", problems)
     return values
 
 

@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facenet_lib.checks import number_problems, word_problems
+from facenet_lib.checks import as_array, check_array, number_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
 
 _BLOCK = 256  # pairs whose embeddings stay in the processor's cache between two operations
+_Floats = NDArray[np.floating]
+_Answers = NDArray[np.bool_]
 _NORMAL_QUANTILE = 1.959963984540054  # 95% of a normal distribution lies this near its mean
 
 
@@ -119,7 +121,7 @@ def evaluate(
     overall = _SortedPairs.of(measured, same, order)
     held_out = np.empty(len(same))
     tests: list[_SortedPairs] = []
-    scores: list[_FoldScore] = []
+    scores = []
     for fold in range(fold_ids.max() + 1):
         test = fold_ids == fold
         if subtract_mean:
@@ -373,34 +375,25 @@ class _SortedPairs:
         above = np.nextafter(self.distances[-1], np.inf)
         return np.append(self.distances[is_first], above)
 
-    def different_distances(self) -> NDArray[np.float64]:
-        """The distances of the different pairs, increasing."""
-        return self.distances[np.diff(self.same_below) == 0]
-
-
-@dataclass(frozen=True)
-class _FoldScore:
-    """What one fold adds to the result."""
-
-    accuracy: float
-    true_accepts: int
-    false_accepts: int
-    validation_rate: float
-    false_accept_rate: float
+    def best(self, grid: _Floats | None) -> tuple[_Floats, int]:
+        """The grid, or else all candidates, and the first of them with the most right answers."""
+        thresholds = self.candidates() if grid is None else grid
+        return thresholds, int(np.argmax(self.accuracy(thresholds)))
 
 
 def _result(
-    scores: Sequence[_FoldScore],
+    scores: Sequence[tuple[float, ...]],
     far_target: float,
-    same: NDArray[np.bool_],
+    same: _Answers,
     threshold: float,
     roc_thresholds: NDArray[np.float64],
     true_positive_rates: NDArray[np.float64],
     false_positive_rates: NDArray[np.float64],
 ) -> VerificationResult:
     area, equal_error_rate = _area_and_equal_error_rate(true_positive_rates, false_positive_rates)
-    accuracies = np.array([score.accuracy for score in scores])
-    validation_rates = np.array([score.validation_rate for score in scores])
+    accuracies, true_accepts, false_accepts, validation_rates, false_accept_rates = map(
+        np.array, zip(*scores, strict=True)
+    )
     return VerificationResult(
         accuracy=float(np.mean(accuracies)),
         accuracy_std=float(np.std(accuracies)),
@@ -408,10 +401,10 @@ def _result(
         fold_accuracies=accuracies,
         validation_rate=float(np.mean(validation_rates)),
         validation_rate_std=float(np.std(validation_rates)),
-        false_accept_rate=float(np.mean([score.false_accept_rate for score in scores])),
+        false_accept_rate=float(np.mean(false_accept_rates)),
         far_target=float(far_target),
-        true_accepts=sum(score.true_accepts for score in scores),
-        false_accepts=sum(score.false_accepts for score in scores),
+        true_accepts=int(true_accepts.sum()),
+        false_accepts=int(false_accepts.sum()),
         same_pairs=int(same.sum()),
         different_pairs=int(len(same) - same.sum()),
         area_under_curve=area,
@@ -424,45 +417,25 @@ def _result(
 
 
 def _score_fold(
-    training: _SortedPairs,
-    test: _SortedPairs,
-    grid: NDArray[np.float64] | None,
-    far_target: float,
-) -> _FoldScore:
-    thresholds = training.candidates() if grid is None else grid
-    best = thresholds[np.argmax(training.accuracy(thresholds))]
-    if grid is None:
-        far_threshold = _exact_far_threshold(training, far_target)
-    else:
-        far_threshold = _grid_far_threshold(training, grid, far_target)
-    true_accepts, false_accepts = test.accepted(far_threshold)
-    validation_rate, false_accept_rate = test.rates(far_threshold)
-    return _FoldScore(
-        accuracy=float(test.accuracy(best)),
-        true_accepts=int(true_accepts),
-        false_accepts=int(false_accepts),
-        validation_rate=float(validation_rate),
-        false_accept_rate=float(false_accept_rate),
-    )
+    training: _SortedPairs, test: _SortedPairs, grid: _Floats | None, far_target: float
+) -> tuple[float, ...]:
+    """Accuracy; true and false accepts, and their rates, at the threshold for ``far_target``."""
+    thresholds, best = training.best(grid)
+    far_threshold = _far_threshold(training, grid, far_target)
+    accuracy = test.accuracy(thresholds[best])
+    return accuracy, *test.accepted(far_threshold), *test.rates(far_threshold)
 
 
-def _exact_far_threshold(training: _SortedPairs, far_target: float) -> float:
-    """The largest threshold that accepts at most ``far_target`` of the different pairs.
+def _far_threshold(training: _SortedPairs, grid: _Floats | None, far_target: float) -> float:
+    """The threshold whose false accept rate is ``far_target``, interpolated as the reference.
 
-    It is the distance of the first different pair too many, which strict less-than rejects.
+    Without a grid, the largest that accepts at most so many of the different pairs: the distance
+    of the first different pair too many, which strict less-than rejects.
     """
-    different = training.different_distances()
-    most = (
-        np.searchsorted(np.arange(len(different) + 1) / len(different), far_target, side="right")
-        - 1
-    )
-    return float(different[most])
-
-
-def _grid_far_threshold(
-    training: _SortedPairs, grid: NDArray[np.float64], far_target: float
-) -> float:
-    """The threshold whose false accept rate is ``far_target``, interpolated as the reference."""
+    if grid is None:
+        different = training.distances[np.diff(training.same_below) == 0]
+        rates = np.arange(len(different) + 1) / len(different)
+        return float(different[np.searchsorted(rates, far_target, side="right") - 1])
     _, false_accept_rates = training.rates(grid)
     if false_accept_rates[0] > far_target:
         raise FacenetError(
@@ -474,13 +447,12 @@ def _grid_far_threshold(
     return float(np.interp(far_target, false_accept_rates, grid))
 
 
-def _final_threshold(pairs: _SortedPairs, grid: NDArray[np.float64] | None) -> float:
-    thresholds = pairs.candidates() if grid is None else grid
-    best = int(np.argmax(pairs.accuracy(thresholds)))
+def _final_threshold(pairs: _SortedPairs, grid: _Floats | None) -> float:
+    thresholds, best = pairs.best(grid)
     return float(thresholds[best]) if grid is not None else _between(thresholds, best)
 
 
-def _between(thresholds: NDArray[np.float64], index: int) -> float:
+def _between(thresholds: _Floats, index: int) -> float:
     """Half way from this threshold to the next smaller one, if there is one."""
     if index == 0:
         return float(thresholds[0])
@@ -490,7 +462,7 @@ def _between(thresholds: NDArray[np.float64], index: int) -> float:
 
 
 def _area_and_equal_error_rate(
-    true_positive_rates: NDArray[np.float64], false_positive_rates: NDArray[np.float64]
+    true_positive_rates: _Floats, false_positive_rates: _Floats
 ) -> tuple[float, float]:
     # A grid that stops short of a corner is joined to it, or the area beyond would be lost.
     if false_positive_rates[0] > 0 or false_positive_rates[-1] < 1:
@@ -507,37 +479,28 @@ def _area_and_equal_error_rate(
     return area, float(false_positive_rates[after - 1] + share * step)
 
 
-def _squared_euclidean(
-    embeddings1: NDArray[np.floating], embeddings2: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def _squared_euclidean(embeddings1: _Floats, embeddings2: _Floats) -> _Floats:
     difference = np.subtract(embeddings1, embeddings2)
-    squared: NDArray[np.floating] = np.sum(np.square(difference, out=difference), axis=1)
+    squared: _Floats = np.sum(np.square(difference, out=difference), axis=1)
     return squared
 
 
-def _angle(
-    embeddings1: NDArray[np.floating], embeddings2: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def _angle(embeddings1: _Floats, embeddings2: _Floats) -> _Floats:
     products = np.sum(np.multiply(embeddings1, embeddings2), axis=1)
     norms = np.linalg.norm(embeddings1, axis=1) * np.linalg.norm(embeddings2, axis=1)
     # Rounding carries the similarity of parallel vectors beyond 1, where arccos is undefined.
     similarity = np.clip(products / norms, -1, 1)
-    angles: NDArray[np.floating] = np.arccos(similarity) / math.pi
+    angles: _Floats = np.arccos(similarity) / math.pi
     angles[~((norms > 0) & np.isfinite(norms))] = np.nan
     return angles
 
 
-_METRICS: dict[
-    str, Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.floating]]
-] = {"sqeuclidean": _squared_euclidean, "angular": _angle}
+_METRICS = {"sqeuclidean": _squared_euclidean, "angular": _angle}
 
 
 def _distances(
-    embeddings1: NDArray[np.floating],
-    embeddings2: NDArray[np.floating],
-    metric: str,
-    mean: NDArray[np.floating] | None = None,
-) -> NDArray[np.floating]:
+    embeddings1: _Floats, embeddings2: _Floats, metric: str, mean: _Floats | None = None
+) -> _Floats:
     """The reference's operations, row by row the same, a block at a time; not checked."""
     measured = np.empty(len(embeddings1), embeddings1.dtype)
     with np.errstate(all="ignore"):  # the caller looks at what is not finite
@@ -550,9 +513,7 @@ def _distances(
     return measured
 
 
-def _pair_distances(
-    embeddings: NDArray[np.floating], metric: str, mean: NDArray[np.floating] | None
-) -> NDArray[np.float64]:
+def _pair_distances(embeddings: _Floats, metric: str, mean: _Floats | None) -> NDArray[np.float64]:
     """Distances of rows 2i and 2i + 1, after subtraction of ``mean``; refused if not finite."""
     measured = _distances(embeddings[0::2], embeddings[1::2], metric, mean)
     if not np.isfinite(measured).all():
@@ -562,10 +523,7 @@ def _pair_distances(
 
 
 def _row_problems(
-    name: str,
-    embeddings: NDArray[np.floating],
-    metric: str,
-    mean: NDArray[np.floating] | None = None,
+    name: str, embeddings: _Floats, metric: str, mean: _Floats | None = None
 ) -> list[str]:
     problems = []
     for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
@@ -576,49 +534,35 @@ def _row_problems(
         centred, suffix = embeddings, ""
         if mean is not None:
             centred, suffix = embeddings - mean, " after subtraction of the mean"
-        for row in np.flatnonzero(~centred.any(axis=1)):
-            problems.append(
-                f"{name} row {row}: expected a direction, found a vector of zeros{suffix}"
-            )
+        problems = [
+            f"{name} row {row}: expected a direction, found a vector of zeros{suffix}"
+            for row in np.flatnonzero(~centred.any(axis=1))
+        ]
     return problems
 
 
-def _refuse_distances(measured: NDArray[np.floating], problems: Sequence[str]) -> None:
+def _refuse_distances(measured: _Floats, problems: Sequence[str]) -> None:
     """Tell the rows at fault, or the pairs whose finite rows have no distance in their dtype."""
-    refuse(
-        "distances",
-        problems
-        or [
-            f"pair {pair}: expected a finite distance, found {measured[pair]}: its embeddings are "
-            f"too large or too small for {measured.dtype}"
-            for pair in np.flatnonzero(~np.isfinite(measured))
-        ],
-    )
+    without = [
+        f"pair {pair}: expected a finite distance, found {measured[pair]}: its embeddings are "
+        f"too large or too small for {measured.dtype}"
+        for pair in np.flatnonzero(~np.isfinite(measured))
+    ]
+    refuse("distances", problems or without)
 
 
-def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise FacenetError(f"{name}: expected rows of one length: {error}") from error
+def _as_floats(name: str, embeddings: ArrayLike) -> _Floats:
+    values = check_array(name, embeddings, "numbers", ("rows", "features"))
+    if not values.size:
+        raise FacenetError(f"{name}: expected numbers, found none, of shape {values.shape}")
+    dtype = np.float32 if values.dtype in (np.float16, np.float32) else np.float64
+    return values.astype(dtype, copy=False)
 
 
-def _as_floats(name: str, embeddings: ArrayLike) -> NDArray[np.floating]:
-    values = _as_array(name, embeddings)
-    if values.dtype.kind not in "fiu" or values.ndim != 2 or 0 in values.shape:
-        raise FacenetError(
-            f"{name}: expected numbers of shape (rows, features), "
-            f"found {values.dtype} of shape {values.shape}"
-        )
-    if values.dtype == np.float16:
-        return values.astype(np.float32)
-    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
-
-
-def _check_issame(issame: ArrayLike, rows: int) -> NDArray[np.bool_]:
+def _check_issame(issame: ArrayLike, rows: int) -> _Answers:
     if rows % 2:
         raise FacenetError(f"embeddings: expected two rows for each pair, found {rows} rows")
-    answers = _as_array("issame", issame)
+    answers = as_array("issame", issame)
     if answers.shape != (rows // 2,):
         raise FacenetError(
             f"issame: expected shape ({rows // 2},), one answer for two rows of embeddings, "
@@ -629,24 +573,23 @@ def _check_issame(issame: ArrayLike, rows: int) -> NDArray[np.bool_]:
     if not is_integral or len(neither):
         found = f"{answers[neither[0]]} for pair {neither[0]}" if is_integral else answers.dtype
         raise FacenetError(f"issame: expected True and False, or 1 and 0, found {found}")
-    same: NDArray[np.bool_] = answers.astype(bool)
+    same: _Answers = answers.astype(bool)
     if same.all() or not same.any():
         kind = "same" if same[0] else "different"
         raise FacenetError(f"issame: expected same and different pairs, found only {kind} pairs")
     return same
 
 
-def _check_folds(folds: int | ArrayLike, same: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _check_folds(folds: int | ArrayLike, same: _Answers) -> NDArray[np.int64]:
     """The fold of every pair, where every fold has pairs of both classes."""
     pairs = len(same)
     if isinstance(folds, Integral) and not isinstance(folds, bool):
         if not 2 <= folds <= pairs:
             raise FacenetError(f"folds: expected 2 to {pairs}, the number of pairs, found {folds}")
-        sizes = np.full(int(folds), pairs // int(folds))
-        sizes[: pairs % int(folds)] += 1
-        fold_ids = np.repeat(np.arange(len(sizes)), sizes)
+        blocks = np.array_split(same, int(folds))
+        fold_ids = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
     else:
-        fold_ids = _as_array("folds", folds)
+        fold_ids = as_array("folds", folds)
         if fold_ids.shape != (pairs,) or fold_ids.dtype.kind not in "iu":
             raise FacenetError(
                 f"folds: expected a number, or integers of shape ({pairs},), one for each pair, "
@@ -662,12 +605,10 @@ def _check_folds(folds: int | ArrayLike, same: NDArray[np.bool_]) -> NDArray[np.
                 f"folds: expected at most one fold for each of {pairs} pairs, "
                 f"found fold {fold_ids.max()}"
             )
-    same_counts = np.bincount(fold_ids[same], minlength=fold_ids.max() + 1)
-    different_counts = np.bincount(fold_ids[~same], minlength=fold_ids.max() + 1)
-    counts = zip(same_counts, different_counts, strict=True)
+    counts = [np.bincount(fold_ids[kind], minlength=fold_ids.max() + 1) for kind in (same, ~same)]
     problems = [
         f"fold {fold}: expected same and different pairs, found {same_count} and {different_count}"
-        for fold, (same_count, different_count) in enumerate(counts)
+        for fold, (same_count, different_count) in enumerate(zip(*counts, strict=True))
         if not (same_count and different_count)
     ]
     if problems:
@@ -680,13 +621,7 @@ def _check_folds(folds: int | ArrayLike, same: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _check_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
-    grid = _as_array("thresholds", thresholds)
-    if grid.ndim != 1 or not len(grid) or grid.dtype.kind not in "fiu":
-        raise FacenetError(
-            f"thresholds: expected increasing numbers of shape (k,), "
-            f"found {grid.dtype} of shape {grid.shape}"
-        )
-    grid = grid.astype(np.float64)
-    if not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
-        raise FacenetError("thresholds: expected finite numbers in increasing order")
+    grid = check_array("thresholds", thresholds, "numbers", ("k",)).astype(np.float64)
+    if not len(grid) or not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
+        raise FacenetError("thresholds: expected finite numbers of shape (k,) in increasing order")
     return grid

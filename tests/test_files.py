@@ -8,6 +8,7 @@ from facenet_lib.files import (
     check_new_folder,
     explain_write_errors,
     open_whole_file,
+    read_bytes,
     read_text,
     write_text,
 )
@@ -60,6 +61,13 @@ def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
     assert read_text(path) == "Zoë\n"
     path.write_bytes("\ufeffZoë\r\n".encode())
     assert read_text(path) == "Zoë\n"
+
+
+def test_bytes_are_read_as_they_are_or_it_is_told_why_not(tmp_path):
+    (tmp_path / "face.jpg").write_bytes(b"\xff\r\n")
+    assert read_bytes(tmp_path / "face.jpg") == b"\xff\r\n"
+    with pytest.raises(FacenetError, match=r"gone\.jpg: cannot be read: No such file"):
+        read_bytes(tmp_path / "gone.jpg")
 
 
 def test_what_is_no_text_is_told(tmp_path):

@@ -83,8 +83,10 @@ def session_has_ended(leader: int) -> bool:
 
 
 PROGRAM = """
+import signal
 import time
 from facenet_lib.processes import compute_in_processes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a caller may ignore Ctrl-C
 for result in compute_in_processes(time.sleep, [0, 1000, 1000], 2):
     print("begun", flush=True)
 """

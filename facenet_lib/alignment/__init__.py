@@ -39,7 +39,7 @@ from facenet_lib.alignment.measuring import (
     match_faces,
     measure_detection,
 )
-from facenet_lib.alignment.mtcnn_weights import read_mtcnn_weights
+from facenet_lib.alignment.mtcnn_weights import MtcnnWeights, read_mtcnn_weights
 from facenet_lib.alignment.photographs import (
     MOST_PIXELS,
     PHOTOGRAPH_SUFFIXES,
@@ -68,6 +68,7 @@ __all__ = [
     "FaceDetector",
     "FaceRow",
     "MtcnnDetector",
+    "MtcnnWeights",
     "PhotographFolder",
     "ShrinkingDetector",
     "TurningDetector",

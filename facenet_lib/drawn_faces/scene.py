@@ -128,7 +128,8 @@ def _draw_looks(generator: np.random.Generator, how: Nuisance, camera: Nuisance)
     """How a person looks in the light of the scene; a few are turned far aside, or lean."""
     side = float(generator.choice((-1.0, 1.0)))
     if generator.random() < _TURNED_SHARE:
-        how = replace(how, yaw=side * generator.uniform(35.0, 65.0))
+        # No glasses: before a head so far aside they would stand in the air.
+        how = replace(how, yaw=side * generator.uniform(35.0, 65.0), glasses="none")
     if generator.random() < _LEANING_SHARE:
         how = replace(how, roll=side * generator.uniform(12.0, 30.0))
     return replace(how, **{name: getattr(camera, name) for name in _LIGHT})

@@ -59,8 +59,6 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
             "image: expected the bytes of one file, a scalar string, "
             f"found {encoded.dtype.name} of shape {encoded.shape}"
         )
-    if not tf.executing_eagerly():
-        return decode(encoded, bounded=True)
     try:
         return decode(encoded, bounded=True)
     except tf.errors.OpError:

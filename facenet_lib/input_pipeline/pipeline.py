@@ -272,20 +272,14 @@ def _plan(
         return (controls & bit) != 0
 
     plan: dict[str, npt.NDArray[Any]] = {}
-    random_bits = Control.RANDOM_ROTATE | Control.RANDOM_CROP | Control.RANDOM_FLIP
-    uniform = (
-        _uniform(len(controls), seed, first_index)
-        if asked(random_bits).any()
-        else np.zeros((1, 4), np.float32)
-    )
+    uniform = _uniform(len(controls), seed, first_index)
     rotate, crop = asked(Control.RANDOM_ROTATE), asked(Control.RANDOM_CROP)
     if rotate.any():
         angle = (2 * uniform[:, 0] - 1) * np.float32(_LARGEST_ANGLE)
         plan["angle"] = np.where(rotate, angle, np.float32(0))
     if crop.any():
         plan["place"] = np.where(crop[:, np.newaxis], uniform[:, 1:3], CENTRE)
-    flip = asked(Control.RANDOM_FLIP) & (uniform[:, 3] < 0.5)
-    flip ^= asked(Control.FLIP)
+    flip = (asked(Control.RANDOM_FLIP) & (uniform[:, 3] < 0.5)) ^ asked(Control.FLIP)
     if flip.any():
         plan["flip"] = flip
     fixed = asked(Control.FIXED_STANDARDIZATION)
@@ -345,13 +339,9 @@ def _label_problems(labels: npt.NDArray[Any], count: int) -> list[str]:
 
 
 def _control_problems(controls: npt.NDArray[Any], count: int) -> list[str]:
-    names = ", ".join(f"{bit.name}={bit.value}" for bit in Control)
+    expected = "made of " + ", ".join(f"{bit.name}={bit.value}" for bit in Control)
     return _integers_problems(
-        "controls",
-        controls,
-        count,
-        lambda control: control & ~sum(Control) == 0,
-        f"made of {names}",
+        "controls", controls, count, lambda control: control & ~sum(Control) == 0, expected
     )
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
-from keras import layers
+from keras import KerasTensor, layers
 
 from facenet_lib.checks import integer_problems, number_problems, word_problems
 from facenet_lib.errors import refuse
@@ -99,11 +100,11 @@ def inception_resnet_v1(
     with _dtype_policy(precision):
         features = _stem(make, images)
         features = _residual_stage(make, features, "Repeat", "block35", blocks[0], "Mixed_5a")
-        features = _reduction_a(make, features)
+        features = _reduction(make, features, "Mixed_6a")
         features = _residual_stage(make, features, "Repeat_1", "block17", blocks[1], "Mixed_6b")
-        features = _reduction_b(make, features)
+        features = _reduction(make, features, "Mixed_7a")
         features = _residual_stage(make, features, "Repeat_2", "block8", blocks[2], "Mixed_8a")
-        features = _residual_block(make, features, "Block8", "block8", scale=1.0, activation=None)
+        features = _residual_block(make, features, "Block8", "block8", is_last=True)
         features = layers.Identity(name="Mixed_8b")(features)
     with _dtype_policy("float32"):
         features = layers.GlobalAveragePooling2D(name="PreLogitsFlatten")(features)
@@ -113,120 +114,89 @@ def inception_resnet_v1(
     return keras.Model(images, prelogits, name="InceptionResnetV1")
 
 
-def _stem(make: _LayerMaker, images: keras.KerasTensor) -> keras.KerasTensor:
-    features = make.conv(images, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")
-    features = make.conv(features, 32, 3, "Conv2d_2a_3x3", padding="valid")
-    features = make.conv(features, 64, 3, "Conv2d_2b_3x3")
+def _stem(make: _LayerMaker, images: KerasTensor) -> KerasTensor:
+    features = make.conv(images, 32, "Conv2d_1a_3x3", strides=2, padding="valid")
+    features = make.conv(features, 32, "Conv2d_2a_3x3", padding="valid")
+    features = make.conv(features, 64, "Conv2d_2b_3x3")
     features = layers.MaxPooling2D(3, 2, "valid", name="MaxPool_3a_3x3")(features)
-    features = make.conv(features, 80, 1, "Conv2d_3b_1x1", padding="valid")
-    features = make.conv(features, 192, 3, "Conv2d_4a_3x3", padding="valid")
-    return make.conv(features, 256, 3, "Conv2d_4b_3x3", strides=2, padding="valid")
+    features = make.conv(features, 80, "Conv2d_3b_1x1", padding="valid")
+    features = make.conv(features, 192, "Conv2d_4a_3x3", padding="valid")
+    return make.conv(features, 256, "Conv2d_4b_3x3", strides=2, padding="valid")
 
 
 def _residual_stage(
-    make: _LayerMaker,
-    features: keras.KerasTensor,
-    scope: str,
-    kind: str,
-    count: int,
-    end_point: str,
-) -> keras.KerasTensor:
+    make: _LayerMaker, features: KerasTensor, scope: str, kind: str, count: int, end_point: str
+) -> KerasTensor:
     for number in range(1, count + 1):
-        name = f"{scope}.{kind}_{number}"
-        scale = RESIDUAL_SCALES[kind]
-        features = _residual_block(make, features, name, kind, scale, activation="relu")
+        features = _residual_block(make, features, f"{scope}.{kind}_{number}", kind)
     return layers.Identity(name=end_point)(features)
 
 
 def _residual_block(
-    make: _LayerMaker,
-    features: keras.KerasTensor,
-    name: str,
-    kind: str,
-    scale: float,
-    activation: str | None,
-) -> keras.KerasTensor:
-    """Add ``scale`` times the branches, brought back to the input's depth, to the input."""
-    branches = _BRANCHES[kind](make, features, name)
-    mixed = layers.Concatenate(name=f"{name}.Concat")(branches)
+    make: _LayerMaker, features: KerasTensor, name: str, kind: str, is_last: bool = False
+) -> KerasTensor:
+    """Add the branches, scaled and brought back to the input's depth, to the input."""
+    mixed = layers.Concatenate(name=f"{name}.Concat")(_branches(make, features, name, kind))
     # The way back up has a bias and no normalization, in the reference too.
     up = layers.Conv2D(features.shape[-1], 1, name=f"{name}.Conv2d_1x1")(mixed)
-    up = layers.Rescaling(scale, name=f"{name}.Scale")(up)
+    up = layers.Rescaling(1.0 if is_last else RESIDUAL_SCALES[kind], name=f"{name}.Scale")(up)
     features = layers.Add(name=f"{name}.Add")([features, up])
-    if activation is None:
-        return features
-    return layers.Activation(activation, name=f"{name}.Relu")(features)
+    return features if is_last else layers.Activation("relu", name=f"{name}.Relu")(features)
 
 
-def _block35_branches(
-    make: _LayerMaker, features: keras.KerasTensor, name: str
-) -> list[keras.KerasTensor]:
-    branch_0 = make.conv(features, 32, 1, f"{name}.Branch_0.Conv2d_1x1")
-    branch_1 = make.conv(features, 32, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
-    branch_1 = make.conv(branch_1, 32, 3, f"{name}.Branch_1.Conv2d_0b_3x3")
-    branch_2 = make.conv(features, 32, 1, f"{name}.Branch_2.Conv2d_0a_1x1")
-    branch_2 = make.conv(branch_2, 32, 3, f"{name}.Branch_2.Conv2d_0b_3x3")
-    branch_2 = make.conv(branch_2, 32, 3, f"{name}.Branch_2.Conv2d_0c_3x3")
-    return [branch_0, branch_1, branch_2]
+def _reduction(make: _LayerMaker, features: KerasTensor, name: str) -> KerasTensor:
+    branches = _branches(make, features, name, name)
+    pool = f"{name}.Branch_{len(branches)}.MaxPool_1a_3x3"
+    branches.append(layers.MaxPooling2D(3, 2, "valid", name=pool)(features))
+    return layers.Concatenate(name=name)(branches)
 
 
-def _block17_branches(
-    make: _LayerMaker, features: keras.KerasTensor, name: str
-) -> list[keras.KerasTensor]:
-    branch_0 = make.conv(features, 128, 1, f"{name}.Branch_0.Conv2d_1x1")
-    branch_1 = make.conv(features, 128, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
-    branch_1 = make.conv(branch_1, 128, (1, 7), f"{name}.Branch_1.Conv2d_0b_1x7")
-    branch_1 = make.conv(branch_1, 128, (7, 1), f"{name}.Branch_1.Conv2d_0c_7x1")
-    return [branch_0, branch_1]
-
-
-def _block8_branches(
-    make: _LayerMaker, features: keras.KerasTensor, name: str
-) -> list[keras.KerasTensor]:
-    branch_0 = make.conv(features, 192, 1, f"{name}.Branch_0.Conv2d_1x1")
-    branch_1 = make.conv(features, 192, 1, f"{name}.Branch_1.Conv2d_0a_1x1")
-    branch_1 = make.conv(branch_1, 192, (1, 3), f"{name}.Branch_1.Conv2d_0b_1x3")
-    branch_1 = make.conv(branch_1, 192, (3, 1), f"{name}.Branch_1.Conv2d_0c_3x1")
-    return [branch_0, branch_1]
-
-
-_BRANCHES = {
-    "block35": _block35_branches,
-    "block17": _block17_branches,
-    "block8": _block8_branches,
+# A branch is a row of convolutions: the end of each one's name, which tells its kernel, to its
+# channels. Those called 1a halve the grid.
+_BRANCHES: dict[str, list[dict[str, int]]] = {
+    "block35": [
+        {"Conv2d_1x1": 32},
+        {"Conv2d_0a_1x1": 32, "Conv2d_0b_3x3": 32},
+        {"Conv2d_0a_1x1": 32, "Conv2d_0b_3x3": 32, "Conv2d_0c_3x3": 32},
+    ],
+    "Mixed_6a": [
+        {"Conv2d_1a_3x3": 384},
+        {"Conv2d_0a_1x1": 192, "Conv2d_0b_3x3": 192, "Conv2d_1a_3x3": 256},
+    ],
+    "block17": [
+        {"Conv2d_1x1": 128},
+        {"Conv2d_0a_1x1": 128, "Conv2d_0b_1x7": 128, "Conv2d_0c_7x1": 128},
+    ],
+    "Mixed_7a": [
+        {"Conv2d_0a_1x1": 256, "Conv2d_1a_3x3": 384},
+        {"Conv2d_0a_1x1": 256, "Conv2d_1a_3x3": 256},
+        {"Conv2d_0a_1x1": 256, "Conv2d_0b_3x3": 256, "Conv2d_1a_3x3": 256},
+    ],
+    "block8": [
+        {"Conv2d_1x1": 192},
+        {"Conv2d_0a_1x1": 192, "Conv2d_0b_1x3": 192, "Conv2d_0c_3x1": 192},
+    ],
 }
 
 
-def _reduction_a(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:
-    branch_0 = make.conv(features, 384, 3, "Mixed_6a.Branch_0.Conv2d_1a_3x3", 2, "valid")
-    branch_1 = make.conv(features, 192, 1, "Mixed_6a.Branch_1.Conv2d_0a_1x1")
-    branch_1 = make.conv(branch_1, 192, 3, "Mixed_6a.Branch_1.Conv2d_0b_3x3")
-    branch_1 = make.conv(branch_1, 256, 3, "Mixed_6a.Branch_1.Conv2d_1a_3x3", 2, "valid")
-    pooled = layers.MaxPooling2D(3, 2, "valid", name="Mixed_6a.Branch_2.MaxPool_1a_3x3")(features)
-    return layers.Concatenate(name="Mixed_6a")([branch_0, branch_1, pooled])
+def _branches(make: _LayerMaker, inputs: KerasTensor, name: str, kind: str) -> list[KerasTensor]:
+    outputs = []
+    for number, convolutions in enumerate(_BRANCHES[kind]):
+        branch = inputs
+        for part, channels in convolutions.items():
+            strides, padding = (2, "valid") if "_1a_" in part else (1, "same")
+            layer = f"{name}.Branch_{number}.{part}"
+            branch = make.conv(branch, channels, layer, strides, padding)
+        outputs.append(branch)
+    return outputs
 
 
-def _reduction_b(make: _LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:
-    branch_0 = make.conv(features, 256, 1, "Mixed_7a.Branch_0.Conv2d_0a_1x1")
-    branch_0 = make.conv(branch_0, 384, 3, "Mixed_7a.Branch_0.Conv2d_1a_3x3", 2, "valid")
-    branch_1 = make.conv(features, 256, 1, "Mixed_7a.Branch_1.Conv2d_0a_1x1")
-    branch_1 = make.conv(branch_1, 256, 3, "Mixed_7a.Branch_1.Conv2d_1a_3x3", 2, "valid")
-    branch_2 = make.conv(features, 256, 1, "Mixed_7a.Branch_2.Conv2d_0a_1x1")
-    branch_2 = make.conv(branch_2, 256, 3, "Mixed_7a.Branch_2.Conv2d_0b_3x3")
-    branch_2 = make.conv(branch_2, 256, 3, "Mixed_7a.Branch_2.Conv2d_1a_3x3", 2, "valid")
-    pooled = layers.MaxPooling2D(3, 2, "valid", name="Mixed_7a.Branch_3.MaxPool_1a_3x3")(features)
-    return layers.Concatenate(name="Mixed_7a")([branch_0, branch_1, branch_2, pooled])
-
-
+@dataclass(frozen=True)
 class _LayerMaker:
     """Makes the convolution and normalization layers that share a width and a momentum."""
 
-    def __init__(self, width: float, batch_norm_momentum: float) -> None:
-        self.width = width
-        self.batch_norm_momentum = batch_norm_momentum
-
-    def channels(self, channels: int) -> int:
-        return max(8, round(channels * self.width / 8) * 8)
+    width: float
+    batch_norm_momentum: float
 
     def batch_norm(self, name: str) -> layers.BatchNormalization:
         # No gamma: the next convolution can scale as well, and the reference has none.
@@ -238,19 +208,13 @@ class _LayerMaker:
         )
 
     def conv(
-        self,
-        inputs: keras.KerasTensor,
-        channels: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        strides: int = 1,
-        padding: str = "same",
-    ) -> keras.KerasTensor:
+        self, inputs: KerasTensor, channels: int, name: str, strides: int = 1, padding: str = "same"
+    ) -> KerasTensor:
         """Convolution without bias, batch normalization, ReLU: slim's ``conv2d`` there."""
-        outputs = layers.Conv2D(
-            self.channels(channels), kernel_size, strides, padding, use_bias=False, name=name
-        )(inputs)
-        outputs = self.batch_norm(name)(outputs)
+        kernel = [int(side) for side in name.rpartition("_")[2].split("x")]
+        filters = max(8, round(channels * self.width / 8) * 8)
+        convolution = layers.Conv2D(filters, kernel, strides, padding, use_bias=False, name=name)
+        outputs = self.batch_norm(name)(convolution(inputs))
         return layers.Activation("relu", name=f"{name}.Relu")(outputs)
 
 
@@ -294,21 +258,11 @@ def grid_sizes(image_size: int) -> dict[str, int]:
     >>> grid_sizes(160)["Mixed_7a"]
     3
     """
-    halved_at = {"Conv2d_1a_3x3", "MaxPool_3a_3x3", "Conv2d_4b_3x3", "Mixed_6a", "Mixed_7a"}
-    sides: dict[str, int] = {}
-    side = image_size
-    for name in (
-        "Conv2d_1a_3x3",
-        "Conv2d_2a_3x3",
-        "MaxPool_3a_3x3",
-        "Conv2d_4a_3x3",
-        "Conv2d_4b_3x3",
-        "Mixed_6a",
-        "Mixed_7a",
-    ):
-        side = (side - 3) // 2 + 1 if name in halved_at else side - 2
-        side = max(side, 0)
-        sides[name] = side
+    strides = {"Conv2d_1a_3x3": 2, "Conv2d_2a_3x3": 1, "MaxPool_3a_3x3": 2, "Conv2d_4a_3x3": 1}
+    strides |= {"Conv2d_4b_3x3": 2, "Mixed_6a": 2, "Mixed_7a": 2}
+    sides, side = {}, image_size
+    for name, stride in strides.items():
+        side = sides[name] = max((side - 3) // stride + 1, 0)
     return sides
 
 

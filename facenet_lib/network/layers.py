@@ -31,35 +31,41 @@ class FusedBatchNormalization(layers.BatchNormalization):
         """
         if len(inputs.shape) == 2:  # to the operation, a row of features is an image of one pixel
             return self.call(inputs[:, tf.newaxis, tf.newaxis, :], training)[:, 0, 0, :]
-        by_batch = bool(training) and self.trainable
         offset = tf.convert_to_tensor(self.beta)
         scale = tf.ones_like(offset) if self.gamma is None else tf.convert_to_tensor(self.gamma)
-        if by_batch and _replicas() > 1:
-            moving_mean = tf.convert_to_tensor(self.moving_mean)
-            outputs, mean, variance = _normalize_global_batch(
-                inputs, scale, offset, moving_mean, self.epsilon
-            )
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
-            return outputs
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=scale,
-            offset=offset,
-            mean=[] if by_batch else self.moving_mean,
-            variance=[] if by_batch else self.moving_variance,
-            epsilon=self.epsilon,
-            is_training=by_batch,
-        )
-        if by_batch:
+        arguments = (inputs, scale, offset, self.epsilon)
+        if not (training and self.trainable):
+            return _normalize(*arguments, self.moving_mean, self.moving_variance)[0]
+        if _replicas() > 1:
+            about = tf.convert_to_tensor(self.moving_mean)
+            outputs, mean, variance = _normalize_global_batch(*arguments, about)
+        else:
+            outputs, mean, variance, *_ = _normalize(*arguments)
             # The operation divides by one less than the number of values, Keras by the number.
             count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance * (count - 1) / count)
+            variance = variance * (count - 1) / count
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
         return outputs
 
     def _move(self, average: keras.Variable, value: tf.Tensor) -> None:
         average.assign(average * self.momentum + value * (1 - self.momentum))
+
+
+def _normalize(
+    inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float, *moments: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """TensorFlow's operation, by this mean and variance; where there are none, by the batch's."""
+    mean, variance = moments or ([], [])
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=scale,
+        offset=offset,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=not moments,
+    )
 
 
 def _replicas() -> int:
@@ -73,23 +79,14 @@ def _sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
 
 
 def _normalize_global_batch(
-    inputs: tf.Tensor,
-    scale: tf.Tensor,
-    offset: tf.Tensor,
-    about: tf.Tensor,
-    epsilon: float,
+    inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float, about: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalize each replica's ``(n, height, width, channels)`` by the statistics of all.
 
     One sum over the replicas forward and one backward, and otherwise the fused operations.
 
-    Args:
-        inputs: the replica's part of the batch.
-        scale: float32 ``(channels,)``.
-        offset: float32 ``(channels,)``.
-        about: float32 ``(channels,)``, any guess of the mean: squares are summed about it, for
-            the difference of two large numbers would leave little of a small variance.
-        epsilon: added to the variance.
+    Squares are summed about ``about``, float32 ``(channels,)``, any guess of the mean: the
+    difference of two large numbers would leave little of a small variance.
 
     Returns:
         The outputs, and mean and variance over the global batch.
@@ -101,9 +98,7 @@ def _normalize_global_batch(
         inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
         # The fused operation sums over the images several times faster than tf.reduce_sum does.
-        _, own_mean, own_variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
-        )
+        _, own_mean, own_variance, *_ = _normalize(inputs, scale, offset, epsilon)
         count = tf.cast(tf.size(inputs), tf.float32) / channels
         sums = count * (own_mean - about)
         # The operation divides by one less than the number of values.
@@ -113,15 +108,7 @@ def _normalize_global_batch(
         shift = sums / all_values
         mean = about + shift
         variance = tf.maximum(squares / all_values - tf.square(shift), 0.0)  # less by rounding
-        outputs, *_, saved = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=scale,
-            offset=offset,
-            mean=mean,
-            variance=variance,
-            epsilon=epsilon,
-            is_training=False,
-        )
+        outputs, *_, saved = _normalize(inputs, scale, offset, epsilon, mean, variance)
 
         def gradient(
             by_outputs: tf.Tensor, by_mean: tf.Tensor, by_variance: tf.Tensor
@@ -140,22 +127,15 @@ def _normalize_global_batch(
             sums = _sum_over_replicas(tf.concat([by_offset, by_scale], axis=0)) / all_values
             mean_by_offset, mean_by_scale = sums[:channels], sums[channels:]
             deviation = tf.math.rsqrt(variance + epsilon)
-            # slope * (inputs - mean) + offset in one pass; spelled out, it would take three.
-            owed, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=inputs,
-                scale=scale * deviation * deviation * mean_by_scale,
-                offset=scale * deviation * mean_by_offset,
-                mean=mean,
-                variance=tf.ones_like(variance),
-                epsilon=0.0,
-                is_training=False,
-            )
+            # slope * (inputs - mean) + level in one pass; spelled out, it would take three.
+            slope = scale * deviation * deviation * mean_by_scale
+            level = scale * deviation * mean_by_offset
+            owed, *_ = _normalize(inputs, slope, level, 0.0, mean, tf.ones_like(variance))
             return by_inputs - owed, by_scale, by_offset
 
         return (outputs, mean, variance), gradient
 
-    outputs, mean, variance = normalize(inputs, scale, offset)
-    return outputs, mean, variance
+    return normalize(inputs, scale, offset)
 
 
 @keras.saving.register_keras_serializable(package="facenet_lib")

@@ -44,11 +44,7 @@ def style() -> None:
             "figure.figsize": (WIDTH, 0.55 * WIDTH),
             "figure.dpi": 140,
             "figure.constrained_layout.use": True,
-            "figure.titlesize": 11,
-            "savefig.facecolor": "none",
-            "savefig.transparent": True,
-            "savefig.dpi": 140,
-            "font.size": 10,
+            "font.size": 9,  # of legends and numbers at the axes, too
             "text.color": GREY,
             "axes.facecolor": "none",
             "axes.edgecolor": GREY,
@@ -56,7 +52,6 @@ def style() -> None:
             "axes.titlecolor": GREY,
             "axes.titlesize": 10,
             "axes.labelsize": 10,
-            "axes.linewidth": 0.8,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
@@ -67,13 +62,9 @@ def style() -> None:
             "grid.linewidth": 0.6,
             "xtick.color": GREY,
             "ytick.color": GREY,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
             "lines.linewidth": 1.8,
             "lines.markersize": 5,
             "legend.frameon": False,
-            "legend.fontsize": 9,
-            "image.cmap": "viridis",
             "image.interpolation": "nearest",
         }
     )
@@ -97,7 +88,6 @@ def make_panels(
     """Make a panel for each title, with what it is to show: side by side, or stacked.
 
     Args:
-        contents: title -> what its panel is to show.
         height: inches, of the figure.
         stacked: one above the other over one abscissa, with titles at the left.
         options: as ``plt.subplots`` takes them.
@@ -131,9 +121,15 @@ def name_rows(axis: Axes, names: Sequence[str]) -> None:
 
 def write_right_of_row(axis: Axes, row: int, text: str) -> None:
     """Write beside a panel, at the height of one of its rows."""
-    axis.text(1.02, row, text, va="center", size=9, transform=axis.get_yaxis_transform())
+    axis.text(1.02, row, text, va="center", transform=axis.get_yaxis_transform())
 
 
 def put_legend_above(axis: Axes) -> None:
     """A legend beside the title, where it covers no line."""
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderpad=0)
+
+
+def put_legend_below(figure: Figure, columns: int = 2) -> None:
+    """One legend of all panels, which have the same lines."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

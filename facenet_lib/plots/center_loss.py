@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_figure, make_panels, put_legend_below
 
 
 def feature_clusters(
@@ -49,8 +43,8 @@ def feature_clusters(
         for axis, (features, centers) in zip(line, snapshots, strict=True):
             limit = 1.15 * float(max(np.abs(features).max(), np.abs(centers).max()))
             for number in np.unique(labels):
-                color = COLORS[number % len(COLORS)]
-                axis.plot(*features[labels == number].T, ".", color=color, markersize=2, alpha=0.6)
+                dots = features[labels == number].T
+                axis.plot(*dots, ".", color=f"C{number}", markersize=2, alpha=0.6)
             axis.plot(*centers.T, "x", color=GREY, markersize=5, markeredgewidth=1.2)
             axis.text(0.03, 0.03, f"±{limit:.2g}", transform=axis.transAxes, size=8)
             axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[])
@@ -70,11 +64,8 @@ def face_map(
 
     Args:
         images: each (height, width, 3) uint8, of one size.
-        features: title -> (n, 2) features of the images.
+        features: title of a panel, which has its own scale -> (n, 2) features of the images.
         labels: one for each image.
-
-    Returns:
-        One panel for each title, each with its own scale.
     """
     figure, panels = make_panels(features, WIDTH / len(features) + 0.3)
     for axis, places in panels:
@@ -83,16 +74,12 @@ def face_map(
                 OffsetImage(image, zoom=22 / len(image)),
                 place,
                 pad=0.08,
-                bboxprops={"edgecolor": COLORS[label % len(COLORS)], "linewidth": 1.6},
+                bboxprops={"edgecolor": f"C{label}", "linewidth": 1.6},
             )
             axis.add_artist(face)
-        low, high = places.min(axis=0), places.max(axis=0)
-        margin = 0.08 * (high - low)
-        axis.set(
-            xticks=[], yticks=[],
-            xlim=(low[0] - margin[0], high[0] + margin[0]),
-            ylim=(low[1] - margin[1], high[1] + margin[1]),
-        )  # fmt: skip
+        axis.update_datalim(places)
+        axis.margins(0.08)
+        axis.set(xticks=[], yticks=[])
     return figure
 
 
@@ -112,7 +99,6 @@ def center_errors(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figur
             axis.semilogy(distances, "o-", markersize=3, label=label)
         axis.axhline(distances[0], color=GREY, linewidth=0.8, linestyle="--")
         axis.set_xlabel("step")
-    first = figure.axes[0]
-    first.set_ylabel("distance of center to class")
-    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.axes[0].set_ylabel("distance of center to class")
+    put_legend_below(figure)
     return figure

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from facenet_lib.plots.book_style import (
     COLORS,
@@ -16,6 +15,7 @@ from facenet_lib.plots.book_style import (
     WIDTH,
     make_figure,
     make_panels,
+    put_legend_below,
 )
 
 
@@ -32,23 +32,18 @@ def index_stream(streams: Mapping[str, tuple[npt.NDArray[Any], int]], range_size
     longest = max(len(indices) for indices, _ in streams.values())
     figure, panels = make_panels(streams, 1.45 * len(streams), stacked=True)
     for axis, (indices, taken) in panels:
-        for place, index in enumerate(indices):
-            color = COLORS[index % len(COLORS)]
-            axis.add_patch(Rectangle((place + 0.04, 0), 0.92, 1, color=color, linewidth=0))
-            axis.text(
-                place + 0.5, 0.48, str(index), ha="center", va="center",
-                color="white", size=11, weight="bold",
-            )  # fmt: skip
+        middles = np.arange(len(indices)) + 0.5
+        axis.bar(middles, 1, 0.92, color=[f"C{index}" for index in indices])
+        of_index: dict[str, Any] = {"color": "white", "size": 11, "weight": "bold"}
+        for middle, index in zip(middles, indices, strict=True):
+            axis.text(middle, 0.48, f"{index}", ha="center", va="center", **of_index)
         for name, step, level in (("pass", range_size, 1.28), ("epoch", taken, -0.28)):
             for number, start in enumerate(range(0, len(indices), step), start=1):
                 end = min(start + step, len(indices))
-                whole = end == start + step
                 axis.plot([start + 0.12, end - 0.12], [level, level], color=GREY, linewidth=1.4)
-                label = f"{name} {number}" if whole else f"{name} {number} ..."
-                axis.text(
-                    (start + end) / 2, level + np.sign(level) * 0.12, label,
-                    ha="center", va="bottom" if level > 0 else "top", size=9,
-                )  # fmt: skip
+                label = f"{name} {number}" + " ..." * (end < start + step)
+                side, beyond = ("bottom", 0.12) if level > 0 else ("top", -0.12)
+                axis.text((start + end) / 2, level + beyond, label, ha="center", va=side)
         axis.set(xlim=(0, longest), ylim=(-0.85, 1.85))
         axis.set_axis_off()
     return figure
@@ -65,9 +60,8 @@ def shuffle_orders(orders: Mapping[str, npt.NDArray[Any]]) -> Figure:
     """
     figure, panels = make_panels(orders, WIDTH / len(orders) + 0.5, sharey=True)
     for axis, order in panels:
-        axis.plot(order, ".", color=COLORS[0], markersize=1.2)
-        ends = (0, len(order))
-        axis.set(xlabel="taken as number", xticks=ends, yticks=ends)
+        axis.plot(order, ".", markersize=1.2)
+        axis.set(xlabel="taken as number", xticks=(0, len(order)), yticks=(0, len(order)))
         axis.set_box_aspect(1)
     figure.axes[0].set_ylabel("position in the list")
     return figure
@@ -123,8 +117,6 @@ def times_seen(counts: Mapping[str, npt.NDArray[Any]]) -> Figure:
             bottom += share
         axis.set(xlabel="epochs", xticks=epochs)
         axis.grid(visible=False, axis="x")
-    first = figure.axes[0]
-    first.set_ylabel("share of the images")
-    handles = first.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=len(labels))
+    figure.axes[0].set_ylabel("share of the images")
+    put_legend_below(figure, columns=len(labels))
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.plots.book_style import (
-    GREY,
-    WIDTH,
-    make_panels,
-    make_sheet,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_panels, make_sheet
 
 
 def image_grid(
@@ -32,9 +28,6 @@ def image_grid(
         titles: a line under each image (an underscore of LFW's file names becomes a space).
         columns: images in a row.
 
-    Returns:
-        One figure, ``columns`` wide and as many rows high as needed.
-
     Raises:
         FacenetError: if there are no images, or not one title for each.
     """
@@ -48,14 +41,17 @@ def image_grid(
         len(images), columns, side, side + (0.22 if titles is not None else 0.0),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0),
     )  # fmt: skip
-    for position, image in enumerate(images):
-        axis = axes[position]
+    for axis, image, title in zip(axes, images, titles or repeat(""), strict=False):
         # Without limits matplotlib would stretch a grey or a float image to its own range.
         top = 255 if np.issubdtype(np.asarray(image).dtype, np.integer) else 1.0
         axis.imshow(image, cmap="gray", vmin=0, vmax=top)
-        if titles is not None:
-            label = titles[position].replace("_", " ")
-            axis.text(0.5, -0.03, label, transform=axis.transAxes, ha="center", va="top", size=8)
+        under: dict[str, Any] = {
+            "transform": axis.transAxes,
+            "ha": "center",
+            "va": "top",
+            "size": 8,
+        }
+        axis.text(0.5, -0.03, title.replace("_", " "), **under)
     return figure
 
 
@@ -66,9 +62,6 @@ def pixel_tables(tables: Mapping[str, npt.NDArray[Any]], columns: int = 3) -> Fi
         tables: title -> (height, width) numbers; integers are written whole, floats with two
             digits. Greys run from the smallest to the largest number of a table.
         columns: tables in a row.
-
-    Returns:
-        One figure of tables.
     """
     side = WIDTH / columns
     figure, axes = make_sheet(len(tables), columns, side, side + 0.1)
@@ -79,10 +72,8 @@ def pixel_tables(tables: Mapping[str, npt.NDArray[Any]], columns: int = 3) -> Fi
         for (row, column), value in np.ndenumerate(table):
             # Adding zero turns a rounded -0.0 into 0.0.
             text = f"{value}" if is_integer else f"{round(float(value), 2) + 0.0:.2f}"
-            axis.text(
-                column, row, text, ha="center", va="center",
-                color="black" if value > middle else "white", size=9,
-            )  # fmt: skip
+            color = "black" if value > middle else "white"
+            axis.text(column, row, text, ha="center", va="center", color=color)
         axis.set_title(title)
     return figure
 

@@ -11,14 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-    make_sheet,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_figure, make_panels, make_sheet
 from facenet_lib.verification import VerificationResult
 
 
@@ -35,9 +28,6 @@ def pair_sheet(
         titles: lines under each pair.
         issame: the answers: blue frames for one person, orange for two.
         columns: pairs in a row.
-
-    Returns:
-        One figure, ``columns`` pairs wide and as many rows high as needed.
     """
     width = WIDTH / columns
     figure, axes = make_sheet(len(pairs), columns, width, 0.52 * width + 0.42)
@@ -45,13 +35,13 @@ def pair_sheet(
         both = np.concatenate(images, axis=1)
         axis.imshow(both)
         height, length = both.shape[:2]
-        color = COLORS[0 if same else 1]
+        color = "C0" if same else "C1"
         axis.add_patch(
             Rectangle((0, 0), length, height, fill=False, color=color, linewidth=4, clip_on=False)
         )
         axis.axvline(length / 2, color=color, linewidth=2)
         axis.set(xlim=(0, length), ylim=(height, 0))
-        axis.text(length / 2, 1.06 * height, title, ha="center", va="top", size=9)
+        axis.text(length / 2, 1.06 * height, title, ha="center", va="top")
     return figure
 
 
@@ -72,27 +62,22 @@ def threshold_sweep(
     top = 1.12 * float(measured.max())
     line.axvspan(0, threshold, color=GREY, alpha=0.15, linewidth=0)
     line.axvline(threshold, color=GREY, linestyle="--")
-    line.text(threshold / 2, 1.62, "accepted", ha="center", size=9)
-    line.text((threshold + top) / 2, 1.62, "rejected", ha="center", size=9)
+    line.text(threshold / 2, 1.62, "accepted", ha="center")
+    line.text((threshold + top) / 2, 1.62, "rejected", ha="center")
     for row, same in enumerate((False, True)):
         values = measured[issame == same]
-        line.plot(values, np.full(len(values), row), "o", color=COLORS[1 - row], markersize=9)
+        line.plot(values, np.full(len(values), row), "o", color=f"C{1 - row}", markersize=9)
         for value in values:
-            line.text(value + 0.015 * top, row + 0.17, f"{value:g}", size=9)
-    line.set(
-        xlim=(0, top), ylim=(-0.5, 1.9), yticks=(0, 1), yticklabels=("two\npeople", "one\nperson"),
-        xlabel="distance",
-    )  # fmt: skip
+            line.text(value + 0.015 * top, row + 0.17, f"{value:g}")
+    line.set(xlim=(0, top), ylim=(-0.5, 1.9), xlabel="distance")
+    line.set(yticks=(0, 1), yticklabels=("two\npeople", "one\nperson"))
     line.grid(visible=False, axis="y")
-    cuts = [*np.unique(measured), np.inf]
-    rates = [[np.mean(measured[issame == same] < cut) for same in (False, True)] for cut in cuts]
-    roc.plot(*np.transpose(rates), "o-")
-    here = [np.mean(measured[issame == same] < threshold) for same in (False, True)]
-    roc.plot(*here, "o", markersize=13, markerfacecolor="none", markeredgecolor=COLORS[1])
-    roc.set(
-        xlim=(-0.06, 1.06), ylim=(-0.06, 1.06),
-        xlabel="false positive rate", ylabel="true positive rate",
-    )  # fmt: skip
+    below = np.less.outer(measured, [*np.unique(measured), np.inf, threshold])
+    *curve, here = np.transpose([below[~issame].mean(axis=0), below[issame].mean(axis=0)])
+    roc.plot(*np.transpose(curve), "o-")
+    roc.plot(*here, "o", markersize=13, markerfacecolor="none", markeredgecolor="C1")
+    roc.set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
+    roc.set(xlabel="false positive rate", ylabel="true positive rate")
     roc.set_box_aspect(1)
     return figure
 
@@ -118,8 +103,8 @@ def pair_distances(
     )
     for (axis, measured), threshold in zip(drawn, thresholds, strict=True):
         edges = np.linspace(float(measured.min()), float(measured.max()), 61).tolist()
-        for same, label, color in ((True, "one person", 0), (False, "two people", 1)):
-            axis.hist(measured[issame == same], edges, color=COLORS[color], alpha=0.65, label=label)
+        for same, label in ((True, "one person"), (False, "two people")):
+            axis.hist(measured[issame == same], edges, alpha=0.65, label=label)
         axis.axvline(threshold, color=GREY, linestyle="--", label=f"threshold {threshold:.3g}")
         axis.set_ylabel("pairs")
         axis.legend()
@@ -159,9 +144,6 @@ def threshold_choice(
         pairs: pairs in an experiment, drawn on a logarithmic axis.
         accuracies: how the threshold was chosen -> mean accuracy for each number of pairs.
         best_possible: the accuracy of the best threshold on infinitely many pairs, dashed.
-
-    Returns:
-        One panel with a line for each way.
     """
     figure, axis = make_figure(0.45 * WIDTH)
     for label, values in accuracies.items():

@@ -10,20 +10,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    make_panels,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_figure, make_panels
 
 
 def network_stages(
-    stages: Sequence[str],
-    sides: Sequence[int],
-    channels: Sequence[int],
-    parameters: Sequence[int],
+    stages: Sequence[str], sides: Sequence[int], channels: Sequence[int], parameters: Sequence[int]
 ) -> Figure:
     """Draw a network as a funnel of feature maps, with the numbers that each stage learns.
 
@@ -36,31 +27,26 @@ def network_stages(
     Returns:
         A funnel on the left, whose widths are the roots of the sides, and bars on the right.
     """
-    rows = np.arange(len(stages))
-    figure, (funnel, bars) = make_figure(
-        0.42 * len(stages) + 0.6, columns=2, width_ratios=(3, 2), sharey=True
-    )
-    funnel.barh(rows, 2 * np.sqrt(sides), left=-np.sqrt(sides), height=0.72, color=COLORS[0])
-    widest = float(np.sqrt(max(sides)))
+    rows, roots, millions = range(len(stages)), np.sqrt(sides), np.asarray(parameters) / 1e6
+    height = 0.42 * len(stages) + 0.6
+    figure, (funnel, bars) = make_figure(height, columns=2, width_ratios=(3, 2), sharey=True)
+    funnel.barh(rows, 2 * roots, left=-roots, height=0.72)
     for row, side, depth in zip(rows, sides, channels, strict=True):
         shape = f"{side} x {side} x {depth}" if side > 1 else f"{depth}"
-        funnel.text(1.08 * widest, row, shape, va="center", size=9)
-    funnel.set(
-        yticks=rows, yticklabels=stages, xticks=[], xlim=(-widest, 2.2 * widest),
-        title="output: grid x channels",
-    )  # fmt: skip
-    millions = np.asarray(parameters) / 1e6
-    bars.barh(rows, millions, height=0.72, color=COLORS[1])
+        funnel.text(1.08 * roots.max(), row, shape, va="center")
+    funnel.set(xlim=(-roots.max(), 2.2 * roots.max()), title="output: grid x channels")
+    bars.barh(rows, millions, height=0.72, color="C1")
     for row, value in zip(rows, millions, strict=True):
         if value:
-            bars.text(value + 0.02 * millions.max(), row, f"{value:.2f}", va="center", size=9)
-    bars.set(xticks=[], xlim=(0, 1.2 * millions.max()), title="parameters, millions")
+            bars.text(value + 0.02 * millions.max(), row, f"{value:.2f}", va="center")
+    bars.set(xlim=(0, 1.2 * millions.max()), title="parameters, millions")
+    funnel.set(yticks=rows, yticklabels=stages)
+    funnel.invert_yaxis()
     for axis in (funnel, bars):
+        axis.set_xticks([])
         axis.grid(visible=False)
         axis.tick_params(left=False)
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-    funnel.invert_yaxis()
+        axis.spines[:].set_visible(False)
     return figure
 
 
@@ -76,12 +62,11 @@ def rates_and_limits(rates: Mapping[str, tuple[float, float]], unit: str) -> Fig
     """
     figure, axis = make_figure(0.5 * len(rates) + 0.9)
     rows = np.arange(len(rates))
-    reached = np.array([rate for rate, _ in rates.values()])
-    limits = np.array([limit for _, limit in rates.values()])
-    axis.barh(rows, reached, height=0.6, color=COLORS[0])
-    axis.vlines(limits, rows - 0.4, rows + 0.4, color=COLORS[1], label="matrix products alone")
+    reached, limits = np.transpose(list(rates.values()))
+    axis.barh(rows, reached, height=0.6)
+    axis.vlines(limits, rows - 0.4, rows + 0.4, color="C1", label="matrix products alone")
     for row, (rate, limit) in enumerate(rates.values()):
-        axis.text(0, row, f" {rate:.0f} ({rate / limit:.0%})", va="center", size=9, color="white")
+        axis.text(0, row, f" {rate:.0f} ({rate / limit:.0%})", va="center", color="white")
     axis.set(yticks=rows, yticklabels=list(rates), xlabel=unit, xlim=(0, 1.05 * limits.max()))
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
     axis.grid(visible=False, axis="y")
@@ -98,17 +83,13 @@ def unit_circle(
         prelogits: (n, 2), drawn hollow.
         embeddings: (n, 2), drawn filled; a line joins each to its prelogits.
         labels: one for each row; chooses the colour.
-
-    Returns:
-        One square figure.
     """
     figure, axis = make_figure(0.6 * WIDTH, width=0.6 * WIDTH)
     axis.add_patch(Circle((0, 0), 1, fill=False, edgecolor=GREY, linewidth=1))
     for start, end, label in zip(prelogits, embeddings, labels, strict=True):
-        color = COLORS[label % len(COLORS)]
-        axis.plot(*np.stack([start, end]).T, color=color, linewidth=1, linestyle=":")
-        axis.plot(*start, "o", markerfacecolor="none", markeredgecolor=color)
-        axis.plot(*end, "o", color=color)
+        axis.plot(*np.transpose([start, end]), color=f"C{label}", linewidth=1, linestyle=":")
+        axis.plot(*start, "o", markerfacecolor="none", markeredgecolor=f"C{label}")
+        axis.plot(*end, "o", color=f"C{label}")
     axis.axhline(0, color=GREY, linewidth=0.6)
     axis.axvline(0, color=GREY, linewidth=0.6)
     axis.set_aspect("equal")
@@ -122,12 +103,9 @@ def similarity_matrices(
     """Show how alike images are, each against each, people in blocks along the diagonal.
 
     Args:
-        matrices: title -> (n, n) cosine similarities.
+        matrices: title -> (n, n) cosine similarities, all on one colour scale.
         names: people in the order of the rows.
         images_per_name: rows of each person; n is this times the number of people.
-
-    Returns:
-        Matrices side by side on one colour scale.
     """
     figure, panels = make_panels(matrices, WIDTH / len(matrices) + 0.3)
     lowest = min(float(np.min(matrix)) for matrix in matrices.values())
@@ -138,10 +116,9 @@ def similarity_matrices(
         for edge in edges:
             axis.axhline(edge, color="white", linewidth=1)
             axis.axvline(edge, color="white", linewidth=1)
-        first = axis is figure.axes[0]
-        labels = [name.replace("_", " ") for name in names] if first else []
-        axis.set(xticks=[], yticks=middles if first else [], yticklabels=labels)
+        axis.set(xticks=[], yticks=[])
         axis.grid(visible=False)
         axis.tick_params(left=False)
+    figure.axes[0].set_yticks(middles, [name.replace("_", " ") for name in names])
     figure.colorbar(image, ax=figure.axes, label="cosine similarity", shrink=0.8)
     return figure

@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    make_figure,
-    name_rows,
-    write_right_of_row,
-)
+from facenet_lib.plots.book_style import make_figure, name_rows, write_right_of_row
 
 
 def accuracies(
-    measured: Mapping[str, tuple[float, float]],
-    runs: Mapping[str, Sequence[float]] | None = None,
+    measured: Mapping[str, tuple[float, float]], runs: Mapping[str, Sequence[float]] | None = None
 ) -> Figure:
     """Compare accuracies, each with its standard error.
 
@@ -31,8 +25,8 @@ def accuracies(
     figure, axis = make_figure(0.4 * len(measured) + 0.7)
     for row, (label, (accuracy, error)) in enumerate(measured.items()):
         singles = (runs or {}).get(label, ())
-        axis.errorbar(accuracy, row, xerr=error, fmt="o", color=COLORS[0], capsize=3)
-        axis.plot(singles, [row] * len(singles), "o", c=COLORS[1], mfc="none", ms=9, zorder=3)
+        axis.errorbar(accuracy, row, xerr=error, fmt="o", color="C0", capsize=3)
+        axis.plot(singles, [row] * len(singles), "o", c="C1", mfc="none", ms=9, zorder=3)
         write_right_of_row(axis, row, f"{accuracy:.3f} ± {error:.3f}")
     name_rows(axis, list(measured))
     axis.set_xlabel("accuracy on pairs")

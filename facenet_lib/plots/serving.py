@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    WIDTH,
-    make_figure,
-    put_legend_above,
-)
+from facenet_lib.plots.book_style import GREY, WIDTH, make_figure, put_legend_above
 
 
 def service_load(
@@ -39,24 +34,18 @@ def service_load(
     for label, milliseconds in latencies.items():
         left.plot(rates, milliseconds, "o-", label=label)
         for count, rate, value in zip(clients, rates, milliseconds, strict=True):
-            left.annotate(
-                str(count), (rate, value), xytext=(-4, 4), textcoords="offset points",
-                ha="right", size=8,
-            )  # fmt: skip
+            beside: dict[str, Any] = {"xytext": (-4, 4), "textcoords": "offset points"}
+            left.annotate(f"{count}", (rate, value), ha="right", size=8, **beside)
+    left.set(xlim=(0, 1.08 * max(rates)), ylim=(0, 1.1 * max(map(max, latencies.values()))))
     left.set(xlabel="answers a second", ylabel="milliseconds to an answer")
-    left.set_xlim(0, 1.08 * max(rates))
-    left.set_ylim(0, 1.1 * max(map(max, latencies.values())))
     left.legend(loc="upper left")
     for position, counts in enumerate(batch_sizes):
         images = sum(size * count for size, count in counts.items())
         areas = [250 * size * count / images for size, count in counts.items()]
-        right.scatter([position] * len(counts), list(counts), areas, color=COLORS[0], alpha=0.7)
-    right.set(
-        xticks=range(len(clients)), xticklabels=list(map(str, clients)),
-        xlabel="clients", ylabel="images in a batch",
-    )  # fmt: skip
-    right.set_xlim(-0.5, len(clients) - 0.5)
-    right.set_ylim(bottom=0)
+        right.scatter([position] * len(counts), list(counts), areas, color="C0", alpha=0.7)
+    right.set(xticks=range(len(clients)), xticklabels=map(str, clients))
+    right.set(xlim=(-0.5, len(clients) - 0.5), ylim=(0, None))
+    right.set(xlabel="clients", ylabel="images in a batch")
     right.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
@@ -84,7 +73,7 @@ def answers_over_time(
         axis.plot(seconds[chosen], milliseconds[chosen], "o", ms=3.5, label=f"version {version}")
     for label, moment in events.items():
         axis.axvline(moment, color=GREY, linestyle="--", linewidth=1)
-        axis.text(moment, 0.98, f" {label}", transform=axis.get_xaxis_transform(), va="top", size=9)
+        axis.text(moment, 0.98, f" {label}", transform=axis.get_xaxis_transform(), va="top")
     axis.set(xlabel="seconds", ylabel="milliseconds to an answer")
     axis.set_ylim(0, 1.2 * milliseconds.max())
     put_legend_above(axis)

@@ -15,13 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.plots.book_style import (
-    GREY,
-    NARROW,
-    Table,
-    make_figure,
-    put_legend_above,
-)
+from facenet_lib.plots.book_style import GREY, NARROW, Table, make_figure, put_legend_above
 
 _POSITION = ("epoch", "step")  # columns that say where a row belongs
 
@@ -124,16 +118,12 @@ def _metrics_strips(
     metrics: Table, validations: Table
 ) -> list[tuple[float, Callable[[Axes], None]]]:
     """Of metrics.csv, the height of each strip, inches, and what draws it."""
-    named = {
+    named: dict[str, list[str]] = {"loss": [], "penalties": []}
+    for name in metrics:
+        title = _strip_of(name)
         # A term that is not computed stands in the table as zeros.
-        "loss": [name for name in metrics if _is_loss(name) and np.any(metrics[name])],
-        "penalties": [name for name in metrics if _is_penalty(name) and np.any(metrics[name])],
-    }
-    named |= {
-        _words(name): [name]
-        for name in metrics
-        if name not in _POSITION and not _is_loss(name) and not _is_penalty(name)
-    }
+        if name not in _POSITION and (title not in ("loss", "penalties") or np.any(metrics[name])):
+            named.setdefault(title, []).append(name)
     return [
         (1.7 if title == "loss" else 1.0, partial(_steps_strip, title, names, metrics, validations))
         for title, names in named.items()
@@ -141,12 +131,10 @@ def _metrics_strips(
     ]
 
 
-def _is_loss(column: str) -> bool:
-    return column == "total" or column.endswith(("_loss", "_entropy"))
-
-
-def _is_penalty(column: str) -> bool:
-    return column.endswith(("_norm", "_decay"))
+def _strip_of(column: str) -> str:
+    if column == "total" or column.endswith(("_loss", "_entropy")):
+        return "loss"
+    return "penalties" if column.endswith(("_norm", "_decay")) else _words(column)
 
 
 def _words(column: str) -> str:
@@ -180,7 +168,7 @@ def _steps_strip(
 
 def _fit_ordinate(axis: Axes, column: str, values: npt.NDArray[np.float64]) -> None:
     """Losses and rates over more than a magnitude on a logarithmic axis, all else from zero."""
-    is_scale_free = _is_loss(column) or _is_penalty(column) or column == "learning_rate"
+    is_scale_free = _strip_of(column) in ("loss", "penalties", "learning rate")
     is_short = values.max() < 100 * values.min()
     if is_scale_free and 0 < 10 * values.min() < values.max():
         axis.set_yscale("log")
@@ -227,7 +215,7 @@ def _prelogits_strip(
     scale = axis.inset_axes((0.6, 1.06, 0.4, 0.07))
     axis.figure.colorbar(mesh, cax=scale, orientation="horizontal", ticklocation="top")
     scale.minorticks_off()
-    scale.text(-0.05, 0, "share", transform=scale.transAxes, ha="right", size=9)
+    scale.text(-0.05, 0, "share", transform=scale.transAxes, ha="right")
 
 
 def _last_steps(metrics: Table, epochs: Sequence[int]) -> npt.NDArray[np.float64]:

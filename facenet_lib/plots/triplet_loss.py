@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from facenet_lib.errors import refuse
-from facenet_lib.plots.book_style import (
-    COLORS,
-    GREY,
-    NARROW,
-    make_figure,
-    name_rows,
-    write_right_of_row,
-)
+from facenet_lib.plots.book_style import GREY, NARROW, make_figure, name_rows, write_right_of_row
 
 
 def negatives_on_a_line(
@@ -36,15 +30,14 @@ def negatives_on_a_line(
     figure, axis = make_figure(1.7, width=NARROW)
     beyond = to_positive + margin
     edges = (0.0, to_positive, beyond, 1.12 * max(beyond, *to_negatives))
-    for number, kind in enumerate(("hard", "semi-hard", "easy")):
-        start, end = edges[number : number + 2]
-        color = COLORS[(1, 2, 0)[number]]
+    kinds = (("hard", "C1"), ("semi-hard", "C2"), ("easy", "C0"))
+    for (kind, color), (start, end) in zip(kinds, pairwise(edges), strict=True):
         axis.axvspan(start, end, color=color, alpha=0.15, linewidth=0)
-        axis.text((start + end) / 2, 1.0, kind, ha="center", size=9)
+        axis.text((start + end) / 2, 1.0, kind, ha="center")
         inside = to_negatives[(to_negatives > start) & (to_negatives <= end)]
         axis.plot(inside, np.zeros(len(inside)), "o", color=color, markersize=9)
     axis.plot(to_positive, 0, "s", color=GREY, markersize=10)
-    axis.text(to_positive, -0.75, "positive", ha="center", size=9)
+    axis.text(to_positive, -0.75, "positive", ha="center")
     axis.set(xlim=(0, edges[-1]), ylim=(-1.1, 1.5), yticks=[])
     axis.set_xlabel("squared distance from the anchor")
     axis.grid(visible=False)
@@ -80,19 +73,19 @@ def loss_comparison(
     if minutes is None:
         figure, axis = make_figure(0.45 * len(accuracies) + 0.7, width=NARROW)
         for row, (found, mean) in enumerate(zip(accuracies.values(), means, strict=True)):
-            color = COLORS[row % len(COLORS)]
-            axis.plot(found, [row] * len(found), "o", color=color, alpha=0.7)
-            axis.plot([mean, mean], [row - 0.3, row + 0.3], color=color)
+            axis.plot(found, [row] * len(found), "o", color=f"C{row}", alpha=0.7)
+            axis.plot([mean, mean], [row - 0.3, row + 0.3], color=f"C{row}")
             write_right_of_row(axis, row, f"{mean:.3f}")
         name_rows(axis, list(accuracies))
         axis.set_xlabel("accuracy on pairs")
     else:
         figure, axis = make_figure(0.6 * NARROW, width=NARROW)
-        for row, (loss, found) in enumerate(accuracies.items()):
-            color, spent = COLORS[row % len(COLORS)], times[loss]
-            axis.plot(spent, found, "o", color=color, alpha=0.7, label=f"{loss} {means[row]:.3f}")
-            middle, reach = float(np.mean(spent)), 0.02 * max(max(t) for t in times.values())
-            axis.plot([middle - reach, middle + reach], [means[row]] * 2, color=color)
+        reach = 0.02 * max(max(spent) for spent in times.values())
+        for row, ((loss, found), mean) in enumerate(zip(accuracies.items(), means, strict=True)):
+            spent, color = times[loss], f"C{row}"
+            axis.plot(spent, found, "o", color=color, alpha=0.7, label=f"{loss} {mean:.3f}")
+            middle = float(np.mean(spent))
+            axis.plot([middle - reach, middle + reach], [mean, mean], color=color)
         axis.set(xlabel="minutes of training", ylabel="accuracy on pairs", xlim=(0, None))
         figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -51,9 +51,6 @@ def write_checkpoint(
         arrays: variable name to value.
         state: whatever else is needed to go on, fit for JSON.
 
-    Returns:
-        The checkpoint's file.
-
     Raises:
         FacenetError: when it cannot be written; the older ones are then still there.
     """

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -343,28 +344,20 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _as_blocks(blocks: Any) -> Any:
-    return tuple(blocks) if isinstance(blocks, list) else blocks
-
-
 def _as_schedule(rates: Any) -> Any:
     """A schedule in the order of its epochs, however it was given."""
     if isinstance(rates, str | Path):
         rates = read_learning_rates(rates)
     if not isinstance(rates, Mapping):
         return rates
-    # JSON turns the epochs into strings.
-    epochs = [_whole_number(epoch) if isinstance(epoch, str) else epoch for epoch in rates]
+    try:
+        # JSON turns the epochs into strings.
+        epochs = [int(epoch) if isinstance(epoch, str) else epoch for epoch in rates]
+    except ValueError:
+        return rates
     if len(set(epochs)) < len(epochs) or not all(_is_int(epoch) for epoch in epochs):
         return rates
     return dict(sorted(zip(epochs, rates.values(), strict=True)))
-
-
-def _whole_number(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
 
 
 def _as_text(path: Any) -> Any:
@@ -373,7 +366,7 @@ def _as_text(path: Any) -> Any:
 
 
 _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
-    "blocks": _as_blocks,
+    "blocks": lambda blocks: tuple(blocks) if isinstance(blocks, list) else blocks,
     "learning_rates": _as_schedule,
     "initial_model": _as_text,
     "filter_distances": _as_text,
@@ -381,51 +374,35 @@ _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the values of all settings."""
+    """What is wrong with single settings, or else with several of them together."""
     problems = []
     for setting in dataclasses.fields(TrainingConfig):
         problems += _setting_problems(setting, settings[setting.name])
-    if not problems:
-        if settings["freeze_until"] and not settings["initial_model"]:
-            problems.append(
-                "freeze_until: expected an initial_model, whose weights are to be kept, found none"
-            )
-        if settings["softmax_margin"] and not settings["softmax_scale"]:
-            problems.append(
-                "softmax_margin: expected a softmax_scale, because the margin is one of cosines, "
-                "found none"
-            )
-        if bool(settings["filter_percentile"]) != bool(settings["filter_distances"]):
-            problems.append(
-                "filter_percentile and filter_distances: expected both or neither, "
-                f"found {settings['filter_percentile']:g} and {settings['filter_distances']!r}"
-            )
-        if settings["loss"] == "triplet":
-            problems += _triplet_problems(settings)
-        window, frame = settings["crop_size"] or settings["image_size"], settings["frame_size"]
-        if frame and window > frame:
-            problems.append(
-                f"frame_size: expected at least {window}, the window to be cut from it, "
-                f"found {frame}"
-            )
-    return problems
+    return problems or list(_conflicts(SimpleNamespace(**settings)))
 
 
-def _triplet_problems(settings: Mapping[str, Any]) -> list[str]:
-    """What a triplet run cannot do."""
-    problems = []
-    people, rest = divmod(settings["batch_size"], settings["images_per_person"])
-    if rest or people < 2:
-        problems.append(
-            "batch_size: expected a multiple of images_per_person, for at least 2 people, "
-            f"found {settings['batch_size']} for {settings['images_per_person']} images each"
-        )
-    if settings["validation_part"] and settings["validation_by"] == "images":
-        problems.append(
-            "validation_by: expected identities, because a triplet run has no classifier, "
-            "found images"
-        )
-    return problems
+def _conflicts(config: Any) -> Iterator[str]:
+    """What is wrong with settings each of which would do by itself."""
+    if config.freeze_until and not config.initial_model:
+        yield "freeze_until: expected an initial_model, whose weights are to be kept, found none"
+    if config.softmax_margin and not config.softmax_scale:
+        because = "because the margin is one of cosines"
+        yield f"softmax_margin: expected a softmax_scale, {because}, found none"
+    if bool(config.filter_percentile) != bool(config.filter_distances):
+        found = f"{config.filter_percentile:g} and {config.filter_distances!r}"
+        yield f"filter_percentile and filter_distances: expected both or neither, found {found}"
+    if config.loss == "triplet":
+        people, rest = divmod(config.batch_size, config.images_per_person)
+        if rest or people < 2:
+            expected = "a multiple of images_per_person, for at least 2 people"
+            found = f"{config.batch_size} for {config.images_per_person} images each"
+            yield f"batch_size: expected {expected}, found {found}"
+        if config.validation_part and config.validation_by == "images":
+            because = "because a triplet run has no classifier"
+            yield f"validation_by: expected identities, {because}, found images"
+    window, frame = config.crop_size or config.image_size, config.frame_size
+    if frame and window > frame:
+        yield f"frame_size: expected at least {window}, the window to be cut from it, found {frame}"
 
 
 def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:

@@ -125,11 +125,7 @@ class RunTables:
     """
 
     def __init__(
-        self,
-        run: Path,
-        step: int,
-        columns: Sequence[str],
-        validation_columns: Sequence[str] = (),
+        self, run: Path, step: int, columns: Sequence[str], validation_columns: Sequence[str] = ()
     ) -> None:
         self._run = run
         self.columns: dict[str, tuple[str, ...]] = {

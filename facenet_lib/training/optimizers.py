@@ -23,10 +23,7 @@ from facenet_lib.runs.config import OPTIMIZERS
 
 
 def make_optimizer(
-    name: str,
-    learning_rate: float,
-    adam_epsilon: float = 0.1,
-    global_clipnorm: float | None = None,
+    name: str, learning_rate: float, adam_epsilon: float = 0.1, global_clipnorm: float | None = None
 ) -> keras.optimizers.Optimizer:
     """Make one of the reference's optimizers, with the reference's settings.
 

@@ -300,9 +300,11 @@ def test_killed_many_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
 
 LONGEST = 300  # seconds: only so that a fault ends
 PROGRAM = """
+import signal
 import sys
 from made_up_detectors import make_slow_detector
 from facenet_lib.alignment import align_photographs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a caller may ignore Ctrl-C
 align_photographs(*sys.argv[1:], make_slow_detector, size=32, workers=2, progress=False)
 """
 

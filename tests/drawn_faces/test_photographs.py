@@ -13,6 +13,7 @@ from PIL import Image
 
 from facenet_lib.drawn_faces import (
     DrawnFace,
+    DrawnPhotograph,
     DrawnPhotographs,
     person_name,
     read_photograph_faces,
@@ -307,10 +308,14 @@ def overlap(first: Sequence[float], second: Sequence[float]) -> float:
     return sides[0] * sides[1] / (sum(areas) - sides[0] * sides[1])
 
 
+@pytest.fixture(scope="module")
+def photographs() -> list[DrawnPhotograph]:
+    return [render_photograph(index, range(60), seed=11) for index in range(14)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("detect", [detect_with_yunet, detect_with_mtcnn])
-def test_detectors_of_real_faces_agree_with_the_truth(detect) -> None:  # type: ignore[no-untyped-def]
-    photographs = [render_photograph(index, range(60), seed=11) for index in range(20)]
+def test_detectors_of_real_faces_agree_with_the_truth(detect, photographs) -> None:  # type: ignore[no-untyped-def]
     wanted, errors = 0, []
     for drawn, found in zip(
         photographs, detect([drawn.image for drawn in photographs]), strict=True

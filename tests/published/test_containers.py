@@ -418,7 +418,7 @@ def test_other_archives_and_orders_are_told(tmp_path: Path) -> None:
     path = tmp_path / "20180402-114759.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("20180402-114759/20180402-114759.pb", b"")
-    with pytest.raises(FacenetError, match=r"found 20180402-114759/.*\.pb .*unpacked"):
+    with pytest.raises(FacenetError, match=r"found 20180402-114759/.*\.pb; .*unpacked"):
         open_torch(path).__enter__()
     published_files.write_legacy_torch(path, {"a": np.zeros(3, "f4")}, little_endian=False)
     with pytest.raises(FacenetError, match="expected numbers in little-endian order"):
