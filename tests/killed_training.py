@@ -3,8 +3,8 @@
     python killed_training.py FACES OUT
 
 Every start of training is a fork of this process, which has loaded TensorFlow but computed
-nothing with it, so that ten starts do not load it ten times. A killed child had up to half a
-second from its first step on; the next child goes on from what it left.
+nothing with it, so that ten starts do not load it ten times. A killed child had up to a quarter
+of a second from its first step on; the next child goes on from what it left.
 """
 
 import os
@@ -21,8 +21,8 @@ from facenet_lib import runs
 from facenet_lib.datasets import read_faces
 
 KILLS = 10
-STEPS = 480
-LONGEST = 0.5  # seconds from the first step to the kill
+STEPS = 240
+LONGEST = 0.25  # seconds from the first step to the kill
 
 CONFIG = runs.TrainingConfig(
     **SETTINGS

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
+from pathlib import Path
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -428,10 +427,6 @@ for divide_by_count in (False, True):
 
 
 @pytest.mark.slow
-def test_replicas_move_the_centers_as_one_process_with_the_global_batch() -> None:
+def test_replicas_move_the_centers_as_one_process_with_the_global_batch(tmp_path: Path) -> None:
     """In a process of its own, since devices can be divided only before TensorFlow begins."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_REPLICAS], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    fresh_processes.run(TWO_REPLICAS, log=tmp_path / "log")

@@ -87,8 +87,10 @@ def _serve(options: argparse.Namespace) -> None:
     if options.image and not (options.docker or options.configure):
         options.parser.error("--image: only with --docker or --configure")
     if not (options.docker or options.tensorflow_serving or options.configure):
-        load_tensorflow()
         with explain_missing("facenet serve", "serving"):
+            import tornado  # noqa: F401  # that it is missing is told before the seconds of the next
+
+            load_tensorflow()
             from facenet_lib.serving.server import serve
 
         models = {options.name: options.model}

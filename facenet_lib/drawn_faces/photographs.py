@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facenet_lib.checks import check_integer, integer_problems
+from facenet_lib.drawn_faces.camera import take_photograph
 from facenet_lib.drawn_faces.dataset import DRAWING_VERSION
 from facenet_lib.drawn_faces.folders import draw_pictures, drawing_folder, write_picture
 from facenet_lib.drawn_faces.identity import draw_person
 from facenet_lib.drawn_faces.layer import Layer, draw_layer
 from facenet_lib.drawn_faces.mathematics import FloatArray
 from facenet_lib.drawn_faces.names import person_name
-from facenet_lib.drawn_faces.photograph import take_photograph
 from facenet_lib.drawn_faces.photograph_table import DrawnFace, table_row, write_table
 from facenet_lib.drawn_faces.scene import Scene, draw_scene
 from facenet_lib.drawn_faces.surroundings import draw_surroundings

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import check_integer
 from facenet_lib.drawn_faces.body import paint_body, paint_ears
+from facenet_lib.drawn_faces.camera import draw_background, take_photograph
 from facenet_lib.drawn_faces.canvas import Canvas, frame_head
 from facenet_lib.drawn_faces.features import Face, paint_features
 from facenet_lib.drawn_faces.glasses import paint_glasses
@@ -26,7 +27,6 @@ from facenet_lib.drawn_faces.identity import HAIR_STYLES, Identity
 from facenet_lib.drawn_faces.light import Light, place_light, shade
 from facenet_lib.drawn_faces.mathematics import IndexArray, rotation_matrix
 from facenet_lib.drawn_faces.nuisance import Nuisance
-from facenet_lib.drawn_faces.photograph import draw_background, take_photograph
 from facenet_lib.drawn_faces.rays import lower_jaw, measure_lamp_share, read_surface, walk_to_head
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from facenet_lib.drawn_faces.body import locate_soles
+from facenet_lib.drawn_faces.camera import draw_background
 from facenet_lib.drawn_faces.mathematics import FloatArray, bump, smoothstep
-from facenet_lib.drawn_faces.photograph import draw_background
 from facenet_lib.drawn_faces.scene import Scene
 
 

@@ -27,6 +27,12 @@ from facenet_lib.input_pipeline.preprocessing import (
 
 _LARGEST_ANGLE = 10.0  # degrees
 _LARGEST_SEED = 2**128 - 1  # of the generator Philox
+# AutoGraph's search for something to translate takes a second of a start.
+_as_it_stands = tf.autograph.experimental.do_not_convert
+
+_PARALLEL_CALLS = os.cpu_count() or 1
+_BATCHES_AHEAD = 2
+
 # How many more files are looked at once the first damaged one has been found.
 _FURTHER_LOOK = 2000
 
@@ -117,6 +123,7 @@ def input_pipeline(
     of_shard = np.arange(count) % batch_size * parts // batch_size == part
     elements = {name: values[of_shard] for name, values in elements.items()}
 
+    @_as_it_stands
     def read_image(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = decode(tf.io.read_file(element.pop("path")))
         place, degrees = element.pop("place", CENTRE), element.pop("angle", None)
@@ -125,16 +132,29 @@ def input_pipeline(
             window = _flip(window, element.pop("flip"))
         return element | {"window": window}
 
+    @_as_it_stands
     def finish_batch(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         windows = batch.pop("window")
         fixed = batch.pop("fixed", bool(control_values[0] & Control.FIXED_STANDARDIZATION))
         return {"images": standardize(resize(windows, preprocessing), fixed)} | batch
 
     dataset = tf.data.Dataset.from_tensor_slices(elements)
-    dataset = dataset.map(read_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(read_image, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
     if on_error == "skip":
         dataset = dataset.ignore_errors()
-    return dataset.batch(batch_size // parts).map(finish_batch).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size // parts).map(finish_batch).prefetch(_BATCHES_AHEAD)
+    return dataset.with_options(_untuned())
+
+
+def _untuned() -> tf.data.Options:
+    """Options that leave the tuning off: it makes the end of every pass wait, often for seconds.
+
+    The thread that tunes sleeps for longer and longer, and a dataset's iterator can only go when
+    it wakes.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _flip(window: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
@@ -232,10 +252,11 @@ def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
 
     names = [os.fspath(path) for path in paths]
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
-    dataset = dataset.map(index_and_shape, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(index_and_shape, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+    dataset = dataset.ignore_errors().batch(256).with_options(_untuned())
     looked_at = 0
     damaged: list[int] = []
-    for whole, _ in dataset.ignore_errors().batch(256).as_numpy_iterator():
+    for whole, _ in dataset.as_numpy_iterator():
         damaged += sorted(set(range(looked_at, whole[-1] + 1)) - set(whole.tolist()))
         looked_at = int(whole[-1]) + 1
         if damaged and looked_at > damaged[0] + _FURTHER_LOOK:

@@ -82,11 +82,11 @@ def training_step(run: RunState, batch_spec: Any) -> Callable[[Any, bool], StepR
 def _move_averages(pairs: Sequence[tuple[Any, Any]], decay: float, steps: Any) -> None:
     """Move each average towards its variable, faster at first, as TF 1's averages did."""
     made = tf.cast(steps, tf.float32)
-    kept = tf.minimum(decay, (1.0 + made) / (10.0 + made))
+    part = 1.0 - tf.minimum(decay, (1.0 + made) / (10.0 + made))
     for average, variable in pairs:
         value = tf.convert_to_tensor(average)
-        part = tf.cast(1.0 - kept, value.dtype)
-        average.assign(value - part * (value - tf.convert_to_tensor(variable)))
+        moved = tf.cast(part, value.dtype) * (value - tf.convert_to_tensor(variable))
+        average.assign(value - moved)
 
 
 def _prelogits_counts(prelogits: tf.Tensor) -> tf.Tensor:

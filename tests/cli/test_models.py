@@ -1,10 +1,13 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import published_files
 import pytest
+import tensorflow as tf
 import tf1_reference
 from file_server import FileServer, refusing
 from toy_training import draw_people
@@ -21,6 +24,16 @@ from facenet_lib.published.model_folder import assign_tf1_variables, tf1_variabl
 from facenet_lib.published.releases import RELEASES
 
 SLOW = pytest.mark.slow  # trains, needs what was trained, or builds the whole network
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Compile nothing: of the whole network, that takes longer than to compute with it once."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
@@ -168,10 +181,12 @@ def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys
     images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (1, 2)]
     network = inception_resnet_v1(80)
     assign_tf1_variables(network, variables)
-    expected = embed_images(network, images, Preprocessing(80))
+    with eagerly():
+        expected = embed_images(network, images, Preprocessing(80))
     assert main(["export", str(model), str(tmp_path / "exported")]) == 0
     for one in (model, tmp_path / "exported"):
-        assert main(["embed", str(one), *images, "--out", str(tmp_path / "x.npz")]) == 0
+        with eagerly():
+            assert main(["embed", str(one), *images, "--out", str(tmp_path / "x.npz")]) == 0
         with np.load(tmp_path / "x.npz") as archive:
             np.testing.assert_allclose(archive["embeddings"], expected, atol=1e-4)
 
@@ -180,7 +195,8 @@ def test_imported_weights_are_a_model_for_every_command(folder, tmp_path, capsys
     without_pairs = tmp_path / "faces"
     draw_people(without_pairs, "Known", people=2, images=2)
     words[1] = without_pairs
-    assert main(list(map(str, words))) == 0
+    with eagerly():
+        assert main(list(map(str, words))) == 0
     tuned = tf1_variable_names(load_run(tmp_path / "tuned").network)
     for name, values in variables.items():
         if "Bottleneck" not in name:

@@ -9,8 +9,8 @@ import pytest
 from passport_pictures import PASSPORT, PLAIN, difference
 
 from facenet_lib.drawn_faces import draw_identity, draw_nuisance, render_face
+from facenet_lib.drawn_faces.camera import draw_background, take_photograph
 from facenet_lib.drawn_faces.layer import Layer, Place, draw_layer
-from facenet_lib.drawn_faces.photograph import draw_background, take_photograph
 from facenet_lib.drawn_faces.photographs import compose_layer
 
 FRAME = 300

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from passport_pictures import PASSPORT
 
+from facenet_lib.drawn_faces.camera import draw_background
 from facenet_lib.drawn_faces.layer import Place
-from facenet_lib.drawn_faces.photograph import draw_background
 from facenet_lib.drawn_faces.scene import Person, Scene
 from facenet_lib.drawn_faces.surroundings import draw_surroundings
 

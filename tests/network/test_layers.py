@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -170,6 +169,4 @@ def test_replicas_normalize_and_drop_as_one_process_would(
     for name, array in (("inputs", inputs), ("weights", rng.standard_normal(shape))):
         np.save(tmp_path / f"{name}.npy", array.astype(np.float32))
     files = [str(tmp_path / f"{name}.npy") for name in ("inputs", "weights")]
-    command = [sys.executable, "-c", REPLICAS, *files, str(scale), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    fresh_processes.run(REPLICAS, *files, scale, dtype, log=tmp_path / "log")

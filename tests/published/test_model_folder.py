@@ -247,12 +247,41 @@ def embedded(network: keras.Model) -> np.ndarray:
     return l2_normalize(network(IMAGES, training=False)).numpy()
 
 
+@pytest.fixture(scope="module")
+def full_network() -> keras.Model:
+    return inception_resnet_v1()
+
+
+@pytest.fixture
+def built(full_network: keras.Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Let one network stand for all that would be built, and tell what was asked for."""
+    asked: list[tuple[int, int]] = []
+
+    def build(image_size: int, embedding_size: int, **others: object) -> keras.Model:
+        asked.append((image_size, embedding_size))
+        return full_network
+
+    for module in (pretrained, models):
+        monkeypatch.setattr(module, "inception_resnet_v1", build)
+    return asked
+
+
+@pytest.fixture
+def blank_network(full_network: keras.Model, built: list) -> keras.Model:
+    """The network that stands for all others, where a weight that was not read shows."""
+    for weight in full_network.weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    return full_network
+
+
 @pytest.mark.parametrize("write", FORMATS)
 def test_a_published_file_gives_the_references_embeddings(
-    write: Callable, variables: dict, tmp_path: Path
+    write: Callable, variables: dict, blank_network: keras.Model, built: list, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "published", variables)
     network, card = read_weights(path)
+    assert built == [(160, 512)]
+    assert network is blank_network
     np.testing.assert_allclose(embedded(network), EXPECTED, atol=1e-4)
     data = "model-20180402-114759.ckpt-275.data-00000-of-00001"
     numbers = path / data if path.is_dir() else path
@@ -293,25 +322,6 @@ def test_a_model_folder_gives_the_references_embeddings(
     np.testing.assert_allclose(embedded(loaded.network), EXPECTED, atol=1e-4)
     assert loaded.origin["weights"]["source"] == "20180402-114759-vggface2.pt"
     assert loaded.origin["weights"]["training_set"] == "VGGFace2"
-
-
-@pytest.fixture(scope="module")
-def full_network() -> keras.Model:
-    return inception_resnet_v1()
-
-
-@pytest.fixture
-def built(full_network: keras.Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Let one network stand for all that would be built, and tell what was asked for."""
-    asked: list[tuple[int, int]] = []
-
-    def build(image_size: int, embedding_size: int, **others: object) -> keras.Model:
-        asked.append((image_size, embedding_size))
-        return full_network
-
-    for module in (pretrained, models):
-        monkeypatch.setattr(module, "inception_resnet_v1", build)
-    return asked
 
 
 def test_what_is_given_goes_before_what_is_guessed(

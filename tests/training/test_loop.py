@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -260,12 +258,7 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
         assert train_on_two(3, "resumed").steps == 18
     """
     root = faces["Known_0"][0].parent.parent
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(root), str(tmp_path)],
-        check=True,
-        env=os.environ
-        | {"PYTHONPATH": str(Path(__file__).parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    fresh_processes.run(textwrap.dedent(program), root, tmp_path, log=tmp_path / "log")
     table = read_metrics(tmp_path / "whole" / "metrics.csv")
     assert table["total"][-6:].mean() < table["total"][:6].mean() / 2
     resumed = read_metrics(tmp_path / "resumed" / "metrics.csv")
@@ -274,16 +267,10 @@ def test_two_devices_train_one_network_and_resume_exactly(tmp_path, faces):
 
 def test_a_run_killed_at_ten_moments_ends_as_the_run_left_alone(tmp_path, faces):
     root = faces["Known_0"][0].parent.parent
-    program = Path(__file__).parents[1] / "killed_training.py"
-    done = subprocess.run(
-        [sys.executable, str(program), str(root), str(tmp_path)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("killed after checkpoint") == 10
+    program = (Path(__file__).parents[1] / "killed_training.py").read_text()
+    log = tmp_path / "log"
+    fresh_processes.run(program, root, tmp_path, log=log)
+    assert log.read_text().count("killed after checkpoint") == 10
     assert_same_run(tmp_path / "killed", tmp_path / "alone")
     for file, time in (("validations.csv", "minutes"), ("prelogits.csv", None)):
         tables = [read_metrics(tmp_path / name / file) for name in ("killed", "alone")]

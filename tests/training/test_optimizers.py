@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -410,13 +409,9 @@ for name in OPTIMIZERS:
 
 
 @pytest.mark.slow
-def test_replicas_add_up_their_gradients() -> None:
+def test_replicas_add_up_their_gradients(tmp_path: Path) -> None:
     """In a process of its own, since devices can be divided only before TensorFlow begins."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_REPLICAS], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    fresh_processes.run(TWO_REPLICAS, log=tmp_path / "log")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import fresh_processes
 import numpy as np
 import pytest
 import yaml
-from toy_training import SIZE, changed, draw_people
+from toy_training import SIZE, changed, draw_people, load_run
 
+from facenet_lib.cli import main
 from facenet_lib.errors import FacenetError
-from facenet_lib.models import load_run
 from facenet_lib.runs.checkpoints import last_checkpoint
 from facenet_lib.runs.tables import read_metrics
 from facenet_lib.training.workers import Worker, check_sharing, worker_of_environment
@@ -46,6 +42,30 @@ SETTINGS = {
     "center_loss_alpha": 0.9,
 }
 WORKERS = 2
+
+FACENET = """
+import sys
+from facenet_lib.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+# The same command with the small network, which compiles fast; the last worker may kill itself.
+TOY_FACENET = """
+import functools, keras, os, signal, sys
+import toy_training
+from facenet_lib.cli import main
+from facenet_lib.training import loop
+from facenet_lib.training.workers import worker_of_environment
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if logs["step"] == kill_after and worker_of_environment().index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+kill_after = int(sys.argv.pop(1))
+loop.train = functools.partial(toy_training.train, callbacks=[Kill()])
+sys.exit(main(sys.argv[1:]))
+"""
 LONGEST = 600  # seconds, against a hang: what is waited for takes a fraction, on any machine
 
 
@@ -141,19 +161,15 @@ def free_addresses(count: int) -> list[str]:
 class Workers:
     """`facenet train` in several processes; what each one says goes to a file."""
 
-    def __init__(self, folder: Path, arguments: list[list[str]]) -> None:
+    def __init__(self, folder: Path, program: str, arguments: list[list[str]]) -> None:
         addresses = free_addresses(len(arguments))
         self.logs = [folder / f"worker_{index}.log" for index in range(len(arguments))]
         self.processes = []
         for index, (log, words) in enumerate(zip(self.logs, arguments, strict=True)):
             task = {"type": "worker", "index": index}
             config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-            environment = os.environ | {"TF_CONFIG": config, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            command = [sys.executable, "-m", "facenet_lib", "train", *words]
-            with log.open("w") as file:
-                self.processes.append(
-                    subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-                )
+            process = fresh_processes.start(program, *words, log=log, TF_CONFIG=config)
+            self.processes.append(process)
 
     def __enter__(self) -> Workers:
         return self
@@ -161,13 +177,12 @@ class Workers:
     def __exit__(self, *exception: object) -> None:
         for process in self.processes:
             process.kill()
-            process.wait()
+            process.join()
 
-    def wait(self) -> list[int]:
-        return [process.wait(LONGEST) for process in self.processes]
-
-    def are_running(self) -> bool:
-        return all(process.poll() is None for process in self.processes)
+    def wait(self) -> list[int | None]:
+        for process in self.processes:
+            process.join(LONGEST)
+        return [process.exitcode for process in self.processes]
 
     def said(self, index: int) -> str:
         return self.logs[index].read_text()
@@ -188,38 +203,22 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(faces: Path, config: Path, out: Path, *more: str) -> list[str]:
-    return [str(faces), "--config", str(config), "--out", str(out), *more]
-
-
-@pytest.fixture(scope="module")
-def two_workers_run(
-    tmp_path_factory: pytest.TempPathFactory, faces: Path, config: Path
-) -> Iterator[Path]:
-    """A run of two workers that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("two")
-    with Workers(folder, [words(faces, config, folder / "run")] * WORKERS) as workers:
-        assert workers.wait() == [0] * WORKERS, workers.said(0) + workers.said(1)
-    yield folder / "run"
+    return ["train", str(faces), "--config", str(config), "--out", str(out), *more]
 
 
 @pytest.mark.slow
 def test_two_workers_compute_what_one_process_does(
-    tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
+    tmp_path: Path, faces: Path, config: Path
 ) -> None:
     """Statistics, dropout, gradients, centers and averages are those of the global batch."""
-    command = [
-        sys.executable,
-        "-m",
-        "facenet_lib",
-        "train",
-        *words(faces, config, tmp_path / "one"),
-    ]
-    subprocess.run(command, check=True, timeout=LONGEST)
-    one, two = (read_metrics(run / "metrics.csv") for run in (tmp_path / "one", two_workers_run))
+    runs = tmp_path / "one", tmp_path / "two"
+    assert main(words(faces, config, runs[0])) == 0
+    with Workers(tmp_path, FACENET, [words(faces, config, runs[1])] * WORKERS) as workers:
+        assert workers.wait() == [0] * WORKERS, workers.said(0) + workers.said(1)
+    one, two = (read_metrics(run / "metrics.csv") for run in runs)
     for name in one.keys() - {"images_per_second"}:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)
     assert len(one["total"]) == 20
-    runs = tmp_path / "one", two_workers_run
     alone, together = (last_checkpoint(run / "checkpoints").arrays for run in runs)
     assert alone.keys() == together.keys()
     for name, array in alone.items():
@@ -229,23 +228,19 @@ def test_two_workers_compute_what_one_process_does(
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_all_go_on_later(
-    tmp_path: Path, faces: Path, config: Path, two_workers_run: Path
+    tmp_path: Path, faces: Path, config: Path
 ) -> None:
-    arguments = [words(faces, config, tmp_path / "run", "--checkpoint-every", "3")] * WORKERS
-    with Workers(tmp_path, arguments) as workers:
-        metrics = tmp_path / "run" / "metrics.csv"
-        began = time.monotonic()
-        while not (metrics.exists() and metrics.read_text().count("\n") > 5):
-            assert workers.are_running(), workers.said(0) + workers.said(1)
-            assert time.monotonic() - began < LONGEST, workers.said(0)
-            time.sleep(0.01)
-        workers.processes[1].send_signal(signal.SIGKILL)
-        assert workers.processes[0].wait(LONGEST) == 1
+    def toy_words(out: str, kill_after: int = 0) -> list[str]:
+        return [str(kill_after), *words(faces, config, tmp_path / out, "--checkpoint-every", "3")]
+
+    with Workers(tmp_path, TOY_FACENET, [toy_words("run", kill_after=7)] * WORKERS) as workers:
+        assert workers.wait() == [1, -signal.SIGKILL], workers.said(0)
         told = re.findall("facenet: .+", workers.said(0))[-1]
     assert told.startswith("facenet: worker 0 of 2: another worker is gone")
-    with Workers(tmp_path, arguments) as workers:
-        assert workers.wait() == [0] * WORKERS, workers.said(0)
-    runs = [load_run(run) for run in (tmp_path / "run", two_workers_run)]
+    for out in ("run", "whole"):
+        with Workers(tmp_path, TOY_FACENET, [toy_words(out)] * WORKERS) as workers:
+            assert workers.wait() == [0] * WORKERS, workers.said(0)
+    runs = [load_run(tmp_path / out) for out in ("run", "whole")]
     assert [run.step for run in runs] == [20, 20]
     for resumed, whole in zip(*[run.network.get_weights() for run in runs], strict=True):
         np.testing.assert_array_equal(resumed, whole)
@@ -257,7 +252,7 @@ def test_workers_that_were_told_different_things_do_not_begin(
 ) -> None:
     out = tmp_path / "run"
     arguments = [words(faces, config, out), words(faces, config, out, "--seed", "1")]
-    with Workers(tmp_path, arguments) as workers:
+    with Workers(tmp_path, FACENET, arguments) as workers:
         assert workers.wait() == [1, 1]
         assert "the workers do not agree: seed: here 0, elsewhere" in workers.said(0)
     assert not (out / "config.json").exists()

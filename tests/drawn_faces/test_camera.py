@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from passport_pictures import PASSPORT
 
+from facenet_lib.drawn_faces.camera import draw_background, take_photograph
 from facenet_lib.drawn_faces.nuisance import BACKGROUNDS
-from facenet_lib.drawn_faces.photograph import draw_background, take_photograph
 
 
 def grey(brightness: float, size: int = 64) -> np.ndarray:
