@@ -1,4 +1,4 @@
-"""YuNet: faces and five landmarks at a single look, by OpenCV; some twenty times faster.
+"""YuNet: faces and five landmarks at a single look, by OpenCV.
 
 Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023; its file, under the MIT
 licence, is ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo. Derived in chapter 10.
