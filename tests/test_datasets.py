@@ -252,7 +252,7 @@ def test_drawn_faces_are_whole_and_disjoint(monkeypatch) -> None:
 
 def test_photographs_are_drawn_once_of_people_to_test_on(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(datasets, "DRAWN_IDENTITIES", 22)
-    monkeypatch.setattr(datasets, "DRAWN_IMAGES", 1)
+    monkeypatch.setattr(datasets, "DRAWN_IMAGES", 2)
     monkeypatch.setattr(datasets, "DRAWN_TEST_IDENTITIES", 20)
     monkeypatch.setattr(datasets, "DRAWN_SIZE", 64)
     calls = []
