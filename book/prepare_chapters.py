@@ -13,24 +13,30 @@ import sys
 from facenet_lib.datasets import cache_folder, open_faces, open_photographs
 
 
-def draw_faces() -> None:
-    """Draw faces and photographs with all cores, or find the faces that ``FACENET_FACES`` names."""
+def draw_pictures() -> None:
+    """Draw what chapters use, with all cores, or find the faces that ``FACENET_FACES`` names."""
     open_faces()
+    open_faces("drawn")  # chapter 10 needs people who are drawn, and a network of theirs
     open_photographs()
 
 
-def train_network() -> None:
-    """Train chapter 6's network, as a process that may be stopped and goes on."""
-    folder = open_faces()
+def train_networks() -> None:
+    """Train chapter 6's network, and chapter 10's, which is the same one if the faces are drawn."""
+    for faces in dict.fromkeys([os.environ.get("FACENET_FACES") or "drawn", "drawn"]):
+        _train(faces)
+
+
+def _train(faces: str) -> None:
+    """Train as a process that may be stopped and goes on."""
+    folder = open_faces(faces)
     is_drawn = (folder.root / "drawn_faces.json").is_file()
     recipe = "drawn_faces" if is_drawn else "lfw_view1"
     run = cache_folder() / "runs" / folder.root.name
     run.parent.mkdir(parents=True, exist_ok=True)
-    faces = os.environ.get("FACENET_FACES") or "drawn"
     words = ["train", faces, "--config", recipe, "--out", str(run)]
     subprocess.run([sys.executable, "-m", "facenet_lib", *words], check=True)
 
 
 if __name__ == "__main__":
-    draw_faces()
-    train_network()
+    draw_pictures()
+    train_networks()

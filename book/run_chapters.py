@@ -22,7 +22,7 @@ from jupyter_cache.base import CacheBundleIn
 from lanes import LONGEST_FIRST, WITHOUT_NETWORK, take_cores
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from prepare_chapters import draw_faces, train_network
+from prepare_chapters import draw_pictures, train_networks
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
@@ -31,7 +31,7 @@ LANES = 2
 
 def run_chapters(outputs: Path) -> int:
     """Run all chapters whose outputs are not kept yet; return how many failed."""
-    draw_faces()
+    draw_pictures()
     context = multiprocessing.get_context("spawn")
     numbers = context.Queue()
     for number in range(LANES):
@@ -41,7 +41,7 @@ def run_chapters(outputs: Path) -> int:
         def submit(chapters: Sequence[str]) -> list[Future[bool]]:
             return [pool.submit(run_chapter, outputs, chapter) for chapter in chapters]
 
-        trained = pool.submit(train_network)
+        trained = pool.submit(train_networks)
         ended = submit(WITHOUT_NETWORK)
         trained.result()
         ended += submit([chapter for chapter in LONGEST_FIRST if chapter not in WITHOUT_NETWORK])

@@ -1,7 +1,8 @@
 """Where faces come from: a folder, LFW through scikit-learn's downloader, or the book's own.
 
-Every chapter and command takes its faces from :func:`open_faces`, so that the environment
-variable ``FACENET_FACES`` switches all of them: to a folder, to ``lfw``, or to ``drawn``.
+Chapters and commands take their faces from :func:`open_faces`, so that the environment variable
+``FACENET_FACES`` switches them: to a folder, to ``lfw``, or to ``drawn``. Photographs, of which
+the truth has to be known, are always drawn: :func:`open_photographs`.
 :func:`split_faces` keeps a part of them for validation.
 
 Derived in the appendix, "Using real faces".
@@ -123,8 +124,8 @@ def open_faces(
 def open_photographs() -> Path:
     """Find the book's own photographs, and draw them if need be.
 
-    There is one of each person of the drawn faces to test on, who is nearest to its middle, in a
-    folder with that person's name; others of these people stand around.
+    One of each person of the drawn faces to test on, in a folder with their name. They are nearest
+    to its middle, and others of these people stand around.
 
     Returns:
         Their folder in :func:`cache_folder`; who is where is told by
@@ -137,8 +138,8 @@ def open_photographs() -> Path:
     """
     people = range(DRAWN_IDENTITIES - DRAWN_TEST_IDENTITIES, DRAWN_IDENTITIES)
     folder = cache_folder() / (
-        f"drawn_photographs-{people.start}to{people.stop}-seed{DRAWN_SEED}-drawing{DRAWING_VERSION}"
-        f"-photographing{PHOTOGRAPHING_VERSION}"
+        f"drawn_photographs-{people.start}to{people.stop}-1each-seed{DRAWN_SEED}"
+        f"-drawing{DRAWING_VERSION}-photographing{PHOTOGRAPHING_VERSION}"
     )
     if not (folder / TABLE).is_file():  # what write_photographs writes last
         write_photographs(folder, 1, people, seed=DRAWN_SEED, per_person=True)

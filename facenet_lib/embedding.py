@@ -8,10 +8,12 @@ TensorFlow before a network is given, so that a client, which has none, starts a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError, refuse
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 ComputeBatches = Callable[[list[str], int], Iterator[np.ndarray]]
 """From files and a batch size to the embeddings of one batch after the other."""
+
+FindFaces = Callable[[list[bytes]], Mapping[str, np.ndarray]]
+"""From the bytes of photographs to the outputs of the signature ``faces``, see
+:func:`facenet_lib.export.export_model`."""
 
 
 class Embedder(Protocol):
@@ -43,6 +49,10 @@ class Embedder(Protocol):
         """The people it was trained on; none where the model does not name them: only runs do."""
 
     @property
+    def threshold(self) -> float | None:
+        """Squared distance below which two images are one person; None where it is not known."""
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """What a file of its figures says of it: its preprocessing, or its server and version."""
 
@@ -56,6 +66,16 @@ class Embedder(Protocol):
 
         Raises:
             FacenetError: naming the file, when one cannot be decoded.
+        """
+
+    def embed_faces(
+        self, photographs: Sequence[str | Path], *, progress: bool = ...
+    ) -> PhotographFaces:
+        """Find the faces in photographs and embed them: what was exported with alignment can.
+
+        Raises:
+            FacenetError: when the model takes crops alone, or a file cannot be read. A photograph
+                that cannot be decoded is told in the answer.
         """
 
     def close(self) -> None:
@@ -202,6 +222,70 @@ def encoded_batches(
             yield rows
 
     return compute_batches
+
+
+@dataclass(frozen=True, eq=False)
+class PhotographFaces:
+    """The m faces in photographs, photograph by photograph, the surest of each first.
+
+    Attributes:
+        paths: str (m,), the photograph of each face.
+        boxes: float32 (m, 4), left, top, right and bottom, pixels of the upright photograph.
+        landmarks: float32 (m, 5, 2), likewise.
+        scores: float32 (m,), how sure the detector is of a face.
+        embeddings: float32 (m, embedding_size), rows of length one.
+        unusable: the photographs that could not be decoded.
+    """
+
+    paths: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    scores: np.ndarray
+    embeddings: np.ndarray
+    unusable: tuple[str, ...]
+
+
+def embed_photographs(
+    paths: Sequence[str | Path],
+    find_faces: FindFaces,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> PhotographFaces:
+    """Find the faces of photographs and embed them, with a model that does both.
+
+    Args:
+        paths: JPEG or PNG files.
+        find_faces: the model.
+        batch_size: photographs at a time.
+        progress: show a bar on standard error.
+
+    Raises:
+        FacenetError: for one path in place of a sequence, none, another batch size, a file that
+            cannot be read, and what ``find_faces`` raises. A damaged photograph is no error.
+
+    >>> embed_photographs([], find_faces=dict)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: photographs: expected at least one, found none
+    """
+    check_integer("batch_size", batch_size, at_least=1)
+    files = unique_files(paths)[0]
+    if not files:
+        raise FacenetError("photographs: expected at least one, found none")
+    columns = ("boxes", "landmarks", "scores", "embeddings")
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("paths", *columns)}
+    unusable: list[str] = []
+    with tqdm(total=len(files), unit="photograph", disable=not progress) as bar:
+        for first in range(0, len(files), batch_size):
+            batch = np.array(files[first : first + batch_size])
+            answer = find_faces([read_bytes(Path(path)) for path in batch])
+            valid = np.asarray(answer["valid"])
+            found["paths"].append(batch[np.nonzero(valid)[0]])
+            for name in columns:
+                found[name].append(np.asarray(answer[name])[valid])
+            unusable += batch[~np.asarray(answer["decoded"])].tolist()
+            bar.update(len(batch))
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    return PhotographFaces(**joined, unusable=tuple(unusable))
 
 
 def unique_files(paths: Sequence[str | Path]) -> tuple[list[str], np.ndarray]:

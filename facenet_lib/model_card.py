@@ -83,6 +83,8 @@ class ModelCard:
             file, of a checkpoint of its data file; ``embedding_size``; ``image_size``, the side of
             the network's input in pixels; ``standardization``; and ``training_set``, what they
             were trained on, or ``"unknown"``.
+        alignment: of a model with the signature ``faces``: ``detector``, ``crop``, ``margin``,
+            ``size`` and ``most_faces``, see ``alignment.GraphAlignment``.
         intended_use: what the model is meant for.
         limits: what to expect no more of.
     """
@@ -100,6 +102,7 @@ class ModelCard:
     evaluation: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
     weights: Mapping[str, Any] | None = None
+    alignment: Mapping[str, Any] | None = None
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = LIMITS
 
@@ -156,6 +159,13 @@ class ModelCard:
         ]
         if window != image_size:
             lines.insert(2, f"resized to {image_size} x {image_size} pixels")
+        if self.alignment:
+            lines.append(
+                "photographs too, by the signature `faces`: detector {detector}, crop {crop} of "
+                "{size} pixels with margin {margin:g}, at most {most_faces} faces of each".format(
+                    **self.alignment
+                )
+            )
         return lines
 
     def _data(self) -> Mapping[str, Any]:
@@ -337,6 +347,7 @@ _FIELDS: Mapping[str, _Field] = {
     "evaluation": _DETAILS,
     "training": _DETAILS,
     "weights": _DETAILS,
+    "alignment": _DETAILS,
     "intended_use": ("a text", _is_text),
     "limits": (
         "a list of texts",

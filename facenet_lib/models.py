@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib.embedding import Embedder, embed_files, encoded_batches, image_embedder
+from facenet_lib.embedding import (
+    Embedder,
+    FindFaces,
+    PhotographFaces,
+    embed_files,
+    embed_photographs,
+    encoded_batches,
+    image_embedder,
+)
 from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.input_pipeline.decoding import decode_image
 from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows
@@ -333,10 +341,22 @@ class _LocalEmbedder:
     embedding_size: int
     preprocessing: Preprocessing
     identities: tuple[str, ...] = ()
+    threshold: float | None = None
+    find_faces: FindFaces | None = None
 
     @property
     def about(self) -> Mapping[str, Any]:
         return {"preprocessing": dataclasses.asdict(self.preprocessing)}
+
+    def embed_faces(
+        self, photographs: Sequence[str | Path], *, progress: bool = True
+    ) -> PhotographFaces:
+        if self.find_faces is None:
+            raise FacenetError(
+                "this model takes crops and not photographs: cut the faces out with 'facenet "
+                "align', or name a model that was exported with --with-alignment"
+            )
+        return embed_photographs(photographs, self.find_faces, progress=progress)
 
     def close(self) -> None:
         pass
@@ -345,7 +365,15 @@ class _LocalEmbedder:
 def _network_embedder(loaded: LoadedNetwork, changes: Mapping[str, Any]) -> Embedder:
     preprocessing = dataclasses.replace(loaded.preprocessing, **changes)
     embed = image_embedder(loaded.network, preprocessing)
-    return _LocalEmbedder(embed, loaded.network.output_shape[1], preprocessing, loaded.identities)
+    # A threshold is that of the images as they were when it was measured.
+    measured = None if any(changes.values()) else loaded.evaluation
+    return _LocalEmbedder(
+        embed,
+        loaded.network.output_shape[1],
+        preprocessing,
+        loaded.identities,
+        None if measured is None else measured["threshold"],
+    )
 
 
 def _saved_model_embedder(path: Path) -> Embedder:
@@ -380,7 +408,18 @@ def _saved_model_embedder(path: Path) -> Embedder:
         batches = encoded_batches(ask_with_mirror_images if flip else ask, _explain_invalid)
         return embed_files(paths, batch_size, size * (1 + flip), batches)
 
-    return _LocalEmbedder(embed, size, preprocessing)
+    def find_faces(photographs: list[bytes]) -> Mapping[str, np.ndarray]:
+        answer = model.signatures["faces"](photographs=tf.constant(photographs))
+        return {name: value.numpy() for name, value in answer.items()}
+
+    has_faces = "faces" in model.signatures
+    return _LocalEmbedder(
+        embed,
+        size,
+        preprocessing,
+        threshold=card.threshold,
+        find_faces=find_faces if has_faces else None,
+    )
 
 
 def _explain_invalid(encoded: bytes) -> str:

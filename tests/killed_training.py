@@ -23,6 +23,7 @@ from facenet_lib.datasets import read_faces
 KILLS = 10
 STEPS = 240
 LONGEST = 0.25  # seconds from the first step to the kill
+MOST = STEPS // (KILLS + 1)  # steps before it waits to be killed, so that no start comes to the end
 
 CONFIG = runs.TrainingConfig(
     **SETTINGS
@@ -39,25 +40,29 @@ CONFIG = runs.TrainingConfig(
 )
 
 
-class TellFirstStep(keras.callbacks.Callback):
-    """Writes a byte when a step has been made."""
+class TellSteps(keras.callbacks.Callback):
+    """Writes a byte when a step has been made, and makes no more than so many."""
 
-    def __init__(self, pipe: int) -> None:
+    def __init__(self, pipe: int, most: int) -> None:
         super().__init__()
         self.pipe = pipe
+        self.left = most
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         os.write(self.pipe, b".")
+        self.left -= 1
+        if self.left == 0:
+            signal.pause()
 
 
-def start(faces: dict, out: Path) -> tuple[int, int]:
+def start(faces: dict, out: Path, most: int = STEPS + 1) -> tuple[int, int]:
     """Train in a child; return its number and a pipe on which each of its steps is a byte."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         try:
-            train(CONFIG, faces, out, progress=False, callbacks=[TellFirstStep(writing)])
+            train(CONFIG, faces, out, progress=False, callbacks=[TellSteps(writing, most)])
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
@@ -78,7 +83,7 @@ def main() -> None:
     faces, out = read_faces(sys.argv[1]), Path(sys.argv[2])
     moments = random.Random(0)
     for _ in range(KILLS):
-        child, reading = start(faces, out / "killed")
+        child, reading = start(faces, out / "killed", MOST)
         os.read(reading, 1)
         time.sleep(moments.uniform(0, LONGEST))
         os.kill(child, signal.SIGKILL)

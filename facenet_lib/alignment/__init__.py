@@ -1,6 +1,6 @@
 """Photographs to aligned faces: detection, choice, crop (chapter 10).
 
-TensorFlow is loaded when something of ``mtcnn`` is first asked for.
+TensorFlow is loaded when something of ``mtcnn`` or ``graph`` is first asked for.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ from facenet_lib.alignment.photographs import (
     find_photographs,
     read_photograph,
 )
+from facenet_lib.alignment.sensitivity import Sensitivity, measure_sensitivity, vary_crop
 from facenet_lib.alignment.yunet import YunetDetector
 
 if TYPE_CHECKING:
+    from facenet_lib.alignment.graph import GraphAlignment, align_encoded
     from facenet_lib.alignment.mtcnn import MtcnnDetector, propose_faces
 
 __all__ = [
@@ -67,12 +69,15 @@ __all__ = [
     "Face",
     "FaceDetector",
     "FaceRow",
+    "GraphAlignment",
     "MtcnnDetector",
     "MtcnnWeights",
     "PhotographFolder",
+    "Sensitivity",
     "ShrinkingDetector",
     "TurningDetector",
     "YunetDetector",
+    "align_encoded",
     "align_photographs",
     "average_by_bin",
     "choose_face",
@@ -87,6 +92,7 @@ __all__ = [
     "make_detector",
     "match_faces",
     "measure_detection",
+    "measure_sensitivity",
     "merge_manifests",
     "place_template",
     "propose_faces",
@@ -95,11 +101,24 @@ __all__ = [
     "read_photograph",
     "similarity_transform",
     "suppress_overlaps",
+    "vary_crop",
     "write_manifest",
 ]
 
 
+_MODULE_OF = {
+    "GraphAlignment": "graph",
+    "align_encoded": "graph",
+    "MtcnnDetector": "mtcnn",
+    "propose_faces": "mtcnn",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    if name not in ("MtcnnDetector", "propose_faces"):
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(importlib.import_module(f"{__name__}.mtcnn"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -94,9 +94,11 @@ def crop_reference(image: Image, face: Face, size: int, margin: float = 32) -> I
     if window[0] >= window[2] or window[1] >= window[3]:
         found = f"{_text(face.box)} in a photograph of {width} x {height}"
         raise FacenetError(f"crop: expected a box inside the photograph, found {found}")
-    # What the reference calls, scipy.misc.imresize, was Pillow's filter.
+    # What the reference calls, scipy.misc.imresize, was Pillow's filter: first across, then down.
+    # Pillow 13 chooses the order by the sizes, which rounds some pixels differently.
     part = PIL.Image.fromarray(image[window[1] : window[3], window[0] : window[2]])
-    return np.array(part.resize((size, size), PIL.Image.Resampling.BILINEAR))
+    across = part.resize((size, part.height), PIL.Image.Resampling.BILINEAR)
+    return np.array(across.resize((size, size), PIL.Image.Resampling.BILINEAR))
 
 
 def crop_square(image: Image, face: Face, size: int, margin: float = 0.125) -> Image:

@@ -1,7 +1,7 @@
 """A face in a photograph: where it is, how sure that is, and its five landmarks.
 
 Mirrors what stands before the article's first section ("the section before cut the faces out with
-MTCNN"); derived in chapter 10, "Photographs in".
+MTCNN"); derived in chapter 10, "From photographs to faces".
 """
 
 from __future__ import annotations

@@ -123,22 +123,27 @@ class MtcnnDetector:
         stages, scores, landmarks = self._search(image)
         return stages[-1][:max_faces], scores[:max_faces], landmarks[:max_faces]
 
-    def trace_stages(self, image: Image) -> tuple[NDArray[np.float32], ...]:
+    def trace_stages(
+        self, image: Image
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Show what each of the three networks leaves of an image, for chapter 10 and the curious.
+
+        Not compiled: for a single look that takes longer.
 
         Args:
             image: uint8 (height, width, 3), RGB, upright.
 
         Returns:
-            After each network the boxes float32 (n, 4) that go on to the next, which sees squares;
-            last of all the faces. Left, top, right and bottom, the surest first, pixels of the
-            image.
+            Boxes float32 (n, 4), left, top, right and bottom, the surest first, pixels of the
+            image: after the first and the second network squares, as the next one sees them;
+            after the third the faces.
 
         Raises:
             FacenetError: for an image of another kind or shape.
         """
         check_image("image", image)
-        return tuple(boxes.numpy() for boxes in self._search(image)[0])
+        proposed, refined, finished = (boxes.numpy() for boxes in self._search(image)[0])
+        return proposed, refined, finished
 
     def _search(self, image: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return the boxes after each network, and scores and landmarks of the last."""

@@ -6,17 +6,26 @@ import argparse
 import functools
 import re
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facenet_lib.cli.arguments import add_command
-from facenet_lib.cli.loading import load_tensorflow
+import numpy as np
+
+from facenet_lib.cli.arguments import (
+    MODEL_HELP,
+    add_command,
+    add_crop_arguments,
+    check_folder_of,
+)
+from facenet_lib.cli.loading import load_tensorflow, open_embedder
 from facenet_lib.errors import FacenetError
 
 if TYPE_CHECKING:
-    from facenet_lib.alignment.faces import FaceDetector
+    from facenet_lib.alignment.faces import Face, FaceDetector, Image
     from facenet_lib.alignment.folders import Alignment
+    from facenet_lib.embedding import Embedder
 
 _LICENCES = (
     "The code of both detectors is MIT. MTCNN's weights, of the package mtcnn, were trained on "
@@ -35,14 +44,20 @@ def add_align(commands: Any) -> None:
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the folder to write: crops, and faces.csv"
     )
-    _add_crop_arguments(parser)
+    parser.add_argument(
+        "--rule",
+        choices=("centre", "largest", "all", "one"),
+        help="which faces of a photograph: the large one near its middle, if not named; the "
+        "largest; all; or the only one, so that several are refused",
+    )
+    add_crop_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--detector",
         metavar="NAME",
         default="mtcnn",
-        help="mtcnn, if not named; yunet, which is faster and whose file is downloaded once; or "
-        "the path of that file, *.onnx",
+        help="mtcnn, if not named; yunet, which loses fewer faces, is faster on small photographs, "
+        "and whose file is downloaded once; or the path of that file, *.onnx",
     )
     how.add_argument(
         "--from-manifest",
@@ -76,28 +91,6 @@ def add_align(commands: Any) -> None:
     )
 
 
-def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", type=int, help="side of a crop in pixels; 160 if not named")
-    parser.add_argument(
-        "--rule",
-        choices=("centre", "largest", "all", "one"),
-        help="which faces of a photograph: the large one near its middle, if not named; the "
-        "largest; all; or the only one, so that several are refused",
-    )
-    parser.add_argument(
-        "--crop",
-        choices=("reference", "square", "similarity"),
-        help="the box with a margin, squeezed, if not named; a square around the box; or turned "
-        "and scaled by the landmarks, so that all eyes are at the same places",
-    )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        help="how much wider than the face: pixels of the photograph for the crop reference, 32 "
-        "if not named; as a part of the face for the others, 0.125",
-    )
-
-
 def _align(options: argparse.Namespace) -> None:
     """Find the faces of all photographs in PHOTOS, choose, and write crops and a table to OUT.
 
@@ -123,6 +116,99 @@ def _align(options: argparse.Namespace) -> None:
             **{name: value for name, value in cut.items() if value is not None},
         )
     _tell(done, options.shard)
+
+
+def add_align_report(commands: Any) -> None:
+    """Add ``facenet align-report``."""
+    parser = add_command(
+        commands, "align-report", _report, "tell how much a model minds another crop"
+    )
+    parser.epilog = _LICENCES
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("photographs", metavar="PHOTOS", type=Path, help="a folder")
+    add_crop_arguments(parser)
+    parser.add_argument(
+        "--detector", metavar="NAME", default="mtcnn", help="as facenet align takes it"
+    )
+    parser.add_argument(
+        "--most", metavar="N", type=int, default=50, help="photographs at most; 50 if not named"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="squared distance below which two images are one person; if not named, the model's",
+    )
+    parser.add_argument("--picture", metavar="FILE.png", type=Path, help="draw the table too")
+
+
+def _report(options: argparse.Namespace) -> None:
+    """Cut the faces of PHOTOS out as MODEL wants them and in other ways, and compare.
+
+    Of each photograph the face near its middle counts. The table has, for each change, the median
+    and the ninth decile of the squared distance between the embeddings of the two crops, and the
+    share of faces that are then no longer taken for themselves.
+    """
+    from facenet_lib.alignment.sensitivity import measure_sensitivity
+
+    check_folder_of(options.picture)
+    crop, size = options.crop or "reference", options.size or 160
+    detector = _detector_maker(options.detector, 1000, False)()
+    faces = _chosen_faces(options.photographs, detector, options.most)
+    with open_embedder(options.model) as model, tempfile.TemporaryDirectory() as folder:
+        threshold = model.threshold if options.threshold is None else options.threshold
+        embed = functools.partial(_embed_crops, model, Path(folder))
+        table = measure_sensitivity(faces, embed, crop, size, options.margin)
+    print(f"{'change':12} {'how much':18} {'median':>8} {'9th decile':>11} {'not the same':>13}")
+    for row in table:
+        median, high = np.quantile(row.distances, (0.5, 0.9))
+        beyond = "" if threshold is None else f"{row.share_beyond(threshold):.0%}"
+        print(f"{row.kind:12} {row.amount:18} {median:8.3f} {high:11.3f} {beyond:>13}")
+    compared = "no threshold is known" if threshold is None else f"threshold {threshold:.3f}"
+    print(f"{len(table[0].distances)} faces; squared distances of embeddings; {compared}")
+    if options.picture:
+        from facenet_lib.plots.alignment import crop_sensitivity
+        from facenet_lib.plots.book_style import style
+
+        style()
+        crop_sensitivity(table, threshold).savefig(options.picture)
+        print(options.picture)
+
+
+def _chosen_faces(root: Path, detector: FaceDetector, most: int) -> Iterator[tuple[Image, Face]]:
+    """The face near the middle of each photograph; tell how many have none or are unusable."""
+    from tqdm import tqdm
+
+    from facenet_lib.alignment.choosing import choose_face
+    from facenet_lib.alignment.photographs import find_photographs, read_photograph
+
+    found = find_photographs(root)
+    without: list[str] = []
+    unusable: list[str] = []
+    names = found.photographs[:: max(1, len(found.photographs) // most)][:most]
+    for name in tqdm(names, unit="photograph"):
+        try:
+            image = read_photograph(found.root / name)
+        except FacenetError as error:
+            unusable.append(str(error))
+            continue
+        chosen = choose_face(detector.detect([image])[0], image.shape[:2], "centre")
+        if chosen:
+            yield image, chosen[0]
+        else:
+            without.append(name)
+    for told, reason in ((without, "without a face"), (unusable, "that cannot be used")):
+        if told:
+            count = _count(len(told), "photograph")
+            print(f"facenet: left out {count} {reason}, such as {told[0]}", file=sys.stderr)
+
+
+def _embed_crops(model: Embedder, folder: Path, crops: Sequence[Image]) -> np.ndarray:
+    import PIL.Image
+
+    paths = [folder / f"{number}.png" for number in range(len(crops))]
+    for path, crop in zip(paths, crops, strict=True):
+        PIL.Image.fromarray(crop).save(path)
+    return model.embed(paths)
 
 
 def _detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], FaceDetector]:

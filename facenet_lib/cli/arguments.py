@@ -53,3 +53,27 @@ def check_folder_of(path: Path | None) -> None:
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise FacenetError(f"{path}: expected a file in a folder that exists")
+
+
+def add_crop_arguments(parser: argparse.ArgumentParser, of_what: str = "") -> None:
+    """Add how faces are cut out: ``--size``, ``--crop`` and ``--margin``, each None if not named.
+
+    Args:
+        parser: gets the options.
+        of_what: what the help of each begins with.
+    """
+    parser.add_argument(
+        "--size", type=int, help=f"{of_what}side of a crop in pixels; 160 if not named"
+    )
+    parser.add_argument(
+        "--crop",
+        choices=("reference", "square", "similarity"),
+        help=f"{of_what}the box with a margin, squeezed, if not named; a square around the box; "
+        "or turned and scaled by the landmarks, so that all eyes are at the same places",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help=f"{of_what}how much wider than the face: pixels of the photograph for the crop "
+        "reference, 32 if not named; as a part of the face for the others, 0.125",
+    )

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facenet_lib.cli.arguments import (
     FACES_HELP,
@@ -19,6 +19,9 @@ from facenet_lib.cli.arguments import (
 )
 from facenet_lib.cli.loading import open_embedder
 from facenet_lib.errors import FacenetError
+
+if TYPE_CHECKING:
+    from facenet_lib.embedding import Embedder
 
 
 def add_evaluate(commands: Any) -> None:
@@ -111,17 +114,45 @@ def add_embed(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG or PNG files")
     parser.add_argument("--out", metavar="FILE.npz", type=Path, required=True)
+    parser.add_argument(
+        "--faces",
+        action="store_true",
+        help="the images are photographs: embed every face in them, with a model or server that "
+        "was exported with --with-alignment",
+    )
 
 
 def _embed(options: argparse.Namespace) -> None:
-    """Write embeddings, float32 (n, embedding_size), and paths of images to an .npz file."""
+    """Write embeddings, float32 (n, embedding_size), and paths of images to an .npz file.
+
+    With --faces, a row for each face, and boxes, landmarks and scores beside it.
+    """
     import numpy as np
 
     from facenet_lib.files import open_whole_file
 
     check_folder_of(options.out)
     with open_embedder(options.model) as model:
-        embeddings = model.embed(options.images)
+        if options.faces:
+            arrays = _embed_faces(model, options.images)
+        else:
+            arrays = {"embeddings": model.embed(options.images), "paths": np.array(options.images)}
     with open_whole_file(options.out) as file:
-        np.savez(file, embeddings=embeddings, paths=np.array(options.images))
-    print(f"{options.out}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} numbers")
+        np.savez(file, **arrays)
+    count, size = arrays["embeddings"].shape
+    print(f"{options.out}: {count} embeddings of {size} numbers")
+
+
+def _embed_faces(model: Embedder, photographs: Sequence[str]) -> dict[str, Any]:
+    """Return the arrays of all faces; say how many photographs have none or cannot be used."""
+    found = dict(vars(model.embed_faces(photographs)))
+    unusable, of_all = found.pop("unusable"), set(photographs)
+    if unusable:
+        print(
+            f"facenet: left out {len(unusable)} of {len(of_all)} photographs, which cannot be "
+            f"decoded, such as {unusable[0]}",
+            file=sys.stderr,
+        )
+    without = of_all - set(unusable) - set(found["paths"].tolist())
+    print(f"{len(of_all)} photographs, {len(without)} of them without a face")
+    return found

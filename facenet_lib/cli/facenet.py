@@ -53,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     faces.add_draw_faces(commands)
     faces.add_draw_photographs(commands)
     alignment.add_align(commands)
+    alignment.add_align_report(commands)
     models.add_import_weights(commands)
     training.add_train(commands)
     training.add_report(commands)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facenet_lib.cli.arguments import add_command, check_folder_of
+from facenet_lib.cli.arguments import add_command, add_crop_arguments, check_folder_of
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import FacenetError
 from facenet_lib.files import check_new_folder
 from facenet_lib.published.releases import RELEASES, find_release
+
+if TYPE_CHECKING:
+    from facenet_lib.alignment.graph import GraphAlignment
 
 
 def add_import_weights(commands: Any) -> None:
@@ -133,6 +136,18 @@ def add_export(commands: Any) -> None:
         type=float,
         help="what --threshold was chosen for: the share of different pairs that it accepts",
     )
+    parser.add_argument(
+        "--with-alignment",
+        action="store_true",
+        help="add the signature 'faces': photographs in, the embeddings of all their faces out",
+    )
+    add_crop_arguments(parser, of_what="with --with-alignment: ")
+    parser.add_argument(
+        "--most-faces",
+        metavar="K",
+        type=int,
+        help="with --with-alignment: so many of a photograph, the surest; 8 if not named",
+    )
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -144,8 +159,10 @@ def _export(options: argparse.Namespace) -> None:
         name: getattr(options, name) for name in ("evaluation", "threshold", "false_accept_rate")
     }
     if options.litert:
-        if any(value is not None for value in stored.values()):
-            options.parser.error("--litert: such a file holds neither evaluation nor threshold")
+        if options.with_alignment or any(value is not None for value in stored.values()):
+            options.parser.error(
+                "--litert: such a file holds neither evaluation nor threshold nor alignment"
+            )
         check_folder_of(options.out)
         load_tensorflow()
         from facenet_lib.export.litert import export_litert
@@ -155,4 +172,18 @@ def _export(options: argparse.Namespace) -> None:
     load_tensorflow()
     from facenet_lib.export.saved_model import export_model
 
-    print(export_model(options.model, options.out, options.dtype, **stored))
+    alignment = _alignment_of(options)
+    print(export_model(options.model, options.out, options.dtype, alignment=alignment, **stored))
+
+
+def _alignment_of(options: argparse.Namespace) -> GraphAlignment | None:
+    named = {name: getattr(options, name) for name in ("crop", "margin", "size", "most_faces")}
+    named = {name: value for name, value in named.items() if value is not None}
+    if not options.with_alignment:
+        if named:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+            options.parser.error(f"{words}: only with --with-alignment")
+        return None
+    from facenet_lib.alignment.graph import GraphAlignment
+
+    return GraphAlignment(**named)

@@ -88,9 +88,9 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error("--image: only with --docker or --configure")
     if not (options.docker or options.tensorflow_serving or options.configure):
         with explain_missing("facenet serve", "serving"):
-            import tornado  # noqa: F401  # that it is missing is told before the seconds of the next
-
-            load_tensorflow()
+            import tornado  # noqa: F401  # first, since TensorFlow takes seconds to load
+        load_tensorflow()
+        with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve
 
         models = {options.name: options.model}

@@ -17,6 +17,8 @@ import keras
 import tensorflow as tf
 
 from facenet_lib import __version__
+from facenet_lib.alignment.graph import GraphAlignment, align_encoded
+from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.export.warmup import write_warmup_requests
@@ -52,6 +54,7 @@ def export_model(
     evaluation: str | Path | None = None,
     threshold: float | None = None,
     false_accept_rate: float | None = None,
+    alignment: GraphAlignment | None = None,
 ) -> Path:
     """Write the network of a run or of imported weights as a SavedModel with named signatures.
 
@@ -73,6 +76,13 @@ def export_model(
         the distance is below the model's threshold. Where a pair is not valid, the distance is
         :data:`DISTANCE_OF_INVALID` and ``same`` is False. Without a threshold there is no
         ``same``.
+    ``faces``, with ``alignment`` alone
+        ``photographs``, encoded, to the faces in them: ``decoded``, bool ``(n,)``, whether a
+        photograph could be read; of each up to k faces, the surest first, ``valid``, bool
+        ``(n, k)``, ``boxes``, float32 ``(n, k, 4)``, left, top, right and bottom,
+        ``landmarks``, float32 ``(n, k, 5, 2)``, both in pixels of the upright photograph,
+        ``scores``, float32 ``(n, k)``, and ``embeddings``, float32 ``(n, k, embedding_size)``;
+        zeros where there is none.
 
     Beside the graph lie the model's card, for programs and for people
     (:mod:`facenet_lib.model_card`), and warm-up requests of drawn faces, which a server answers
@@ -98,6 +108,9 @@ def export_model(
             the accuracy.
         false_accept_rate: what ``threshold`` was chosen for: the share of pairs of different
             people that it accepts.
+        alignment: how the signature ``faces`` cuts faces out, which should be as the network's
+            training images were; it holds MTCNN, whose weights come with the extra
+            ``alignment``. None: no such signature.
 
     Returns:
         The version's folder.
@@ -116,13 +129,19 @@ def export_model(
     _check_threshold(threshold, false_accept_rate)
     loaded = model if isinstance(model, LoadedNetwork) else load_network(model)
     card = _card(loaded, dtype, evaluation, threshold, false_accept_rate)
+    if alignment is not None:
+        detection = {"detector": MtcnnDetector.version, **dataclasses.asdict(alignment)}
+        detection["margin"] = alignment.window_margin
+        card = dataclasses.replace(card, alignment=detection)
     network = fold_batch_norm(loaded.network, dtype)
-    module = _serving_module(network, loaded.preprocessing, card.threshold)
+    module = _serving_module(network, loaded.preprocessing, card.threshold, alignment)
     signatures = {
         "serving_default": module.embed_encoded,
         "embed_tensors": module.embed_tensors,
         "verify": module.verify,
     }
+    if alignment is not None:
+        signatures["faces"] = module.embed_faces
     try:
         with open_whole_folder(folder) as part:
             tf.saved_model.save(module, str(part), signatures=signatures)
@@ -173,7 +192,10 @@ def _check_threshold(threshold: float | None, false_accept_rate: float | None) -
 
 
 def _serving_module(
-    network: keras.Model, preprocessing: Preprocessing, threshold: float | None
+    network: keras.Model,
+    preprocessing: Preprocessing,
+    threshold: float | None,
+    alignment: GraphAlignment | None,
 ) -> Any:
     encoded = tf.TensorSpec([None], tf.string)
 
@@ -219,7 +241,19 @@ def _serving_module(
         padded = tf.concat([images, spare], axis=0)
         return l2_normalize(network(padded, training=False))[:count]
 
-    return ServingModule()
+    module = ServingModule()
+    if alignment is not None:
+        detector = MtcnnDetector()
+
+        def embed_faces(photographs: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = dict(align_encoded(photographs, detector, alignment))
+            places, crops = tf.where(found["valid"]), found.pop("crops")
+            computed = _embeddings(preprocess(tf.gather_nd(crops, places), preprocessing))
+            shape = [*tf.unstack(tf.shape(found["valid"], tf.int64)), computed.shape[1]]
+            return found | {"embeddings": tf.scatter_nd(places, computed, tf.stack(shape))}
+
+        module.embed_faces = tf.function(embed_faces, input_signature=[encoded])
+    return module
 
 
 # The card

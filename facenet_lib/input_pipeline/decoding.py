@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,7 +69,7 @@ def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
         ) from None
 
 
-def decode(encoded: tf.Tensor, bounded: bool = False) -> tf.Tensor:
+def decode(encoded: tf.Tensor, bounded: bool = False, accurate: bool = False) -> tf.Tensor:
     """Decode inside a graph, where a file that cannot be decoded is an error of TensorFlow.
 
     Training does without the bound: its files are the reader's own, and looking into every
@@ -77,10 +78,15 @@ def decode(encoded: tf.Tensor, bounded: bool = False) -> tf.Tensor:
     Args:
         encoded: scalar string, the bytes of one file.
         bounded: refuse an image of more than :data:`MAX_PIXELS`.
+        accurate: decode a JPEG to the pixels that Pillow gives, and not by TensorFlow's faster
+            way, as training does.
 
     Returns:
         uint8 (height, width, 3).
     """
+    decode_jpeg = functools.partial(
+        tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE" if accurate else ""
+    )
     # decode_jpeg reads whatever TensorFlow knows: PNG, but also GIF and WebP, the latter in
     # another rank. So the format is decided here, by the first bytes.
     start = tf.strings.substr(encoded, 0, len(_JPEG_START))
@@ -89,12 +95,12 @@ def decode(encoded: tf.Tensor, bounded: bool = False) -> tf.Tensor:
     # The message has none of the file's bytes: Python could not read one that is no text.
     with _checked(is_jpeg | is_png, "expected JPEG or PNG"):
         if not bounded:
-            return tf.io.decode_jpeg(encoded, channels=3)
+            return decode_jpeg(encoded)
         size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _png_size(encoded))
     # In int64, as a header may promise more pixels than int32 can count.
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     with _checked(pixels <= MAX_PIXELS, "expected fewer pixels, found height and width", size):
-        return tf.io.decode_jpeg(encoded, channels=3)
+        return decode_jpeg(encoded)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -27,11 +28,8 @@ from facenet_lib.input_pipeline.preprocessing import (
 
 _LARGEST_ANGLE = 10.0  # degrees
 _LARGEST_SEED = 2**128 - 1  # of the generator Philox
-# AutoGraph's search for something to translate takes a second of a start.
-_as_it_stands = tf.autograph.experimental.do_not_convert
-
-_PARALLEL_CALLS = os.cpu_count() or 1
-_BATCHES_AHEAD = 2
+_PARALLEL_CALLS = joblib.cpu_count()  # of the cores that this process may use
+_BATCHES_AHEAD = 2  # one is taken while one is made: more only hold memory
 
 # How many more files are looked at once the first damaged one has been found.
 _FURTHER_LOOK = 2000
@@ -85,7 +83,7 @@ def input_pipeline(
     Returns:
         A dataset of dicts: ``"images"`` float32 (batch, image_size, image_size, 3),
         ``"indices"`` int64 (batch,), the images' positions in ``paths``, and, if labels were
-        given, ``"labels"`` int64 (batch,).
+        given, ``"labels"`` int64 (batch,). tf.data's tuning of it is off.
 
     Raises:
         FacenetError: if an argument cannot be used; all problems are told at once.
@@ -123,7 +121,8 @@ def input_pipeline(
     of_shard = np.arange(count) % batch_size * parts // batch_size == part
     elements = {name: values[of_shard] for name, values in elements.items()}
 
-    @_as_it_stands
+    # AutoGraph finds nothing to translate here, and its search takes a second of a start.
+    @tf.autograph.experimental.do_not_convert
     def read_image(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = decode(tf.io.read_file(element.pop("path")))
         place, degrees = element.pop("place", CENTRE), element.pop("angle", None)
@@ -132,7 +131,7 @@ def input_pipeline(
             window = _flip(window, element.pop("flip"))
         return element | {"window": window}
 
-    @_as_it_stands
+    @tf.autograph.experimental.do_not_convert
     def finish_batch(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         windows = batch.pop("window")
         fixed = batch.pop("fixed", bool(control_values[0] & Control.FIXED_STANDARDIZATION))
@@ -147,10 +146,10 @@ def input_pipeline(
 
 
 def _untuned() -> tf.data.Options:
-    """Options that leave the tuning off: it makes the end of every pass wait, often for seconds.
+    """Options without tf.data's tuning, which makes the end of a pass wait, often for seconds.
 
-    The thread that tunes sleeps for longer and longer, and a dataset's iterator can only go when
-    it wakes.
+    The thread that tunes (TensorFlow 2.21) sleeps for longer and longer, and an iterator cannot
+    end before it wakes.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -246,6 +245,7 @@ def explained_errors(paths: Sequence[str | os.PathLike[str]]) -> Iterator[None]:
 def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """The first damaged file among ``paths`` and those among the next few thousand."""
 
+    @tf.autograph.experimental.do_not_convert
     def index_and_shape(index: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # The shape is asked for so that the decoding is not optimized away.
         return index, tf.shape(decode(tf.io.read_file(path)))

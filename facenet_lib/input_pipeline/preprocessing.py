@@ -150,6 +150,7 @@ def decode_and_preprocess(
     count = tf.shape(encoded, tf.int64)[0]
     side = preprocessing.window_size
 
+    @tf.autograph.experimental.do_not_convert
     def cut(row: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return row, cut_window(decode(file, bounded=True), CENTRE, preprocessing)
 

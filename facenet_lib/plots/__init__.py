@@ -6,6 +6,7 @@ ending a cell with the call.
 
 from facenet_lib.plots.alignment import (
     crop_moves,
+    crop_sensitivity,
     detection_by_bin,
     faces_and_crops,
     found_faces,
@@ -45,6 +46,7 @@ __all__ = [
     "answers_over_time",
     "center_errors",
     "crop_moves",
+    "crop_sensitivity",
     "detection_by_bin",
     "face_map",
     "faces_and_crops",

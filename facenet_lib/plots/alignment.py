@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 from facenet_lib.alignment.faces import Face, Image
+from facenet_lib.alignment.sensitivity import Sensitivity
+from facenet_lib.checks import check_integer
+from facenet_lib.errors import FacenetError
 from facenet_lib.plots.book_style import (
     COLORS,
     GREY,
@@ -39,7 +42,12 @@ def found_faces(
 
     Returns:
         One figure, ``columns`` wide and as many rows high as needed.
+
+    Raises:
+        FacenetError: where there is no photograph, or for another number of columns.
     """
+    check_integer("columns", columns, at_least=1)
+    _need_some("photographs", photographs)
     width = WIDTH / columns
     shapes = [image.shape for image, _ in photographs.values()]
     height = width * max(shape[0] / shape[1] for shape in shapes)
@@ -48,9 +56,10 @@ def found_faces(
         axis.set_title(title)
         _show_photograph(axis, image)
         for face in faces:
-            is_chosen = any(face is other for other in chosen)
-            line = 3.0 if is_chosen else 1.6 if len(faces) < _MANY else 0.7
-            _frame(axis, face, COLORS[int(is_chosen)], line)
+            if any(face is other for other in chosen):
+                _frame(axis, face, COLORS[1], 3.0)
+            else:
+                _frame(axis, face, COLORS[0], 1.6 if len(faces) < _MANY else 0.7)
     return figure
 
 
@@ -60,10 +69,18 @@ def faces_and_crops(
     """Show a photograph with numbered faces, and under it each face as it was cut out.
 
     Args:
-        photograph: the photograph.
+        photograph: uint8 (height, width, 3).
         faces: those in it, numbered from 1.
-        crops: what a row is called -> one crop for each face.
+        crops: what a row is called -> one crop for each face, uint8 (size, size, 3).
+
+    Raises:
+        FacenetError: where there is no face or no row, or a row has another number of crops.
     """
+    _need_some("faces", faces)
+    _need_some("crops", crops)
+    for name, images in crops.items():
+        if len(images) != len(faces):
+            raise FacenetError(f"{name}: expected {len(faces)} crops, found {len(images)}")
     side = WIDTH / (len(faces) + 0.5)
     height = 0.62 * WIDTH * photograph.shape[0] / photograph.shape[1]
     figure, axes = make_figure(
@@ -79,20 +96,24 @@ def faces_and_crops(
             str(number), (face.box.left, face.box.top), (2, -2), textcoords="offset points",
             color="white", backgroundcolor=COLORS[1], size=8, va="top",
         )  # fmt: skip
-    gap = 1.06  # of a crop, from one to the next
     for axis, (name, images) in zip(axes[1:], crops.items(), strict=True):
-        for place, image in enumerate(images):
-            axis.imshow(image, extent=(place * gap, place * gap + 1, 0, 1))
-        axis.set(xlim=(0, len(faces) * gap), ylim=(0, 1), xticks=[], yticks=[])
-        axis.set_ylabel(name)
-        axis.spines[:].set_visible(False)
-        axis.grid(visible=False)
-    axes[-1].set_xticks(
-        [place * gap + 0.5 for place in range(len(faces))],
-        [str(1 + place) for place in range(len(faces))],
-    )
+        _show_row(axis, name, images)
+    middles = [place * _GAP + 0.5 for place in range(len(faces))]
+    axes[-1].set_xticks(middles, [str(1 + place) for place in range(len(faces))])
     axes[-1].tick_params(length=0)
     return figure
+
+
+_GAP = 1.06  # of a crop, from one to the next
+
+
+def _show_row(axis: Axes, name: str, crops: Sequence[Image]) -> None:
+    for place, image in enumerate(crops):
+        axis.imshow(image, extent=(place * _GAP, place * _GAP + 1, 0, 1))
+    axis.set(xlim=(0, len(crops) * _GAP), ylim=(0, 1), xticks=[], yticks=[])
+    axis.set_ylabel(name)
+    axis.spines[:].set_visible(False)
+    axis.grid(visible=False)
 
 
 def suppressed_boxes(
@@ -104,7 +125,11 @@ def suppressed_boxes(
         boxes: (n, 4), left, top, right, bottom.
         scores: (n,).
         kept: places of those that stay.
+
+    Raises:
+        FacenetError: where there is no box.
     """
+    _need_some("boxes", boxes)
     lists = {"before": range(len(boxes)), "after": kept}
     figure, panels = make_panels(lists, 0.3 * WIDTH, sharey=True)
     for axis, places in panels:
@@ -131,7 +156,11 @@ def pyramid_levels(levels: Sequence[tuple[Image, npt.NDArray[np.floating]]]) -> 
 
     Returns:
         Images in their relative sizes in the upper row, their scores in the lower one.
+
+    Raises:
+        FacenetError: where there is no level.
     """
+    _need_some("levels", levels)
     widths = [image.shape[1] for image, _ in levels]
     tallest = levels[0][0].shape[0] / sum(widths)
     figure, axes = make_figure(
@@ -160,12 +189,18 @@ def detection_by_bin(
     Args:
         panels: what the bins of a panel are of -> their names, how many faces each has, and what
             share of these was found.
-        errors: the same key -> landmark error of each bin, in eye distances.
+        errors: the same keys -> landmark error of each bin, in eye distances.
 
     Returns:
-        Shares with their Wilson intervals in the upper row, with the number of faces below each;
+        Shares with their Wilson intervals in the upper row, with the number of faces above each;
         errors in the lower one.
+
+    Raises:
+        FacenetError: where there is no panel, or the keys are not the same.
     """
+    _need_some("panels", panels)
+    if panels.keys() != errors.keys():
+        raise FacenetError(f"errors: expected those of {list(panels)}, found {list(errors)}")
     figure, axes = make_figure(
         0.62 * WIDTH, rows=2, columns=len(panels), sharey="row", squeeze=False,
         height_ratios=(3, 2),
@@ -179,8 +214,9 @@ def detection_by_bin(
                 low, high = rate_interval(round(share * count), count)
                 above.plot([place, place], [low, high], color=COLORS[0])
                 above.plot(place, share, "o", color=COLORS[0])
-            above.text(place, 0.03, f"{count}", ha="center", size=8)
-        above.set(xticks=places, xticklabels=[], ylim=(0, 1.05), xlim=(-0.6, len(names) - 0.4))
+            above.text(place, 1.08, f"{count}", ha="center", size=8)
+        above.set(xticks=places, xticklabels=[], yticks=np.linspace(0, 1, 6))
+        above.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1.2))
         above.set_title(title)
         below.bar(places, errors[title], 0.55, color=COLORS[1])
         below.set(xticks=places, xticklabels=names, xlim=above.get_xlim())
@@ -200,7 +236,11 @@ def crop_moves(moves: Mapping[str, npt.NDArray[np.floating]], threshold: float) 
 
     Returns:
         A row of dots for each way, with a stroke at their median.
+
+    Raises:
+        FacenetError: where there is no way.
     """
+    _need_some("moves", moves)
     figure, axis = make_figure(0.5 * len(moves) + 0.7)
     for row, values in enumerate(moves.values()):
         spread = 0.24 * np.sin(7.0 * np.arange(len(values)))  # so that no dot hides another
@@ -208,11 +248,42 @@ def crop_moves(moves: Mapping[str, npt.NDArray[np.floating]], threshold: float) 
         axis.plot([np.median(values)] * 2, [row - 0.35, row + 0.35], color=COLORS[1], linewidth=3)
     axis.axvline(threshold, color=GREY, linestyle="--")
     name_rows(axis, list(moves))
-    axis.set(xlabel="distance to the same face at another size", xlim=(0, None))
+    axis.set(xlabel="squared distance to the same face at another size", xlim=(0, None))
     return figure
 
 
-_MANY = 20  # boxes, from which on their frames are thin
+def crop_sensitivity(table: Sequence[Sensitivity], threshold: float | None = None) -> Figure:
+    """Show how far each change of a crop moves the embeddings of faces.
+
+    Args:
+        table: what :func:`facenet_lib.alignment.measure_sensitivity` found.
+        threshold: below which two embeddings count as one person's, dashed.
+
+    Returns:
+        A row for each change: a dot at the median, a line to the first and the ninth decile.
+
+    Raises:
+        FacenetError: where there is no change.
+    """
+    _need_some("changes", table)
+    figure, axis = make_figure(0.28 * len(table) + 0.8)
+    for row, change in enumerate(table):
+        low, middle, high = np.quantile(change.distances, (0.1, 0.5, 0.9))
+        axis.plot([low, high], [row, row], color=COLORS[0], linewidth=2)
+        axis.plot(middle, row, "o", color=COLORS[0])
+    if threshold is not None:
+        axis.axvline(threshold, color=GREY, linestyle="--")
+    name_rows(axis, [f"{change.kind}, {change.amount}" for change in table])
+    axis.set(xlabel="squared distance to the unchanged crop", xlim=(0, None))
+    return figure
+
+
+_MANY = 20  # boxes and more have thin frames
+
+
+def _need_some(what: str, things: Sized) -> None:
+    if not len(things):
+        raise FacenetError(f"{what}: expected at least one, found none")
 
 
 def _show_photograph(axis: Axes, image: Image) -> None:

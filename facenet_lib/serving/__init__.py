@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from facenet_lib.serving.addresses import Address, parse_address
     from facenet_lib.serving.answers import (
         Embedded,
+        FacesFound,
         ModelMetadata,
         Signature,
         TensorInfo,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "addresses": "Address parse_address",
-    "answers": "Embedded ModelMetadata Signature TensorInfo Verified VersionStatus",
+    "answers": "Embedded FacesFound ModelMetadata Signature TensorInfo Verified VersionStatus",
     "batching": "Batching Prediction",
     "client": "Client",
     "configuration": "BatchingParameters TENSORFLOW_SERVING_IMAGE ServedModel write_configuration",
@@ -68,6 +69,7 @@ __all__ = [
     "BatchingParameters",
     "Client",
     "Embedded",
+    "FacesFound",
     "GrpcClient",
     "Limits",
     "LocalServer",

@@ -53,6 +53,29 @@ class Verified:
 
 
 @dataclass(frozen=True)
+class FacesFound:
+    """The answer to photographs, from a model that was exported with alignment.
+
+    Of each of n photographs up to k faces, the surest first; zeros where there is none.
+
+    Attributes:
+        decoded: bool ``(n,)``, False where the bytes were no photograph that can be read.
+        valid: bool ``(n, k)``, whether there is such a face.
+        boxes: float32 ``(n, k, 4)``, left, top, right, bottom, pixels of the upright photograph.
+        landmarks: float32 ``(n, k, 5, 2)``, likewise.
+        scores: float32 ``(n, k)``, how sure the detector is of a face.
+        embeddings: float32 ``(n, k, embedding_size)``, rows of length one.
+    """
+
+    decoded: np.ndarray
+    valid: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    scores: np.ndarray
+    embeddings: np.ndarray
+
+
+@dataclass(frozen=True)
 class VersionStatus:
     """The state of one version of a model.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.serving.answers import (
     DEFAULT_SIGNATURE,
     Embedded,
+    FacesFound,
     ModelMetadata,
     Verified,
     VersionStatus,
@@ -34,6 +36,9 @@ MAX_MESSAGE_BYTES = 4_000_000
 """Bytes in one request: a gRPC server refuses more than 4 MiB unless it is told otherwise."""
 
 _HEADER_BYTES = 4_096  # of a request, for all that is not images
+
+# The outputs of the signature faces, and how many dimensions each has.
+_OF_FACES = {"decoded": 1, "valid": 2, "boxes": 3, "landmarks": 4, "scores": 2, "embeddings": 3}
 
 
 @dataclass(eq=False)
@@ -110,7 +115,7 @@ class Client(abc.ABC):
         if not images:
             empty = np.empty((0, self.metadata().embedding_size), np.float32)
             return Embedded(empty, np.empty(0, np.bool_))
-        answer = self._ask(DEFAULT_SIGNATURE, {"images": images}, ["embeddings", "valid"])
+        answer = self._ask(DEFAULT_SIGNATURE, {"images": images}, {"embeddings": 2, "valid": 1})
         return Embedded(answer["embeddings"], answer["valid"])
 
     def embed_tensors(self, images: np.ndarray) -> np.ndarray:
@@ -127,7 +132,7 @@ class Client(abc.ABC):
         images = _checked_tensors(images)
         if not len(images):
             return np.empty((0, self.metadata().embedding_size), np.float32)
-        return self._ask("embed_tensors", {"images": images}, ["embeddings"])["embeddings"]
+        return self._ask("embed_tensors", {"images": images}, {"embeddings": 2})["embeddings"]
 
     def verify(self, images_a: Sequence[bytes], images_b: Sequence[bytes]) -> Verified:
         """Return the distance between each image of ``images_a`` and that of ``images_b``.
@@ -145,8 +150,23 @@ class Client(abc.ABC):
             none = np.empty(0, np.bool_)
             return Verified(np.empty(0, np.float32), none, none)
         inputs = {"images_a": images_a, "images_b": images_b}
-        answer = self._ask("verify", inputs, ["distances", "valid"], optional=["same"])
+        answer = self._ask("verify", inputs, {"distances": 1, "valid": 1}, optional={"same": 1})
         return Verified(answer["distances"], answer["valid"], answer.get("same"))
+
+    def embed_faces(self, photographs: Sequence[bytes]) -> FacesFound:
+        """Return the faces in encoded photographs, and their embeddings.
+
+        Args:
+            photographs: JPEG or PNG files as bytes, at least one.
+
+        Raises:
+            FacenetError: as :meth:`embed` does, and when the model was exported without
+                alignment.
+        """
+        _check_encoded(photographs, "photographs")
+        if not photographs:
+            raise FacenetError("photographs: expected at least one, found none")
+        return FacesFound(**self._ask("faces", {"photographs": photographs}, _OF_FACES))
 
     @abc.abstractmethod
     def _open(self) -> str:
@@ -184,18 +204,26 @@ class Client(abc.ABC):
         self,
         signature: str,
         inputs: Mapping[str, Any],
-        outputs: Sequence[str],
-        optional: Sequence[str] = (),
+        outputs: Mapping[str, int],
+        optional: Mapping[str, int] = MappingProxyType({}),
     ) -> dict[str, np.ndarray]:
-        """Ask for all images, piece by piece; the model may lack the ``optional`` outputs."""
+        """Ask for all images, piece by piece, for outputs of so many dimensions.
+
+        The model may lack the ``optional`` ones.
+        """
         sizes = [sum(map(self._size, row)) for row in zip(*inputs.values(), strict=True)]
         pieces: list[dict[str, np.ndarray]] = []
         for piece in _pieces(sizes, self.max_batch_size, self.max_message_bytes):
             part = {name: images[piece] for name, images in inputs.items()}
-            answer = self._predict(signature, part, outputs[0])
-            names = [*outputs, *(name for name in optional if name in answer)]
+            answer = self._predict(signature, part, next(iter(outputs)))
+            ranks = {**outputs, **{name: optional[name] for name in optional if name in answer}}
             rows = piece.stop - piece.start
-            pieces.append({name: self._checked(signature, answer, name, rows) for name in names})
+            pieces.append(
+                {
+                    name: self._checked(signature, answer, name, rank, rows)
+                    for name, rank in ranks.items()
+                }
+            )
         try:
             found = set().union(*pieces)
             return {name: np.concatenate([piece[name] for piece in pieces]) for name in found}
@@ -206,7 +234,7 @@ class Client(abc.ABC):
             ) from error
 
     def _checked(
-        self, signature: str, answer: Mapping[str, Any], name: str, rows: int
+        self, signature: str, answer: Mapping[str, Any], name: str, rank: int, rows: int
     ) -> np.ndarray:
         where = f"{self._where}: {signature}: {name}"
         if name not in answer:
@@ -218,8 +246,8 @@ class Client(abc.ABC):
             found = np.asarray(answer[name])
         except ValueError as error:  # lists of unequal lengths
             raise FacenetError(f"{where}: expected an array, found {error}") from error
-        flags = name in ("valid", "same")
-        rank, kinds = (2 if name == "embeddings" else 1), ("b" if flags else "fiu")
+        flags = name in ("valid", "same", "decoded")
+        kinds = "b" if flags else "fiu"
         if found.ndim != rank or len(found) != rows or found.dtype.kind not in kinds:
             raise FacenetError(
                 f"{where}: expected {'flags' if flags else 'numbers'} of {rank} dimensions with "

@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from facenet_lib.embedding import embed_files, encoded_batches
+from facenet_lib.embedding import (
+    PhotographFaces,
+    embed_files,
+    embed_photographs,
+    encoded_batches,
+)
 from facenet_lib.errors import FacenetError
 from facenet_lib.serving.client import MAX_BATCH_SIZE
 from facenet_lib.serving.connection import connect
@@ -29,6 +34,7 @@ class RemoteEmbedder:
         embedding_size: length of an embedding.
         version: the model's version that answers.
         preprocessing: None, not known.
+        threshold: None, not told either.
         identities: none; a server does not name whom its model was trained on.
         about: the server's address and the version.
     """
@@ -39,6 +45,7 @@ class RemoteEmbedder:
         self.version = metadata.version
         self.embedding_size = metadata.embedding_size
         self.preprocessing = None
+        self.threshold = None
         self.identities: Sequence[str] = ()
         self.about: Mapping[str, Any] = {"server": address, "version": metadata.version}
         self._client = connect(address, model, version=metadata.version)
@@ -76,6 +83,20 @@ class RemoteEmbedder:
             )
         batches = encoded_batches(self._ask, _explain_invalid)
         return embed_files(paths, batch_size, self.embedding_size, batches)
+
+    def embed_faces(
+        self, photographs: Sequence[str | Path], *, progress: bool = True
+    ) -> PhotographFaces:
+        """Find the faces in photographs and embed them, with a model exported with alignment.
+
+        Raises:
+            FacenetError: naming the server, when its model takes crops alone or it does not
+                answer; or a file that cannot be read.
+        """
+        return embed_photographs(photographs, self._find_faces, progress=progress)
+
+    def _find_faces(self, photographs: list[bytes]) -> Mapping[str, np.ndarray]:
+        return vars(self._client.embed_faces(photographs))
 
     def _ask(self, images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         answer = self._client.embed(images)

@@ -80,7 +80,10 @@ def training_step(run: RunState, batch_spec: Any) -> Callable[[Any, bool], StepR
 
 
 def _move_averages(pairs: Sequence[tuple[Any, Any]], decay: float, steps: Any) -> None:
-    """Move each average towards its variable, faster at first, as TF 1's averages did."""
+    """Move each average towards its variable, faster at first, as TF 1's averages did.
+
+    Of the average stays the share min(decay, (1 + steps) / (10 + steps)).
+    """
     made = tf.cast(steps, tf.float32)
     part = 1.0 - tf.minimum(decay, (1.0 + made) / (10.0 + made))
     for average, variable in pairs:

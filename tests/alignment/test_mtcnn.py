@@ -15,6 +15,7 @@ from pasted_faces import Pixels, drawn_face, picture_of
 from PIL import Image
 
 from facenet_lib.alignment import mtcnn
+from facenet_lib.alignment.boxes import intersection_over_union
 from facenet_lib.alignment.faces import Box, Face
 from facenet_lib.alignment.mtcnn import MtcnnDetector, suppress
 from facenet_lib.errors import FacenetError
@@ -113,14 +114,19 @@ def test_the_surest_face_comes_first(detector: MtcnnDetector):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_stages_end_with_the_faces_and_each_leaves_fewer(detector: MtcnnDetector):
+def test_stages_end_with_the_faces(detector: MtcnnDetector):
     image = PICTURES["crowd"]
     proposed, refined, finished = detector.trace_stages(image)
     assert len(proposed) > len(refined) >= len(finished) > 0
     np.testing.assert_allclose(finished, [f.box for f in detector.detect([image])[0]], atol=1e-3)
-    for squares in (proposed, refined):
+    shrunk = MtcnnDetector(longest_side=250).trace_stages(image)
+    for squares in (proposed, refined, *shrunk[:2]):
+        assert squares.dtype == np.float32
         sides = squares[:, 2:] - squares[:, :2]
         np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=1e-3)
+        assert (intersection_over_union(finished, squares).max(axis=1) > 0.4).all()
+    with pytest.raises(FacenetError, match="image"):
+        detector.trace_stages(image[..., 0])
 
 
 def test_landmarks_are_left_and_right_as_seen(detector: MtcnnDetector):

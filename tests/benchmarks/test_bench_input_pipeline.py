@@ -15,6 +15,7 @@ import os
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,10 +52,16 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def decoding(paths: list[str]) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(paths).map(
-        lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+    untuned = tf.data.Options()  # as the pipeline is: the end of a tuned pass may wait
+    untuned.autotune.enabled = False
+    return (
+        tf.data.Dataset.from_tensor_slices(paths)
+        .map(
+            lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),
+            num_parallel_calls=joblib.cpu_count(),
+            deterministic=True,
+        )
+        .with_options(untuned)
     )
 
 

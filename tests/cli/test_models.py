@@ -28,12 +28,13 @@ SLOW = pytest.mark.slow  # trains, needs what was trained, or builds the whole n
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Compile nothing: of the whole network, that takes longer than to compute with it once."""
+    """Run functions as they are: compiling the whole network takes longer than one pass of it."""
+    before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
         yield
     finally:
-        tf.config.run_functions_eagerly(False)
+        tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture

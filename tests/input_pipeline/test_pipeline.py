@@ -78,6 +78,11 @@ def test_batches_carry_indices_and_labels_and_keep_the_remainder(faces: list[str
     assert batches[0]["labels"].dtype == batches[0]["indices"].dtype == np.int64
 
 
+def test_tuning_is_off_since_the_end_of_a_tuned_pass_waits(faces: list[str]) -> None:
+    pipeline = input_pipeline(faces, preprocessing=Preprocessing(), batch_size=4)
+    assert pipeline.options().autotune.enabled is False
+
+
 def test_inference_needs_neither_labels_nor_controls(faces: list[str]) -> None:
     dataset = input_pipeline(faces, preprocessing=Preprocessing(image_size=8), batch_size=4)
     assert set(dataset.element_spec) == {"images", "indices"}

@@ -4,6 +4,8 @@ from matplotlib.colors import to_rgb
 
 from facenet_lib import plots
 from facenet_lib.alignment.faces import Box, Face
+from facenet_lib.alignment.sensitivity import Sensitivity
+from facenet_lib.errors import FacenetError
 from facenet_lib.verification import rate_interval
 
 POINTS = np.array([[12.0, 14], [18, 14], [15, 18], [13, 22], [17, 22]])
@@ -98,3 +100,36 @@ def test_crop_moves_shows_every_distance_its_median_and_the_threshold():
         np.testing.assert_array_equal(stroke.get_xdata(), [np.median(values)] * 2)
     assert axis.lines[4].get_xdata()[0] == 0.6
     assert [label.get_text() for label in axis.get_yticklabels()] == list(moves)
+
+
+def test_crop_sensitivity_has_a_row_for_each_change():
+    rows = [Sensitivity("tilt", f"{n} degrees", np.linspace(0, n / 10, 11)) for n in (1, 2, 3)]
+    (axis,) = plots.crop_sensitivity(rows, 0.6).axes
+    for number, row in enumerate(rows):
+        line, dot = axis.lines[2 * number : 2 * number + 2]
+        np.testing.assert_allclose(line.get_xdata(), np.quantile(row.distances, (0.1, 0.9)))
+        np.testing.assert_allclose(dot.get_xdata(), [np.median(row.distances)])
+    assert axis.lines[-1].get_xdata()[0] == 0.6
+    assert axis.get_yticklabels()[0].get_text() == "tilt, 1 degrees"
+    assert len(plots.crop_sensitivity(rows).axes[0].lines) == 6
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.found_faces({}),
+        lambda: plots.found_faces({"a": (np.zeros((9, 9, 3), np.uint8), [])}, columns=0),
+        lambda: plots.faces_and_crops(np.zeros((9, 9, 3), np.uint8), [], {"a": []}),
+        lambda: plots.faces_and_crops(np.zeros((9, 9, 3), np.uint8), [ANN], {}),
+        lambda: plots.faces_and_crops(np.zeros((9, 9, 3), np.uint8), [ANN], {"a": []}),
+        lambda: plots.suppressed_boxes(np.zeros((0, 4)), np.zeros(0), []),
+        lambda: plots.pyramid_levels([]),
+        lambda: plots.detection_by_bin({}, {}),
+        lambda: plots.detection_by_bin({"a": (["b"], np.ones(1, int), np.ones(1))}, {}),
+        lambda: plots.crop_moves({}, 1.0),
+        lambda: plots.crop_sensitivity([]),
+    ],
+)
+def test_nothing_to_show_is_refused(draw):
+    with pytest.raises(FacenetError, match="expected"):
+        draw()
