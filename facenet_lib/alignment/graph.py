@@ -26,7 +26,8 @@ class GraphAlignment:
     """How faces are found and cut out in a graph.
 
     Attributes:
-        crop: one of :data:`facenet_lib.alignment.CROPS`.
+        crop: ``"reference"``, ``"square"`` or ``"similarity"``, as for
+            :func:`facenet_lib.alignment.crop_face`.
         margin: as that crop takes it; None stands for its usual one.
         size: side of a crop, pixels.
         most_faces: so many of a photograph at most, the surest first.
@@ -143,14 +144,14 @@ def read_orientation(encoded: Tensor) -> Tensor:
     1
     """
     # EXIF data are the first or second segment of a file; a segment has at most 65,535 bytes.
-    bytes_ = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 18), tf.uint8), tf.int32)
-    bytes_ = tf.concat([bytes_, tf.zeros(16, tf.int32)], 0)  # so that a file cut short has an end
-    end = tf.size(bytes_) - 16
+    content = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 18), tf.uint8), tf.int32)
+    content = tf.concat([content, tf.zeros(16, tf.int32)], 0)  # so that a file cut short has an end
+    end = tf.size(content) - 16
 
     def number(place: Tensor, length: int, is_little: Tensor | bool = False) -> Tensor:
         place = tf.clip_by_value(place, 0, end)  # wherever damaged notes point
         powers = 256 ** np.arange(length)
-        taken = bytes_[place : place + length]
+        taken = content[place : place + length]
         return tf.where(
             is_little, tf.reduce_sum(taken * powers), tf.reduce_sum(taken * powers[::-1].copy())
         )

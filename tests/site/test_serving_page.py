@@ -108,6 +108,8 @@ class Server:
         if request["signature_name"] == "serving_default":
             valid = [image != DAMAGED for image in inputs["images"]]
             return {"outputs": {"embeddings": [[0.0]] * len(valid), "valid": valid}}
+        if request["signature_name"] == "faces":
+            return {"outputs": self.faces_of(inputs["photographs"])}
         assert request["signature_name"] == "verify"
         pairs = list(zip(inputs["images_a"], inputs["images_b"], strict=True))
         outputs = {
@@ -117,6 +119,18 @@ class Server:
         if self.model["threshold"] is not None:
             outputs["same"] = [self.distance < self.model["threshold"]] * len(pairs)
         return {"outputs": outputs}
+
+    def faces_of(self, photographs: list[bytes]) -> dict[str, Any]:
+        """In each photograph two faces, a bystander's and one in the middle; none in grey ones."""
+        outputs: dict[str, Any] = {name: [] for name in ("decoded", "valid", "boxes", "embeddings")}
+        for photograph in photographs:
+            shows_faces = photograph != DAMAGED and photograph != self.files.get("grey.jpg")
+            outputs["decoded"].append(photograph != DAMAGED)
+            outputs["valid"].append([shows_faces, shows_faces, False])
+            outputs["boxes"].append([[0, 0, 30, 30], [36, 40, 56, 60], [0, 0, 0, 0]])
+            turn = photograph == self.files.get("b.jpg")
+            outputs["embeddings"].append([[0.6, 0.8], [0.8, 0.6] if turn else [1, 0], [0, 0]])
+        return outputs
 
 
 def with_driver(page: bytes) -> bytes:
@@ -681,6 +695,53 @@ def test_camera_that_was_held_upright_changes_nothing(server, tmp_path):
     assert turned == plain
     assert plain["rgba"][0] < 20 and plain["rgba"][4 * 31] > 235
     assert f"of 64 {TIMES} 32 pixels" in seen
+
+
+# --- A model that finds faces -----------------------------------------------------------------
+
+
+@in_browser
+def test_the_faces_near_the_middle_are_compared(server, tmp_path):
+    alignment = {"detector": "any", "crop": "square", "margin": 0.5, "size": 24, "most_faces": 3}
+    server.model["card"] = MODEL["card"] | {"alignment": alignment}
+    image = np.zeros((100, 90, 3), np.uint8)
+    image[35:65, 31:61] = (250, 120, 10)  # the square around the face in the middle, half wider
+    server.files = {
+        "a.png": encoded(image, "PNG"),
+        "b.jpg": encoded(np.rot90(image), "JPEG", orientation=6),
+        "grey.jpg": jpeg((128, 128, 128), (90, 100)),
+        "broken.jpg": DAMAGED,
+    }
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready();
+        await choose("first", "a.png"); await shown("first");
+        await choose("second", "b.jpg"); await shown("second"); await settled();
+        const same = answer();
+        const seen = [pixels("first"), text("#second .seen"), text("header p"), text(".facts")];
+        await choose("second", "grey.jpg"); await until(() => text("#second .name") === "grey.jpg");
+        await settled();
+        const none = answer();
+        await choose("second", "broken.jpg");
+        await until(() => text("#second .name") === "broken.jpg");
+        await settled();
+        report({ same, seen, none, broken: answer() });
+        """,
+    )
+    assert found["same"]["state"] == "same"
+    assert float(found["same"]["pin"]) == pytest.approx(0.04 + 0.36, abs=1e-3)
+    crop, seen, heading, facts = found["seen"]
+    rgba = np.reshape(crop["rgba"], (24, 24, 4))
+    assert np.abs(rgba[..., :3].astype(int) - (250, 120, 10)).max() < 12
+    assert seen == f"Seen: the face near the middle of 90 {TIMES} 100 pixels."
+    assert "an embedding of the face near the middle of each" in " ".join(heading.split())
+    assert "the face near the middle of a photograph" in facts
+    assert found["none"]["decision"] == "No face found"
+    assert found["none"]["reason"] == "The model finds no face in grey.jpg."
+    assert found["broken"]["reason"] == "broken.jpg cannot be decoded: the file is damaged."
+    assert [one["signature_name"] for one in server.predictions] == ["faces"] * 3
 
 
 # --- How it looks -----------------------------------------------------------------------------

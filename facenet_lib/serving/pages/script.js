@@ -15,8 +15,9 @@ class Problem extends Error {
   }
 }
 
-// What the page knows. A picture is {blob, name, bitmap}; bitmap is null where the browser
-// cannot draw it.
+// What the page knows. A picture is {blob, name, bitmap, face}; bitmap is null where the browser
+// cannot draw it, and face is the box of the face that counts, once a model that finds faces has
+// answered.
 let model = null;
 let asking = new AbortController();
 const photos = ["first", "second"].map((id) => ({ element: find(`#${id}`), picture: null }));
@@ -70,6 +71,44 @@ async function verify(pictures, signal) {
   return { unreadable: pictures.filter((_, which) => !single.outputs.valid[which]) };
 }
 
+/** Whether the model takes whole photographs and looks for faces in them. */
+const findsFaces = () => Boolean(model?.card.alignment);
+
+/** The distance of the faces near the middles of two photographs. */
+async function verifyFaces(pictures, signal) {
+  const photographs = await Promise.all(pictures.map(inBase64));
+  const { outputs } = await predict("faces", { photographs }, signal);
+  const unreadable = pictures.filter((_, which) => !outputs.decoded[which]);
+  if (unreadable.length) return { unreadable };
+  const chosen = pictures.map(({ bitmap }, which) => {
+    const boxes = outputs.boxes[which].filter((_, place) => outputs.valid[which][place]);
+    return placeOfFace(boxes, bitmap);
+  });
+  pictures.forEach((picture, which) => {
+    picture.face = outputs.boxes[which][chosen[which]];
+  });
+  photos.forEach(show);
+  const faceless = pictures.filter(({ face }) => !face).map(({ name }) => name);
+  if (faceless.length) {
+    throw new Problem("No face found", `The model finds no face in ${faceless.join(" and ")}.`);
+  }
+  const [a, b] = chosen.map((place, which) => outputs.embeddings[which][place]);
+  const distance = a.reduce((sum, number, place) => sum + (number - b[place]) ** 2, 0);
+  const same = model.threshold === null ? undefined : distance < model.threshold;
+  return { distance, same, unreadable: [] };
+}
+
+/** Which box is large and near the middle, as `facenet align` chooses; -1 where there is none. */
+function placeOfFace(boxes, bitmap) {
+  const merits = boxes.map(([left, top, right, bottom]) => {
+    const area = (right - left) * (bottom - top);
+    if (!bitmap) return area;
+    const [x, y] = [(left + right - bitmap.width) / 2, (top + bottom - bitmap.height) / 2];
+    return area - 2 * (x ** 2 + y ** 2);
+  });
+  return merits.indexOf(Math.max(...merits));
+}
+
 async function inBase64(picture) {
   const reader = new FileReader();
   const read = new Promise((resolve, reject) => {
@@ -120,9 +159,9 @@ async function checkedBitmap(blob, name) {
   }
   const format = formatOf(bytes);
   if (!format) throw new Error(`${name} is not a JPEG or PNG file.`);
-  const asStored = new Blob(format === "JPEG" ? jpegWithoutExif(bytes) : pngWithoutExif(bytes));
+  const asSeen = new Blob(format === "JPEG" ? jpegAsSeen(bytes) : pngWithoutExif(bytes));
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-  return createImageBitmap(asStored, options).catch(() => null); // the server has the last word
+  return createImageBitmap(asSeen, options).catch(() => null); // the server has the last word
 }
 
 const startsWith = (bytes, start) => start.every((byte, place) => bytes[place] === byte);
@@ -133,8 +172,11 @@ function formatOf(bytes) {
   return null;
 }
 
-// The model does not follow an EXIF orientation, but browsers do, and cannot be told otherwise
-// everywhere. So the block that holds it is left out of the copy that is drawn.
+// Only a model that finds faces follows an EXIF orientation, and only that of a JPEG; browsers do,
+// and cannot be told otherwise everywhere. So the block that holds it is left out of the copy that
+// is drawn.
+
+const jpegAsSeen = (bytes) => (findsFaces() ? [bytes] : jpegWithoutExif(bytes));
 
 function jpegWithoutExif(bytes) {
   const kept = [bytes.subarray(0, 2)];
@@ -168,8 +210,21 @@ function windowAlong(length) {
   return { start, cut, before: Math.floor((model.crop_size - cut) / 2) };
 }
 
+/** Where the crop of a face lies along both sides of its photograph; of none, the middle. */
+function aroundFace(face, { width, height }) {
+  const { crop, margin, size } = model.card.alignment;
+  const along = (low, high, cut) => ({ start: (low + high - cut) / 2, cut, before: 0, shown: size });
+  if (!face) return [width, height].map((length) => along(0, length, Math.min(width, height)));
+  const [left, top, right, bottom] = face;
+  const sides = [right - left, bottom - top];
+  const square = Math.max(...sides) * (1 + margin);
+  const [across, down] = sides.map((side) => (crop === "reference" ? side + margin : square));
+  return [along(left, right, across), along(top, bottom, down)];
+}
+
 function show(photo) {
-  const { bitmap, name } = photo.picture;
+  if (!photo.picture) return;
+  const { bitmap, name, face } = photo.picture;
   find(".name", photo.element).textContent = name;
   find(".frame", photo.element).ariaLabel = `${photo.element.ariaLabel}: ${name}. Choose another`;
   find(".about", photo.element).hidden = false;
@@ -179,18 +234,28 @@ function show(photo) {
     find(".seen", photo.element).textContent = bitmap ? "" : "The browser cannot draw it.";
     return;
   }
-  const across = windowAlong(bitmap.width);
-  const down = windowAlong(bitmap.height);
+  const [across, down] = findsFaces()
+    ? aroundFace(face, bitmap)
+    : [bitmap.width, bitmap.height].map(windowAlong);
   drawCrop(find(".crop", photo.element), bitmap, across, down);
   drawWhole(find(".whole", photo.element), bitmap, across, down);
-  find(".seen", photo.element).textContent = whatIsSeen(bitmap, across, down);
+  find(".seen", photo.element).textContent = findsFaces()
+    ? whichFace(face, bitmap)
+    : whatIsSeen(bitmap, across, down);
+}
+
+function whichFace(face, { width, height }) {
+  const photograph = `${width} × ${height} pixels`;
+  return face ? `Seen: the face near the middle of ${photograph}.` : `${photograph}.`;
 }
 
 function drawCrop(canvas, bitmap, across, down) {
-  canvas.width = canvas.height = model.crop_size;
+  canvas.width = canvas.height = across.shown ?? model.crop_size;
   const context = canvas.getContext("2d", { alpha: false });
+  context.imageSmoothingQuality = "high";
   const source = [across.start, down.start, across.cut, down.cut];
-  context.drawImage(bitmap, ...source, across.before, down.before, across.cut, down.cut);
+  const sides = [across, down].map(({ shown, cut }) => shown ?? cut);
+  context.drawImage(bitmap, ...source, across.before, down.before, ...sides);
 }
 
 function drawWhole(canvas, bitmap, across, down) {
@@ -236,7 +301,7 @@ async function compare() {
   say("working", "Comparing …", "");
   try {
     await learnModel(signal);
-    const answer = await verify(pictures, signal);
+    const answer = await (findsFaces() ? verifyFaces : verify)(pictures, signal);
     if (!signal.aborted) decide(answer);
   } catch (error) {
     if (signal.aborted) return;
@@ -320,6 +385,8 @@ async function learnModel(signal) {
   if (find(".faces").childElementCount !== model.faces) showFaces();
   photos.filter((photo) => photo.picture).forEach(show);
   find("#limits").textContent = limitsInWords();
+  find(".what").textContent = findsFaces() ? "the face near the middle" : "the middle";
+  find(".lying").hidden = findsFaces();
 }
 
 function limitsInWords() {
@@ -361,6 +428,7 @@ function dataInWords({ training, weights }) {
 }
 
 function windowInWords() {
+  if (findsFaces()) return "the face near the middle of a photograph";
   const side = (pixels) => `${pixels} × ${pixels}`;
   const window = `the middle ${side(model.crop_size)} pixels`;
   if (model.image_size === model.crop_size) return window;
