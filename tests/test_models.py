@@ -73,6 +73,12 @@ class Server:
         self.address = address
 
 
+def test_the_threshold_is_that_of_the_images_it_was_measured_on(toy_run):
+    loaded = load_run(toy_run)
+    assert models.load_embedder(loaded).threshold == loaded.evaluation["threshold"] > 0
+    assert models.load_embedder(loaded, standardization="per_image").threshold is None
+
+
 def test_an_address_is_a_model(monkeypatch):
     monkeypatch.setattr("facenet_lib.serving.remote_embedder.RemoteEmbedder", Server)
     for address in ("http://localhost:8501/facenet", "HTTPS://a.b/c", "grpc://localhost:8500"):

@@ -15,9 +15,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from facenet_lib.alignment.crops import DEFAULT_MARGINS, crop_face
+from facenet_lib.alignment.crops import CROPS, DEFAULT_MARGINS, crop_face
 from facenet_lib.alignment.faces import Box, Face, Image
-from facenet_lib.errors import FacenetError
+from facenet_lib.checks import word_problems
+from facenet_lib.errors import FacenetError, refuse
 
 Embed = Callable[[Sequence[Image]], NDArray[np.floating]]
 """From crops, uint8 (size, size, 3), to embeddings (n, embedding_size)."""
@@ -62,12 +63,14 @@ def measure_sensitivity(
         One entry a change, in the order of :func:`vary_crop`.
 
     Raises:
-        FacenetError: where there is no face, and what cutting out and ``embed`` raise.
+        FacenetError: for another crop, where there is no face, and what cutting out and ``embed``
+            raise.
 
     >>> measure_sensitivity([], embed=len)
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: sensitivity: expected at least one face, found none
     """
+    refuse("sensitivity", word_problems("crop", crop, CROPS))
     margin = DEFAULT_MARGINS[crop] if margin is None else margin
     crops: list[Image] = []
     changes: list[tuple[str, str]] = []

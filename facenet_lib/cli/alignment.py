@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facenet_lib.checks import check_integer
 from facenet_lib.cli.arguments import (
     MODEL_HELP,
     add_command,
@@ -151,7 +152,9 @@ def _report(options: argparse.Namespace) -> None:
     from facenet_lib.alignment.sensitivity import measure_sensitivity
 
     check_folder_of(options.picture)
-    crop, size = options.crop or "reference", options.size or 160
+    check_integer("--most", options.most, at_least=1)
+    crop = options.crop or "reference"
+    size = 160 if options.size is None else options.size
     detector = _detector_maker(options.detector, 1000, False)()
     faces = _chosen_faces(options.photographs, detector, options.most)
     with open_embedder(options.model) as model, tempfile.TemporaryDirectory() as folder:
@@ -167,10 +170,10 @@ def _report(options: argparse.Namespace) -> None:
     print(f"{len(table[0].distances)} faces; squared distances of embeddings; {compared}")
     if options.picture:
         from facenet_lib.plots.alignment import crop_sensitivity
-        from facenet_lib.plots.book_style import style
+        from facenet_lib.plots.book_style import style, write_figure
 
         style()
-        crop_sensitivity(table, threshold).savefig(options.picture)
+        write_figure(crop_sensitivity(table, threshold), options.picture)
         print(options.picture)
 
 

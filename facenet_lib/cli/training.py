@@ -121,16 +121,12 @@ def add_report(commands: Any) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     """Draw a run's loss terms, rates, accuracies and prelogits as one picture."""
-    from facenet_lib.files import open_whole_file
-    from facenet_lib.plots.book_style import style
+    from facenet_lib.plots.book_style import style, write_figure
     from facenet_lib.plots.training import run_report
     from facenet_lib.runs.folder import read_run_tables
 
     out: Path = options.out or options.run / "report.png"
     check_folder_of(out)
     style()
-    figure = run_report(*read_run_tables(options.run))
-    with open_whole_file(out) as file:
-        # Not transparent: a picture in a folder is looked at on whatever ground a viewer has.
-        figure.savefig(file, format="png", facecolor="white", transparent=False)
+    write_figure(run_report(*read_run_tables(options.run)), out)
     print(out)

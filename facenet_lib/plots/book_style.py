@@ -7,6 +7,7 @@ that people with any of the common colour-vision deficiencies can tell apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -16,6 +17,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+
+from facenet_lib.files import open_whole_file
 
 #: Text, axes and ticks: more than 4:1 against white and against the dark page.
 GREY = "#797979"
@@ -80,6 +83,21 @@ def make_figure(
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
     plt.close(figure)
     return figure, axes
+
+
+def write_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as a PNG file, whole or not at all.
+
+    Args:
+        figure: any.
+        path: the file.
+
+    Raises:
+        FacenetError: when the file cannot be written.
+    """
+    with open_whole_file(Path(path)) as file:
+        # Not transparent: a picture in a folder is looked at on whatever ground a viewer has.
+        figure.savefig(file, format="png", facecolor="white", transparent=False)
 
 
 def make_panels(

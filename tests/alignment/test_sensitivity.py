@@ -9,6 +9,7 @@ from pasted_faces import picture_of
 from facenet_lib.alignment.crops import TEMPLATE, crop_face
 from facenet_lib.alignment.faces import Box, Face
 from facenet_lib.alignment.sensitivity import measure_sensitivity, vary_crop
+from facenet_lib.errors import FacenetError
 
 IMAGE = picture_of(300, 320, [(90, 60, 150)])
 BOX = Box(110, 75, 215, 200)
@@ -70,3 +71,8 @@ def test_distances_are_those_of_the_embeddings(landmarks: np.ndarray | None) -> 
     assert swapped.share_beyond(middle) == 0.5
     turned = next(row for row in table if row.kind == "on its side")
     np.testing.assert_allclose(turned.distances, 0, atol=1e-12)  # a mean knows no direction
+
+
+def test_another_crop_is_refused() -> None:
+    with pytest.raises(FacenetError, match="crop"):
+        measure_sensitivity([(IMAGE, FACE)], np.array, "round")

@@ -161,6 +161,14 @@ def test_the_report_tells_how_much_a_model_minds(exported, album, tmp_path, caps
         assert drawn.width > 300
 
 
+@pytest.mark.parametrize(
+    ("words", "told"), [(["--most", "0"], "--most: expected"), (["--size", "0"], "size: expected")]
+)
+def test_a_report_of_nothing_is_refused(exported, album, capsys, words, told) -> None:
+    assert main(["align-report", str(exported), str(album["crowd"].parent), *words]) == 1
+    assert told in capsys.readouterr().err
+
+
 def test_wrong_usage_is_told(run: Path, tmp_path: Path, capsys) -> None:
     for words, told in (
         (["--crop", "square"], "--crop: only with --with-alignment"),
