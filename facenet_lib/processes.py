@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
 
@@ -67,13 +67,27 @@ def compute_in_processes(
         initargs=(os.getpid(), prepare),
     )
     jobs = [delayed(function)(task) for task in tasks]
-    with _without_current_folder(), contextlib.closing(parallel(jobs)) as results:
+    with _without_current_folder(), contextlib.closing(_start(parallel, jobs)) as results:
         try:
             yield from results
         except BrokenProcessPool as error:
             raise FacenetError(
                 f"one of {workers} processes ended too early; the same call does the rest"
             ) from error
+
+
+def _start(parallel: Parallel, jobs: list[Any]) -> Generator[Any, None, None]:
+    """Start the processes with Ctrl-C ignored for these milliseconds, which they inherit.
+
+    Signals are the main thread's: started from another one, they hear Ctrl-C until they are ready.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return parallel(jobs)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return parallel(jobs)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin(caller: int, prepare: Callable[[], object] | None) -> None:
