@@ -54,6 +54,7 @@ batches = st.integers(1, 12).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(batches)
 def test_loss_and_centers_are_those_of_the_definition(batch) -> None:
@@ -171,6 +172,7 @@ def test_what_is_told_of_an_overshoot_names_the_step_and_the_ways_out() -> None:
         assert words in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divide_by_count", [False, True])
 def test_it_is_the_same_in_a_compiled_step_with_any_batch_size(divide_by_count: bool) -> None:
     eager, compiled = (CenterLoss(4, 2, 0.9, divide_by_count) for _ in range(2))

@@ -238,6 +238,7 @@ def test_drawing_that_was_interrupted_is_not_taken_for_whole(drawn, monkeypatch)
     assert drawn[0][0] == open_faces().root
 
 
+@pytest.mark.slow
 def test_drawn_faces_are_whole_and_disjoint(monkeypatch) -> None:
     monkeypatch.setattr(datasets, "DRAWN_IDENTITIES", 22)
     monkeypatch.setattr(datasets, "DRAWN_IMAGES", 2)
@@ -250,6 +251,7 @@ def test_drawn_faces_are_whole_and_disjoint(monkeypatch) -> None:
     assert not {Path(path).parent.name for path in paths} & training_faces(folder).keys()
 
 
+@pytest.mark.slow
 def test_photographs_are_drawn_once_of_people_to_test_on(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(datasets, "DRAWN_IDENTITIES", 22)
     monkeypatch.setattr(datasets, "DRAWN_IMAGES", 2)
@@ -329,6 +331,7 @@ def test_lfw_is_fetched_by_scikit_learn_where_it_will_be_found(monkeypatch, tmp_
     assert calls == [tmp_path / "scikit_learn_data"]
 
 
+@pytest.mark.slow
 def test_scikit_learn_unpacks_to_where_we_look(no_network, tmp_path) -> None:
     """The real downloader, with its archive in place: our paths are the ones it uses."""
     home = touch(
@@ -579,6 +582,7 @@ def who(fold) -> set[str]:
     return set().union(*fold[True], *fold[False])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     counts=st.lists(st.integers(1, 9), min_size=20, max_size=60),

@@ -33,6 +33,7 @@ def test_embeddings_are_those_of_the_definition(toy_run, toy_faces):
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_embeddings_come_in_the_order_of_the_paths_however_often_and_batched(toy_run, toy_faces):
     loaded = load_run(toy_run)
     paths = [str(path) for path in toy_faces["Known_3"][::-1]]

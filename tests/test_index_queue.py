@@ -80,6 +80,7 @@ def test_the_state_is_a_copy() -> None:
     assert before["position"] == 0
 
 
+@pytest.mark.slow
 def test_agrees_with_tf_data_in_distribution() -> None:
     """Where an index stands in a pass is uniform, in ours and in a reshuffled tf.data range."""
     import tensorflow as tf

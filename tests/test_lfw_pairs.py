@@ -349,6 +349,7 @@ def test_a_fold_cannot_have_more_pairs_than_there_are(count: int) -> None:
         draw_fold_pairs(np.random.default_rng(0), {"Ann": 3, "Bob": 2, "Cem": 1}, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [{"Ann": 4, "Bob": 4}, {"Ann": 9, "Bob": 2, "Cem": 2}])
 def test_people_are_drawn_alike_and_their_images_too(images: dict[str, int]) -> None:
     """The chance of each pair, against that of choosing people first and then their images."""

@@ -125,6 +125,7 @@ def numbered_head(classes: int, sampled: int) -> SoftmaxHead:
     return head_of(kernel, sampled_identities=sampled)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_columns_are_the_batchs_identities_and_others(data: st.DataObject) -> None:
@@ -197,6 +198,7 @@ def every_draw(
         step += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.0, 4.0])
 @pytest.mark.parametrize("sampled", [1, 2, 4])
 def test_on_average_over_all_draws_sum_and_weight_decay_are_the_full_ones(
@@ -228,6 +230,7 @@ def test_on_average_over_all_draws_sum_and_weight_decay_are_the_full_ones(
         np.testing.assert_allclose(np.mean(values, axis=0), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loss_is_on_average_too_small_and_the_less_so_the_more_are_drawn() -> None:
     kernel, bias, prelogits = made(7, 3, 3)
     labels = [5, 1, 5]

@@ -130,6 +130,7 @@ def test_batch_hard_is_the_furthest_positive_and_the_nearest_negative(batch) -> 
     assert found == naive_batch_hard(embeddings, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("noise", [0.5, 1.0, 2.0, 30.0])
 @pytest.mark.parametrize("selection", SELECTIONS)
@@ -151,6 +152,7 @@ def test_larger_batches_of_every_difficulty(selection: str, noise: float, shuffl
         check_triplets(triplets, naive_allowed(embeddings, labels, 0.2, selection))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("narrowings", [0, 1, 3])
 @pytest.mark.parametrize(("selection", "margin"), [("margin_violating", 0.4), ("semi_hard", 0.7)])
 def test_every_allowed_negative_is_equally_likely(
@@ -179,6 +181,7 @@ def test_every_allowed_negative_is_equally_likely(
     assert abs(statistic - freedom) < 5 * np.sqrt(2 * freedom)
 
 
+@pytest.mark.slow
 def test_the_pairs_of_one_anchor_draw_independently() -> None:
     """All eight negatives are allowed: both pairs take the same one in an eighth of the draws."""
     rng = np.random.default_rng(0)
@@ -329,6 +332,7 @@ def naive_triplet_loss(
     return float(np.mean(losses)), float(np.mean(np.array(losses) > 0)), gradient
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(3, 12), st.integers(1, 8), st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_loss_and_gradient_are_those_of_the_definition(
@@ -368,6 +372,7 @@ def test_the_selected_triplets_are_the_active_ones() -> None:
         assert float(triplet_loss(tf.constant(embeddings), triplets, 0.2).active_fraction) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_without_triplets_loss_and_gradient_are_zero(compiled: bool) -> None:
     def with_gradient(embeddings: tf.Tensor, triplets: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -405,6 +410,7 @@ def test_half_precision_embeddings_have_a_float32_loss() -> None:
     assert float(loss) == float(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("triplet", [[0, 1, 3], [-1, 1, 2]])
 def test_a_triplet_of_rows_that_are_not_there_is_refused(

@@ -203,7 +203,7 @@ def test_every_pixel_is_mixed_of_the_four_around_where_it_comes_from(
     if math.hypot(*transform[:, 0]) <= 0.5:
         return  # which is shrunk first
     expected, is_inside = mixed(image, transform, size)
-    assert np.abs(crop.astype(int) - expected)[is_inside].max(initial=0) <= 1
+    assert np.abs(crop.astype(int) - expected)[is_inside].max(initial=0) < 1.001  # rounding
 
 
 def mixed(

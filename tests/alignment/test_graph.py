@@ -56,6 +56,7 @@ def random_faces(count: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     return boxes, points.astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [None, 0.0, 0.7])
 @pytest.mark.parametrize("kind", CROPS)
 def test_crops_are_those_of_pillow(photograph: Pixels, kind: str, margin: float | None) -> None:
@@ -84,6 +85,7 @@ def test_crops_are_those_of_pillow(photograph: Pixels, kind: str, margin: float 
     assert compared > 50
 
 
+@pytest.mark.slow
 def test_a_box_outside_or_without_an_area_is_not_cut(photograph: Pixels) -> None:
     boxes = np.array([[-50, -50, -20, -20], [500, 10, 600, 90], [30, 30, 30, 60]], np.float32)
     nowhere = np.zeros((3, 5, 2), np.float32)
@@ -109,6 +111,7 @@ def test_orientations_are_read_and_obeyed(tmp_path, orientation: int, endian: st
     np.testing.assert_array_equal(turned, read_photograph(tmp_path / "photograph.jpg"))
 
 
+@pytest.mark.slow
 def test_files_without_or_with_damaged_notes_are_upright() -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     plain = encoded(image, "JPEG")

@@ -66,6 +66,7 @@ def test_faces_are_matched_as_defined(found: list[Face], true: list[Face], overl
     assert match_faces(found, true, overlap).tolist() == naive_matches(found, true, overlap)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(photographs)
 def test_precision_recall_and_errors_are_as_defined(

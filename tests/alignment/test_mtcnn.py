@@ -100,6 +100,7 @@ def test_faces_of_real_photographs_are_those_of_the_package(detector: MtcnnDetec
         assert_same_faces(detector.detect([image])[0], found_by(package, image), within=0.02)
 
 
+@pytest.mark.slow
 def test_images_of_all_sizes_are_one_graph_and_do_not_touch_each_other(detector: MtcnnDetector):
     together = detector.detect(list(PICTURES.values()))
     alone = [detector.detect([image])[0] for image in PICTURES.values()]
@@ -108,12 +109,14 @@ def test_images_of_all_sizes_are_one_graph_and_do_not_touch_each_other(detector:
     assert detector._compiled.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_the_surest_face_comes_first(detector: MtcnnDetector):
     scores = [face.score for face in detector.detect([PICTURES["crowd"]])[0]]
     assert len(scores) >= 5
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 def test_stages_end_with_the_faces(detector: MtcnnDetector):
     image = PICTURES["crowd"]
     proposed, refined, finished = detector.trace_stages(image)

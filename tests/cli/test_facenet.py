@@ -23,6 +23,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--help",), *((command, "--help") for command in COMMANDS)])
 def test_help_comes_without_tensorflow(words):
     # TensorFlow's import, and keras', would fail.
@@ -40,6 +41,7 @@ def test_help_comes_without_tensorflow(words):
         assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command():
     done = facenet("--version")
     assert (done.returncode, done.stdout) == (0, f"facenet {__version__}\n")
@@ -110,6 +112,7 @@ def test_the_extra_that_is_missing_is_named(words, package):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_options_may_stand_anywhere(run, folder, tmp_path):
     images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (1, 2)]
     out = str(tmp_path / "x.npz")
@@ -121,6 +124,7 @@ def test_options_may_stand_anywhere(run, folder, tmp_path):
     assert figures.is_file()
 
 
+@pytest.mark.slow
 def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, capsys):
     image = str(folder / "Known_1" / "Known_1_0001.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"GIF89a")

@@ -1,11 +1,13 @@
 import json
 
+import pytest
 from running_commands import TRAIN_WORDS
 
 from facenet_lib.cli import main
 from facenet_lib.drawn_faces import person_name, read_photograph_faces
 
 
+@pytest.mark.slow
 def test_drawn_faces_are_a_folder_to_train_on(tmp_path, capsys):
     out = tmp_path / "drawn"
     words = ["draw-faces", out, "--identities", 22, "--images-per-identity", 2]
@@ -16,6 +18,7 @@ def test_drawn_faces_are_a_folder_to_train_on(tmp_path, capsys):
     assert (out / "pairs.txt").is_file()
 
 
+@pytest.mark.slow
 def test_drawing_says_in_one_line_what_there_is(tmp_path, capsys):
     words = ["draw-faces", str(tmp_path / "faces"), "--identities", "21", "--size", "64"]
     assert main([*words, "--images-per-identity", "2"]) == 0
@@ -24,6 +27,7 @@ def test_drawing_says_in_one_line_what_there_is(tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_distances_decide_whom_a_run_leaves_out(run, folder, tmp_path, capsys):
     table = tmp_path / "distances.csv"
     assert main(["distances", str(run), str(folder), "--out", str(table)]) == 0

@@ -230,6 +230,7 @@ def test_workers_run_the_library_that_their_caller_runs(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
+@pytest.mark.slow
 def test_the_surroundings_are_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     before = list(sys.path), dict(os.environ)

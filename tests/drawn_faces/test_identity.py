@@ -48,6 +48,7 @@ def test_who_wears_hair_before_the_ears_has_no_beard() -> None:
         assert person.beard == "none" or not HAIR_STYLES[person.hair_style].covers_ears
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Identity)])
 def test_every_trait_of_an_identity_shows(name: str) -> None:
     ends = IDENTITY_RANGES.get(name) or (getattr(PLAIN, name), OTHER_TRAITS[name])
@@ -57,6 +58,7 @@ def test_every_trait_of_an_identity_shows(name: str) -> None:
     assert (shown > 7).sum() >= 4  # a mole is small
 
 
+@pytest.mark.slow
 def test_hair_styles_all_look_different() -> None:
     pictures = [face_of(dataclasses.replace(PLAIN, hair_style=style)) for style in HAIR_STYLES]
     for first, second in itertools.combinations(pictures, 2):

@@ -66,6 +66,7 @@ def test_the_eyes_are_where_their_colour_shows(yaw: float, pitch: float) -> None
         np.testing.assert_allclose(eye, (x + begin, y), atol=0.035 * UNIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "expression", [{}, {"smile": 1.0}, {"smile": -0.25}, {"mouth_open": 1.0}, {"yaw": 20.0}]
 )

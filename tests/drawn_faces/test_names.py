@@ -10,6 +10,7 @@ from facenet_lib.drawn_faces import person_name
 from facenet_lib.errors import FacenetError
 
 
+@pytest.mark.slow
 def test_all_names_are_unique_folder_names() -> None:
     count = 6_912 + 158_976
     names = [person_name(index) for index in range(count)]

@@ -31,6 +31,7 @@ def test_draws_stay_within_their_ranges_and_fill_them() -> None:
     assert {picture.glasses for picture in pictures} == {"none", *GLASSES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Nuisance)])
 def test_every_circumstance_shows_but_the_quality_of_the_file(name: str) -> None:
     needed = {"glasses_colour": {"glasses": "round"}, "noise_seed": {"noise": 5.0}}.get(name, {})

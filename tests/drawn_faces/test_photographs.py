@@ -83,6 +83,7 @@ def test_what_the_edge_and_nearer_people_hide(layers: Sequence[Layer], expected:
 # In memory --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_photograph_twice_is_the_same_to_the_last_bit() -> None:
     first, again = (render_photograph(0, SOME, seed=SEED) for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
@@ -120,6 +121,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnPhotographs:
     return write_photographs(root, 2, SOME, seed=SEED, workers=1, progress=False)
 
 
+@pytest.mark.slow
 def test_a_folder_holds_photographs_and_where_their_faces_are(drawn: DrawnPhotographs) -> None:
     assert (drawn.photographs, drawn.photographs_drawn) == (2, 2)
     assert sorted(path.name for path in drawn.root.iterdir()) == [

@@ -37,6 +37,7 @@ def test_the_same_picture_twice_is_the_same_to_the_last_bit() -> None:
     np.testing.assert_array_equal(first, render_face(identity, nuisance, SIZE))
 
 
+@pytest.mark.slow
 def test_pictures_of_one_person_differ_and_so_do_people_in_the_same_circumstances() -> None:
     for seed in range(4):
         person, other = draw_identity(seed), draw_identity(seed + 100)
@@ -94,6 +95,7 @@ def heads_seen(identity: Identity, nuisance: Nuisance) -> np.ndarray:
     return difference(black, white) == 0
 
 
+@pytest.mark.slow
 def test_no_head_leaves_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def one_colour(nuisance: Nuisance, width: int, height: int) -> np.ndarray:
         return np.full((height, width, 3), 0.1 * nuisance.background_seed, np.float32)

@@ -76,6 +76,7 @@ def test_of_16_bit_samples_the_high_byte_is_kept() -> None:
     np.testing.assert_array_equal(decoded, np.repeat(samples[..., None] >> 8, 3, axis=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "reason"), UNDECODABLE.values(), ids=UNDECODABLE)
 def test_what_is_no_whole_jpeg_or_png_is_refused_by_name(file: bytes, reason: str) -> None:
     with pytest.raises(FacenetError) as caught:
@@ -112,6 +113,7 @@ def test_a_size_that_is_no_header_s_is_not_believed() -> None:
         assert not valid.numpy().any()
 
 
+@pytest.mark.slow
 def test_large_images_do_not_pile_up_in_memory() -> None:
     """Of forty, which would be 3 GB, no more are whole at once than there are processors."""
     large = encoded(Image.new("L", (5000, 5000)), "JPEG")

@@ -37,6 +37,7 @@ from facenet_lib.input_pipeline.preprocessing import CENTRE
 # One preprocessing for all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "preprocessing",
     [
@@ -119,6 +120,7 @@ def test_random_flip_mirrors_half_of_the_images(chart: str, forced: Control) -> 
     assert abs((steps[:, 0] == -1).sum() - 200) < 4 * 10  # four standard deviations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [None, 34])
 def test_random_crop_takes_every_place_of_the_frame_equally(chart: str, frame: int | None) -> None:
     side, n = 30, 3000
@@ -187,6 +189,7 @@ def test_rotation_leaves_no_black_corners(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_images_of_one_batch_may_have_different_controls(faces: list[str]) -> None:
     """Every row is what it would be if its control held for all."""
     preprocessing = Preprocessing(image_size=24, crop_size=30)
@@ -205,6 +208,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 def test_augmentation_depends_on_seed_and_position_alone(faces: list[str]) -> None:
     preprocessing = Preprocessing(image_size=32)
     paths = faces * 4
@@ -247,6 +251,7 @@ def damaged(faces: list[str], tmp_path: Path) -> tuple[list[str], dict[str, str]
     return paths, problems
 
 
+@pytest.mark.slow
 def test_skipping_leaves_out_the_damaged_and_tells_which(
     damaged: tuple[list[str], dict[str, str]], faces: list[str]
 ) -> None:
@@ -318,6 +323,7 @@ def test_raising_inside_a_compiled_loop_names_the_file(
         total()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_shards_are_the_parts_of_every_batch(faces: list[str], count: int) -> None:
     paths, labels = (faces * 2)[:16], np.arange(16)

@@ -176,6 +176,7 @@ def test_encoded_images_of_another_rank_are_refused() -> None:
         decode_and_preprocess(tf.constant(JPEG), Preprocessing(24))
 
 
+@pytest.mark.slow
 def test_decoding_can_be_saved_in_a_model(faces: list[str], tmp_path: Path) -> None:
     preprocessing = Preprocessing(image_size=24, crop_size=40)
 

@@ -131,6 +131,7 @@ def test_a_training_pass_moves_the_averages_by_half_a_percent(name: str, compute
         np.testing.assert_allclose(after, 0.995 * before + 0.005 * of_batch, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_size", [75, 76, 96, 139, 160, 182, 299])
 def test_grid_sizes_are_those_of_the_layers(image_size: int) -> None:
     network = tiny(image_size=image_size, blocks=(0, 0, 0))
@@ -139,6 +140,7 @@ def test_grid_sizes_are_those_of_the_layers(image_size: int) -> None:
     assert all(shape[1] == shape[2] for shape in shapes.values())
 
 
+@pytest.mark.slow
 def test_residual_blocks_keep_the_grid_of_their_stage() -> None:
     network, sides = tiny(image_size=160), grid_sizes(160)
     for end_point, reduction in (
@@ -183,6 +185,7 @@ def test_arguments_out_of_range_are_refused_by_name(arguments: dict, named: str)
         tiny(**arguments)
 
 
+@pytest.mark.slow
 def test_width_scales_the_channels_in_steps_of_eight() -> None:
     wide, narrow = (inception_resnet_v1(blocks=(1, 1, 1), width=width) for width in (1.0, 0.3))
     branches = [
@@ -218,6 +221,7 @@ def test_the_last_block_alone_has_no_activation() -> None:
     assert tf.reduce_min(mixed_8b) < 0
 
 
+@pytest.mark.slow
 def test_a_gradient_reaches_every_trainable_variable() -> None:
     keras.utils.set_random_seed(0)
     network = tiny()
@@ -233,6 +237,7 @@ def test_a_gradient_reaches_every_trainable_variable() -> None:
         assert np.isfinite(gradient).all() and np.any(gradient != 0), variable.path
 
 
+@pytest.mark.slow
 def test_inference_treats_every_image_alone_and_training_does_not() -> None:
     network = tiny(dropout_rate=0.0)
     images = tf.random.stateless_normal((4, 75, 75, 3), seed=(0, 4))
@@ -292,6 +297,7 @@ def test_operations_are_counted_as_by_hand() -> None:
     assert floating_point_operations(network) == 2 * (3 * 6 * 3 * 2 * 3 * 4 + 4 * 10)
 
 
+@pytest.mark.slow
 def test_mixed_precision_keeps_float32_variables_and_a_float32_head() -> None:
     before = keras.config.dtype_policy().name
     network = tiny(precision="mixed_bfloat16")

@@ -210,6 +210,7 @@ def written_texts(figure):
     return [(text, text.get_window_extent(canvas.get_renderer())) for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", [softmax_tables, triplet_tables, tables_of_people_held_out])
 def test_a_run_report_can_be_read_on_a_phone(tables):
     figure = plots.run_report(*tables())

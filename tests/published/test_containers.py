@@ -197,6 +197,7 @@ def test_no_more_is_unpacked_than_was_promised(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays["a"], np.arange(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_what_cannot_be_unpacked_in_parts_is_refused(method: int, tmp_path: Path) -> None:
     path = more_packed_than_promised(tmp_path / "bomb.npz", method)
@@ -223,6 +224,7 @@ def test_a_bomb_in_npz_is_not_unpacked(tmp_path: Path) -> None:
     refused_in_little_memory(open_npz, path, "damaged")
 
 
+@pytest.mark.slow
 def test_an_honest_giant_is_not_read_before_it_is_wanted(tmp_path: Path) -> None:
     header = io.BytesIO()
     shape = (GIGABYTE // 4,)
@@ -360,6 +362,7 @@ def test_only_a_state_dicts_instructions_are_known(program: bytes, tmp_path: Pat
         open_torch(path).__enter__()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
@@ -511,6 +514,7 @@ def test_hdf5_must_hold_plain_datasets(trick: Callable, tmp_path: Path) -> None:
         open_hdf5(path).__enter__()
 
 
+@pytest.mark.slow
 def test_a_group_inside_itself_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

@@ -236,6 +236,7 @@ def start(known: KnownFile, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_it_at_the_same_time(
     known: KnownFile, server: FileServer, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_two_processes_fetch_it_at_the_same_time(
     assert names(tmp_path) == ["weights.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_that_is_stopped_leaves_no_file_that_is_taken(
     how: signal.Signals, known: KnownFile, server: FileServer, tmp_path: Path

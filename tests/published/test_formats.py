@@ -62,6 +62,7 @@ FORMATS: dict[Callable, tuple[str, int | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", FORMATS)
 def test_names_and_layouts_are_the_references(
     write: Callable, arrays: dict, tmp_path: Path
@@ -115,6 +116,7 @@ def test_facenet_pytorchs_own_state_dict_has_these_names(tmp_path: Path) -> None
 # TF 1 checkpoints.
 
 
+@pytest.mark.slow
 def test_a_saver_of_tf1_writes_what_is_read(arrays: dict, tmp_path: Path) -> None:
     folder = tmp_path / "20180402-114759"
     folder.mkdir()

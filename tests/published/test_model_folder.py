@@ -79,6 +79,7 @@ def test_every_variable_takes_its_own_value(network: keras.Model, mapping: dict)
     assert network.get_layer("Repeat.block35_1.Conv2d_1x1").bias.path.endswith("bias")
 
 
+@pytest.mark.slow
 def test_the_networks_outputs_are_those_of_the_loaded_weights(
     network: keras.Model, mapping: dict
 ) -> None:
@@ -274,6 +275,7 @@ def blank_network(full_network: keras.Model, built: list) -> keras.Model:
     return full_network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", FORMATS)
 def test_a_published_file_gives_the_references_embeddings(
     write: Callable, variables: dict, blank_network: keras.Model, built: list, tmp_path: Path
@@ -309,6 +311,7 @@ def model_folder(variables: dict, tmp_path_factory: pytest.TempPathFactory) -> I
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_model_folder_gives_the_references_embeddings(
     model_folder: Path, variables: dict
 ) -> None:
@@ -324,6 +327,7 @@ def test_a_model_folder_gives_the_references_embeddings(
     assert loaded.origin["weights"]["training_set"] == "VGGFace2"
 
 
+@pytest.mark.slow
 def test_what_is_given_goes_before_what_is_guessed(
     variables: dict, built: list, tmp_path: Path
 ) -> None:
@@ -338,6 +342,7 @@ def test_what_is_given_goes_before_what_is_guessed(
     assert loaded.origin["weights"]["training_set"] == "Ours"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [release, keras_weights])
 def test_the_older_releases_have_128_numbers_and_standardize_each_image(
     write: Callable, variables: dict, tmp_path: Path
@@ -353,6 +358,7 @@ def test_the_older_releases_have_128_numbers_and_standardize_each_image(
         np.testing.assert_array_equal(named[name], values)
 
 
+@pytest.mark.slow
 def test_a_sum_that_is_known_tells_the_training_set(
     variables: dict, built: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +371,7 @@ def test_a_sum_that_is_known_tells_the_training_set(
     assert read_weights(path, training_set="Theirs")[1].weights["training_set"] == "Theirs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [release, frozen_graph, keras_weights, torch_zip, torch_legacy])
 def test_all_that_does_not_fit_is_told_at_once_and_nothing_is_written(
     write: Callable, variables: dict, built: list, full_network: keras.Model, tmp_path: Path
@@ -469,6 +476,7 @@ def test_a_folder_that_is_not_free_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "kept").read_text(encoding="utf-8") == "kept"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_leaves_nothing(
     variables: dict, built: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,7 @@ def test_an_older_run_is_loaded(old_run, toy_run):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_an_older_run_goes_on_as_a_new_one(tmp_path, old_run, toy_run, toy_faces, toy_pairs):
     new_run = Path(shutil.copytree(toy_run, tmp_path / "new"))
     for run in (old_run, new_run):

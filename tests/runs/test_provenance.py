@@ -122,6 +122,7 @@ def test_a_library_outside_of_a_checkout_has_no_revision(library):
     assert not {"tensorflow", "keras", "matplotlib"} & set(modules)
 
 
+@pytest.mark.slow
 @needs_git
 def test_the_revision_of_the_checkout_and_its_changes(library):
     project = library.parent
@@ -160,6 +161,7 @@ def test_gits_own_variables_do_not_lead_to_another_checkout(library, tmp_path):
     assert found[0]["git"] == {"revision": revision, "uncommitted_changes": False}
 
 
+@pytest.mark.slow
 @needs_git
 def test_a_checkout_without_a_commit_or_without_git_has_no_revision(library, tmp_path):
     git(library.parent, "init", "--quiet")

@@ -31,6 +31,7 @@ from facenet_lib.serving.batching import Batching, LoadedVersion
 from facenet_lib.serving.protos import signature_map
 
 
+@pytest.mark.slow
 def test_every_signature_is_answered(folder):
     with ready(folder) as served:
         prediction = served.predict(NAME, files(IMAGES[:3])).result(SECONDS)
@@ -78,6 +79,7 @@ def test_signatures_are_told_as_the_file_has_them(folder):
         refusal("FAILED_PRECONDITION", version.signature, "unknown")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inputs", "options", "told"),
     [
@@ -125,6 +127,7 @@ def test_batches_may_be_counted_while_new_ones_come(folder):
         version.batch_sizes = Counter()
 
 
+@pytest.mark.slow
 def test_what_waits_becomes_one_batch(folder, gate):
     with ready(folder) as served:
         first = served.predict(NAME, files(IMAGES[:1]))
@@ -145,6 +148,7 @@ def test_what_waits_becomes_one_batch(folder, gate):
         assert served.rows_waiting(NAME) == 0
 
 
+@pytest.mark.slow
 def test_a_batch_is_not_larger_than_allowed(folder, gate):
     with ready(folder, batching=Batching(max_batch_size=4)) as served:
         futures = [served.predict(NAME, files(IMAGES[:1]))]
@@ -157,6 +161,7 @@ def test_a_batch_is_not_larger_than_allowed(folder, gate):
         assert served.batch_sizes(NAME) == {1: 2, 4: 2}
 
 
+@pytest.mark.slow
 def test_only_what_can_be_concatenated_shares_a_batch(folder, gate):
     large = np.stack([pixels(seed, SIDE + 4) for seed in range(2)])
     with ready(folder) as served:
@@ -177,6 +182,7 @@ def test_only_what_can_be_concatenated_shares_a_batch(folder, gate):
         assert served.batch_sizes(NAME) == {1: 1, 2: 1, 4: 2}
 
 
+@pytest.mark.slow
 def test_too_many_that_wait_are_refused_for_now(folder, gate):
     with ready(folder, batching=Batching(max_batch_size=2, max_waiting=4)) as served:
         running = served.predict(NAME, files(IMAGES[:2]))
@@ -238,6 +244,7 @@ def test_a_signature_without_rows_is_computed_one_request_at_a_time(tmp_path, ga
         assert served.batch_sizes(NAME) == {1: 3}
 
 
+@pytest.mark.slow
 def test_warm_up_requests_are_played_before_a_version_answers(folder, monkeypatch):
     write_warm_up(folder / "1", files(IMAGES[:1]), files(IMAGES[:3]))
     played = []
@@ -253,6 +260,7 @@ def test_warm_up_requests_are_played_before_a_version_answers(folder, monkeypatc
         assert not served.batch_sizes(NAME)
 
 
+@pytest.mark.slow
 def test_a_warm_up_request_may_have_more_rows_than_a_clients(folder):
     write_warm_up(folder / "1", files(IMAGES[:2]))
     with serving(folder, batching=Batching(max_batch_size=1)) as served:

@@ -36,6 +36,7 @@ def test_embeddings_come_back_in_order_and_marked(asked_server):
     np.testing.assert_array_equal(answer.embeddings, [embedding(image) for image in IMAGES])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 3000), min_size=1, max_size=40),
@@ -279,6 +280,7 @@ def local_server(tmp_path_factory):
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["rest_url", "grpc_address"])
 def test_every_signature_of_a_whole_server_is_understood(local_server, protocol):
     pixels = np.stack([serving_models.pixels(seed) for seed in range(40)])

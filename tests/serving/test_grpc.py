@@ -22,6 +22,7 @@ from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.server import LocalServer
 
 
+@pytest.mark.slow
 def test_a_call_whose_deadline_passed_is_not_computed(models, gate):
     with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
         running = clients.submit(ask, server, body=BODY)
@@ -35,12 +36,14 @@ def test_a_call_whose_deadline_passed_is_not_computed(models, gate):
         assert server.models.batch_sizes(NAME) == {1: 2}
 
 
+@pytest.mark.slow
 def test_what_is_not_answered_in_time_is_given_up(models, gate):
     with LocalServer({NAME: models}, limits=Limits(seconds_to_answer=0.3)) as server:
         assert code_of_predict(server) == grpc.StatusCode.DEADLINE_EXCEEDED
         gate.opened.set()
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_unavailable_for_now(models, gate):
     batching = Batching(max_batch_size=1, max_waiting=1)
     with LocalServer({NAME: models}, batching=batching) as server, ThreadPoolExecutor(2) as clients:
@@ -106,6 +109,7 @@ def test_the_server_is_not_told_over_the_network_what_to_serve(models):
         channel.close()
 
 
+@pytest.mark.slow
 def test_calls_that_never_send_their_message_keep_nobody_waiting(models):
     held = threading.Event()
 

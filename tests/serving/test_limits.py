@@ -38,6 +38,7 @@ def counts(server):
     }
 
 
+@pytest.mark.slow
 def test_requests_and_batches_are_counted(models):
     requests = ":tensorflow:serving:request_count"
     with LocalServer({NAME: models}) as server:

@@ -856,6 +856,7 @@ def test_grpc_tells_the_status(model_service, spec, versions):
     assert all(status.status.error_code == 0 for status in told)  # OK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "code"),
     [

@@ -42,6 +42,7 @@ def test_what_is_not_answered_in_time_is_given_up(models, gate):
         gate.opened.set()
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_when_to_come_again(models, gate):
     batching = Batching(max_batch_size=1, max_waiting=1)
     with LocalServer({NAME: models}, batching=batching) as server, ThreadPoolExecutor(2) as clients:
@@ -57,6 +58,7 @@ def test_a_full_queue_says_when_to_come_again(models, gate):
         assert running.result().status == waiting.result().status == 200
 
 
+@pytest.mark.slow
 def test_bodies_together_have_a_limit_too(models, gate):
     limits = Limits(total_body_bytes=3 * len(BODY) // 2)
     with LocalServer({NAME: models}, limits=limits) as server, ThreadPoolExecutor(1) as clients:
@@ -111,6 +113,7 @@ def test_the_page_may_load_its_own_files_alone(server, path, content_type):
     assert (head.status, head.data) == (200, b"")
 
 
+@pytest.mark.slow
 def test_eight_faces_are_drawn_two_of_each_person(server):
     faces = [ask(server, f"/page/faces/{number}.jpg") for number in range(8)]
     assert {face.headers["content-type"] for face in faces} == {"image/jpeg"}

@@ -41,6 +41,7 @@ def test_a_path_before_the_api_is_kept(rest):
     assert rest.requests[0][1] == "/behind/a/proxy/v1/models/facenet"
 
 
+@pytest.mark.slow
 def test_one_connection_serves_many_requests_and_many_threads_one_client(rest):
     with client_of(rest) as client:
         for _ in range(5):

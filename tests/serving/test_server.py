@@ -39,6 +39,7 @@ from facenet_lib.serving.server import LocalServer
 # Life
 
 
+@pytest.mark.slow
 def test_both_protocols_answer_while_it_runs_and_neither_after(models):
     before = threading.enumerate()  # of servers that other tests of this process share
     with LocalServer({NAME: models}) as server:
@@ -56,6 +57,7 @@ def test_both_protocols_answer_while_it_runs_and_neither_after(models):
     assert not [thread.name for thread in left if thread.name == "rest"]
 
 
+@pytest.mark.slow
 def test_two_servers_run_side_by_side(models, server):
     with LocalServer({NAME: models, "other": models}) as second:
         assert second.rest_url != server.rest_url
@@ -84,6 +86,7 @@ def test_a_model_that_cannot_be_served_is_told_and_nothing_is_left(tmp_path):
     wait_until(lambda: threading.active_count() <= before)
 
 
+@pytest.mark.slow
 def test_what_is_under_way_at_the_end_is_answered(models, gate):
     with ThreadPoolExecutor(2) as clients:
         with LocalServer({NAME: models}) as server:
@@ -98,6 +101,7 @@ def test_what_is_under_way_at_the_end_is_answered(models, gate):
         channel.close()
 
 
+@pytest.mark.slow
 def test_the_process_ends_in_good_order_when_told_to(models):
     program = f"from facenet_lib.serving.server import serve; serve({{{NAME!r}: {str(models)!r}}}"
     with subprocess.Popen(
@@ -170,6 +174,7 @@ def test_a_connection_goes_on_after_a_request_that_was_refused(server):
         assert status_of_answer(client) == 200
 
 
+@pytest.mark.slow
 def test_a_connection_without_a_request_is_closed(models):
     limits = Limits(seconds_idle=0.3)
     with (
@@ -180,6 +185,7 @@ def test_a_connection_without_a_request_is_closed(models):
         assert ask(server, "/healthz").status == 200
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_in_time_is_told_of(models, caplog):
     with (
         LocalServer({NAME: models}, limits=Limits(seconds_to_send=0.3)) as server,
@@ -205,6 +211,7 @@ def test_a_body_with_a_length_beyond_reading_is_refused_in_one_line(server, capl
     assert ": 413: expected a body of at most" in line
 
 
+@pytest.mark.slow
 def test_a_connection_ends_with_its_answer_once_the_server_is_told_to_end(models):
     health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ThreadPoolExecutor(1) as ending, ExitStack() as stack:
@@ -255,6 +262,7 @@ def test_connections_have_a_limit_also_when_many_come_at_once(models):
         wait_until(is_answered)
 
 
+@pytest.mark.slow
 def test_a_client_who_left_is_not_computed_for(models, gate):
     with LocalServer({NAME: models}) as server, ThreadPoolExecutor(1) as clients:
         running = clients.submit(ask, server, body=BODY)
@@ -269,6 +277,7 @@ def test_a_client_who_left_is_not_computed_for(models, gate):
         assert server.models.batch_sizes(NAME) == {1: 1}
 
 
+@pytest.mark.slow
 def test_a_client_who_left_while_a_long_body_is_parsed_is_not_computed_for(
     models, gate, monkeypatch
 ):
@@ -297,6 +306,7 @@ def test_a_client_who_left_while_a_long_body_is_parsed_is_not_computed_for(
         assert server.models.batch_sizes(NAME) == {1: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status"), [("/page/script.js", 200), ("/nowhere", 404)], ids=["answer", "refusal"]
 )

@@ -56,6 +56,7 @@ def test_a_version_that_has_failed_is_told_at_once():
         wait_until_ready(server.url, timeout=300)
 
 
+@pytest.mark.slow
 def test_what_was_seen_last_is_told_when_the_time_is_over():
     with StatusServer("LOADING") as server, pytest.raises(FacenetError, match="1 LOADING"):
         wait_until_ready(server.url, timeout=0.3)
@@ -239,6 +240,7 @@ def test_a_server_that_ends_later_is_told_by_waiting(binary, model_folder):
         server.wait()
 
 
+@pytest.mark.slow
 def test_docker_is_told_by_a_list_of_words(docker, model_folder):
     models = [ServedModel(model_folder), ServedModel(model_folder, "other")]
     with start_tensorflow_serving(models, host="127.0.0.1", image="serving:test") as server:
@@ -265,6 +267,7 @@ def test_docker_is_told_by_a_list_of_words(docker, model_folder):
     assert not is_running(server.process.pid)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_here_is_fetched_first(docker, model_folder):
     docker.mode("no image")
     with start_tensorflow_serving([ServedModel(model_folder)]):
@@ -297,6 +300,7 @@ RUN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("kind", ["binary", "docker"])
 def test_running_ends_in_order_when_the_process_is_told_to(kind, number, request, model_folder):

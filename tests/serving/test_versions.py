@@ -34,6 +34,7 @@ from facenet_lib.serving.batching import LoadedVersion
 from facenet_lib.serving.versions import ServedModels
 
 
+@pytest.mark.slow
 def test_versions_are_asked_for_by_number_and_label(folder, saved):
     add_version(saved[2], folder, 2)
     labels = {NAME: {"stable": 1, "canary": 2, "gone": 3}}
@@ -72,6 +73,7 @@ def test_a_model_that_is_not_there(folder):
         refusal("NOT_FOUND", served.status, "other")
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over_and_the_old_one_answers_what_waits_for_it(folder, saved, gate):
     with ready(folder) as served:
         running = served.predict(NAME, files(IMAGES[:1]))
@@ -95,6 +97,7 @@ def test_a_new_version_takes_over_and_the_old_one_answers_what_waits_for_it(fold
         assert served.batch_sizes(NAME) == {1: 2, 2: 1}
 
 
+@pytest.mark.slow
 def test_a_version_taken_away_gives_way_to_the_one_before(folder, saved):
     add_version(saved[2], folder, 2)
     with ready(folder) as served:
@@ -110,6 +113,7 @@ def test_a_version_taken_away_gives_way_to_the_one_before(folder, saved):
         assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 3
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_versions_come_and_go(folder, saved):
     stop = threading.Event()
     answered = set()
@@ -135,6 +139,7 @@ def test_no_request_fails_while_versions_come_and_go(folder, saved):
     assert answered == set(range(1, 6))
 
 
+@pytest.mark.slow
 def test_a_request_that_finds_its_version_just_unloaded_goes_to_the_next(
     folder, saved, monkeypatch
 ):
@@ -149,6 +154,7 @@ def test_a_request_that_finds_its_version_just_unloaded_goes_to_the_next(
         del gone
 
 
+@pytest.mark.slow
 def test_what_was_unloaded_is_freed(folder, saved):
     with ready(folder) as served:
         served.predict(NAME, files(IMAGES[:1])).result(SECONDS)
@@ -161,6 +167,7 @@ def test_what_was_unloaded_is_freed(folder, saved):
         assert weights() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["saved_model.pb", "variables"])
 def test_a_version_is_loaded_when_its_copy_is_complete(folder, saved, missing):
     with ready(folder) as served:
@@ -175,6 +182,7 @@ def test_a_version_is_loaded_when_its_copy_is_complete(folder, saved, missing):
         wait_until(lambda: served.status(NAME)[0] == VersionStatus(2, "AVAILABLE"))
 
 
+@pytest.mark.slow
 def test_a_version_that_grows_is_left_alone(folder, saved, monkeypatch):
     """Files that change between two looks are still being copied."""
     with ready(folder) as served:
@@ -201,6 +209,7 @@ def test_a_version_that_grows_is_left_alone(folder, saved, monkeypatch):
         assert loads == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
 def test_a_damaged_version_replaces_none_and_is_tried_once(folder, saved, caplog, damaged):
     with ready(folder) as served:
@@ -235,6 +244,7 @@ def test_at_the_start_the_newest_that_can_be_loaded_answers(folder, saved, caplo
     assert ["found wrong" in line for line in (of_7, of_5)] == [False, True]
 
 
+@pytest.mark.slow
 def test_which_versions_are_served(folder, saved):
     for version in (2, 10):
         add_version(saved[2], folder, version)
@@ -268,6 +278,7 @@ def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch, c
     assert line == f"{folder}: cannot be read: Permission denied"
 
 
+@pytest.mark.slow
 def test_what_waits_at_the_end_is_answered_and_nothing_after(folder, gate):
     with ready(folder) as served:
         futures = [served.predict(NAME, files(IMAGES[i : i + 1])) for i in range(3)]

@@ -118,6 +118,7 @@ def test_pages_are_those_of_the_table_of_contents():
     assert {f"book/{path.stem}" for path in PAGES} == named
 
 
+@pytest.mark.slow
 @each_page
 def test_every_internal_link_and_anchor_leads_somewhere(path):
     broken = []
@@ -201,6 +202,7 @@ def dump_dom(page: Path, profile: Path) -> str:
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
 
+@pytest.mark.slow
 @in_browser
 @each_page
 def test_formulas_are_drawn_without_a_network(path, tmp_path):
@@ -226,6 +228,7 @@ addEventListener("message", e => { document.querySelector("pre").textContent += 
 </script><iframe src="%s" width="%d" height="800" style="border: 0"></iframe></body>"""
 
 
+@pytest.mark.slow
 @in_browser
 @each_page
 def test_page_is_no_wider_than_a_phone(path, tmp_path):

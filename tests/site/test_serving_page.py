@@ -367,6 +367,7 @@ def test_page_refers_to_its_own_files_only_and_has_nothing_inline():
         assert not re.search(r"https?://|@import|url\(", (PAGE / name).read_text("utf-8"))
 
 
+@pytest.mark.slow
 @in_browser
 def test_two_faces_of_one_person(server, tmp_path):
     found = browse(
@@ -410,6 +411,7 @@ def test_two_faces_of_one_person(server, tmp_path):
     assert set(server.asked) == {*(f"GET {path}" for path in paths), posts}
 
 
+@pytest.mark.slow
 @in_browser
 def test_distance_stands_at_its_place_on_the_scale(server, tmp_path):
     server.distance = 3.0
@@ -434,6 +436,7 @@ def test_distance_stands_at_its_place_on_the_scale(server, tmp_path):
     assert found["line"] == pytest.approx(3 / 4, abs=0.005)
 
 
+@pytest.mark.slow
 @in_browser
 def test_model_without_threshold_and_figures_decides_nothing(server, tmp_path):
     server.model |= {"threshold": None, "card": {}}
@@ -445,6 +448,7 @@ def test_model_without_threshold_and_figures_decides_nothing(server, tmp_path):
     assert "was not measured" in found["caveat"]
 
 
+@pytest.mark.slow
 @in_browser
 def test_image_that_the_server_cannot_read_is_named(server, tmp_path):
     server.files["broken.jpg"] = DAMAGED
@@ -467,6 +471,7 @@ def test_image_that_the_server_cannot_read_is_named(server, tmp_path):
     assert found["mended"]["state"] == "same"
 
 
+@pytest.mark.slow
 @in_browser
 def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
     server.files["wide.jpg"] = jpeg((9, 9, 9), (400, 300))
@@ -483,6 +488,7 @@ def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
     assert "Cut the photograph to the face first." in found["seen"]
 
 
+@pytest.mark.slow
 @in_browser
 def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
     server.files |= {
@@ -513,6 +519,7 @@ def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
     assert server.predictions == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path):
     # The limit as the page tells it: (400,000 - 1,024) / 2 in base64.
@@ -534,6 +541,7 @@ def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path
     assert len(json.dumps(request)) <= MODEL["max_body_bytes"]
 
 
+@pytest.mark.slow
 @in_browser
 def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path):
     server.gone = True
@@ -561,6 +569,7 @@ def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path
     assert (fine["state"], fine["again"]) == ("same", False)
 
 
+@pytest.mark.slow
 @in_browser
 def test_page_waits_while_the_model_is_being_loaded(server, tmp_path):
     server.loading = 2
@@ -575,6 +584,7 @@ def test_page_waits_while_the_model_is_being_loaded(server, tmp_path):
     assert then["state"] == "same"
 
 
+@pytest.mark.slow
 @in_browser
 def test_late_answer_does_not_replace_a_newer_one(server, tmp_path):
     server.slow_first = True
@@ -594,6 +604,7 @@ def test_late_answer_does_not_replace_a_newer_one(server, tmp_path):
     assert found["state"] == "unreadable"
 
 
+@pytest.mark.slow
 @in_browser
 def test_drop_paste_and_drag_of_a_drawn_face(server, tmp_path):
     server.files |= {"a.jpg": FACES[2], "b.jpg": FACES[3]}
@@ -647,6 +658,7 @@ def encoded(image: np.ndarray, kind: str, orientation: int | None = None) -> byt
     return file.getvalue()
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("frame_size", [None, 51])
 def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
@@ -681,6 +693,7 @@ def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
         np.testing.assert_array_equal(shown, np.rint(seen), err_msg=str(image.shape))
 
 
+@pytest.mark.slow
 @in_browser
 def test_camera_that_was_held_upright_changes_nothing(server, tmp_path):
     image = np.zeros((32, 64, 3), np.uint8)
@@ -700,6 +713,7 @@ def test_camera_that_was_held_upright_changes_nothing(server, tmp_path):
 # --- A model that finds faces -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @in_browser
 def test_the_faces_near_the_middle_are_compared(server, tmp_path):
     alignment = {"detector": "any", "crop": "square", "margin": 0.5, "size": 24, "most_faces": 3}
@@ -803,6 +817,7 @@ def crowded(server: Server) -> Server:
     return server
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_page_is_no_wider_than_a_phone_or_tablet(crowded, tmp_path, width):
@@ -810,6 +825,7 @@ def test_page_is_no_wider_than_a_phone_or_tablet(crowded, tmp_path, width):
     assert found == {"width": width, "page": width, "wide": []}
 
 
+@pytest.mark.slow
 @in_browser
 def test_page_is_no_wider_than_a_window(crowded, tmp_path):
     found = browse(crowded, tmp_path, MEASURE)
@@ -817,6 +833,7 @@ def test_page_is_no_wider_than_a_window(crowded, tmp_path):
     assert found["wide"] == []
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
@@ -826,6 +843,7 @@ def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
     assert (found["ground"] < 0.05) == dark
 
 
+@pytest.mark.slow
 @in_browser
 def test_everything_can_be_done_from_the_keyboard(server, tmp_path):
     found = browse(
@@ -884,6 +902,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield state
 
 
+@pytest.mark.slow
 @in_browser
 def test_real_server_answers_the_page(real, tmp_path):
     import serving_models as tiny

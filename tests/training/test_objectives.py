@@ -146,6 +146,7 @@ def test_triplets_are_mined_in_inference_mode_and_computed_in_training_mode(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", ["margin_violating", "semi_hard", "batch_hard"])
 def test_a_triplet_step_compiles_and_has_gradients(network, batch, selection):
     config = dataclasses.replace(TRIPLETS, triplet_selection=selection)

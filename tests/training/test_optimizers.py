@@ -107,6 +107,7 @@ def our_path(
     return variable.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_moves_as_its_definition_and_as_tensorflow_1(name: str, compiled: bool) -> None:
@@ -147,6 +148,7 @@ def summed(gradient: tf.IndexedSlices) -> dict[tuple[int, ...], float]:
     return places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("width", [(2,), ()], ids=["matrix", "vector"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -216,6 +218,7 @@ def test_the_global_norm_counts_a_repeated_row_with_its_sum() -> None:
     np.testing.assert_allclose(vector, [-1.9 * 0.3], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_clipped_gradients_of_rows_move_as_their_definition(name: str, dtype: str) -> None:
@@ -232,6 +235,7 @@ def test_clipped_gradients_of_rows_move_as_their_definition(name: str, dtype: st
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_bfloat16_gradients_move_float32_variables(name: str, clip: float | None) -> None:
@@ -251,6 +255,7 @@ def test_gradients_that_are_not_finite_stay_so_when_clipped(name: str) -> None:
     assert np.isnan(variable.numpy()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize(
     ("learning_rate", "settings", "clip"),

@@ -22,6 +22,7 @@ from facenet_lib.training import objectives
 from facenet_lib.training.batches import augmentation_of
 
 
+@pytest.mark.slow
 def test_the_first_step_is_what_its_parts_say(tmp_path, faces):
     """Queue, pipeline, network and loss put together by hand, the cross-entropy in numpy."""
     config = changed(dropout_rate=0.0, epoch_size=1, epochs=1)
@@ -56,6 +57,7 @@ def test_the_first_step_is_what_its_parts_say(tmp_path, faces):
     assert row["center_loss"] == pytest.approx(np.square(prelogits).mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_step_is_traced_once(tmp_path, faces, monkeypatch):
     traces = []
 
@@ -72,6 +74,7 @@ def test_the_step_is_traced_once(tmp_path, faces, monkeypatch):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_the_averages_follow_the_weights_as_tf1_had_it(tmp_path, faces):
     """Written out: an average keeps min(decay, (1 + step) / (10 + step)) of itself."""
     config = changed(ema_decay=0.5, epoch_size=1, epochs=4, learning_rates={0: 0.01})
