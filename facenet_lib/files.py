@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and text read as any editor saves it."""
+"""Files written whole or not at all; arrays and text read, whoever saved them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from facenet_lib.errors import FacenetError
+
+_STATE = "state"  # the one member of an archive that is JSON and no array
 
 
 @contextmanager
@@ -40,6 +44,46 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all; see :func:`open_whole_file`."""
     with open_whole_file(path) as file:
         file.write(text.encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    """Write an uncompressed ``.npz`` archive, whole or not at all; see :func:`open_whole_file`.
+
+    Args:
+        path: the file.
+        arrays: name to value; numbers, no objects.
+        state: whatever else there is, fit for JSON.
+    """
+    members: dict[str, Any] = dict(arrays)
+    members[_STATE] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
+    with open_whole_file(path) as file:
+        np.savez(file, **members)
+
+
+def read_arrays(path: Path, expected: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what :func:`write_arrays` wrote. Its checksums tell damage; nothing is unpickled.
+
+    Args:
+        path: the file.
+        expected: what an error calls what should be there.
+
+    Raises:
+        FacenetError: when it cannot be read, is damaged or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        state = dict(json.loads(arrays.pop(_STATE).tobytes()))
+    except OSError as error:
+        found = error.strerror or error
+        raise FacenetError(f"{path}: expected {expected}, cannot be read: {found}") from error
+    except Exception as error:
+        # One wrong byte can look to the archive's reader like encryption, an unknown compression
+        # or an array larger than the memory: damage has no one type of error.
+        raise FacenetError(
+            f"{path}: expected {expected}, found a damaged file or another: {error}"
+        ) from error
+    return arrays, state
 
 
 @contextmanager

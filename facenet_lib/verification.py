@@ -249,7 +249,7 @@ class VerificationResult:
         )
 
 
-def rate_interval(successes: int, trials: int) -> tuple[float, float]:
+def rate_interval(successes: float, trials: int) -> tuple[float, float]:
     """95% confidence interval of a rate of which ``successes`` of ``trials`` were seen.
 
     Wilson's score interval (Wilson, 1927), which stays sensible for few or no successes: 0 of

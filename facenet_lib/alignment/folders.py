@@ -78,7 +78,7 @@ class Alignment:
 
 
 def align_photographs(
-    photographs: PathLike,
+    photographs: PathLike | PhotographFolder,
     out: PathLike,
     make_detector: MakeDetector,
     *,
@@ -104,7 +104,7 @@ def align_photographs(
     read, or whose file has another length than before, is tried again.
 
     Args:
-        photographs: the folder: an album, or folders of people.
+        photographs: the folder: an album, or folders of people; or some photographs of one.
         out: the folder to write.
         make_detector: makes what finds faces; called in every process.
         rule: see :func:`choose_face`.
@@ -130,8 +130,11 @@ def align_photographs(
     facenet_lib.errors.FacenetError: nowhere: expected a folder of photographs, found no such folder
     """
     part = _check_arguments(rule, crop, size, margin, shard, workers)
-    folder = find_photographs(photographs)
-    _check_apart(folder.root, Path(out))
+    if isinstance(photographs, PhotographFolder):
+        folder = photographs
+    else:
+        folder = find_photographs(photographs)
+        _check_apart(folder.root, Path(out))
     detector = make_detector()
     margin = DEFAULT_MARGINS[crop] if margin is None else float(margin)
     named = (detector.name, detector.version, detection)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facenet_lib.alignment.detectors import LONGEST_SIDE
 from facenet_lib.checks import check_integer
 from facenet_lib.cli.arguments import (
     MODEL_HELP,
@@ -108,11 +109,11 @@ def _align(options: argparse.Namespace) -> None:
             options.parser.error("--from-manifest: with it nothing is detected")
         done = crop_again(options.photographs, options.from_manifest, options.out, **cut)
     else:
-        longest_side = 1000 if options.longest_side is None else options.longest_side
+        longest_side = LONGEST_SIDE if options.longest_side is None else options.longest_side
         done = align_photographs(
             options.photographs,
             options.out,
-            _detector_maker(options.detector, longest_side, options.turn),
+            detector_maker(options.detector, longest_side, options.turn),
             detection=f"longest side {longest_side}",
             **{name: value for name, value in cut.items() if value is not None},
         )
@@ -155,7 +156,7 @@ def _report(options: argparse.Namespace) -> None:
     check_integer("--most", options.most, at_least=1)
     crop = options.crop or "reference"
     size = 160 if options.size is None else options.size
-    detector = _detector_maker(options.detector, 1000, False)()
+    detector = detector_maker(options.detector, LONGEST_SIDE, False)()
     faces = _chosen_faces(options.photographs, detector, options.most)
     with open_embedder(options.model) as model, tempfile.TemporaryDirectory() as folder:
         threshold = model.threshold if options.threshold is None else options.threshold
@@ -214,8 +215,8 @@ def _embed_crops(model: Embedder, folder: Path, crops: Sequence[Image]) -> np.nd
     return model.embed(paths)
 
 
-def _detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], FaceDetector]:
-    """Return what makes the detector, in this process and others."""
+def detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], FaceDetector]:
+    """Return what makes the detector that ``--detector`` names, in this process and others."""
     file = None
     if name == "yunet":
         from facenet_lib.published.fetching import fetch_file

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from facenet_lib import __version__
-from facenet_lib.cli import alignment, evaluation, faces, models, serving, training
+from facenet_lib.cli import alignment, evaluation, faces, models, recognition, serving, training
 from facenet_lib.errors import FacenetError
 
 
@@ -60,6 +60,10 @@ def make_parser() -> argparse.ArgumentParser:
     evaluation.add_evaluate(commands)
     faces.add_distances(commands)
     evaluation.add_embed(commands)
+    recognition.add_enroll(commands)
+    recognition.add_identify(commands)
+    recognition.add_cluster(commands)
+    recognition.add_gallery(commands)
     models.add_export(commands)
     serving.add_serve(commands)
     return parser

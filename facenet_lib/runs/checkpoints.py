@@ -7,7 +7,6 @@ chapter 6, "Training".
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,10 @@ from typing import Any
 import numpy as np
 
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.files import explain_write_errors, read_arrays, write_arrays
 
 CHECKPOINTS_KEPT = 3
 """How many of a run's checkpoints stay: if the newest is damaged, there are others."""
-
-_STATE = "state"  # the one member that is JSON and no variable
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,7 @@ def write_checkpoint(
         FacenetError: when it cannot be written; the older ones are then still there.
     """
     path = folder / f"{step:08d}.npz"
-    members: dict[str, Any] = dict(arrays)
-    members[_STATE] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
-    with open_whole_file(path) as file:
-        np.savez(file, **members)
+    write_arrays(path, arrays, state)
     # What has a later step was damaged, or the run would have gone on from there.
     kept = [other for other in _newest_first(folder) if other.name <= path.name][:CHECKPOINTS_KEPT]
     with explain_write_errors(folder):
@@ -74,14 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         FacenetError: when it cannot be read or is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        state = json.loads(arrays.pop(_STATE).tobytes())
-    except Exception as error:
-        # One wrong byte can look to the archive's reader like encryption, an unknown compression
-        # or an array larger than the memory: damage has no one type of error.
-        raise FacenetError(f"{path}: damaged checkpoint: {error}") from error
+    arrays, state = read_arrays(path, "a whole checkpoint")
     return Checkpoint(path, arrays, state)
 
 

@@ -18,7 +18,7 @@ MIDDLE, BYSTANDER = (40, 30, 70, 66), (2, 4, 42, 48)
 
 @pytest.fixture
 def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(alignment, "_detector_maker", lambda *how: make_rectangle_detector)
+    monkeypatch.setattr(alignment, "detector_maker", lambda *how: make_rectangle_detector)
     root = tmp_path / "album"
     save(root / "Ann" / "1.png", draw_rectangles(110, 100, MIDDLE))
     save(root / "Ann" / "2.png", draw_rectangles(110, 100, BYSTANDER, MIDDLE))

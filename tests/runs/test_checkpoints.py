@@ -52,7 +52,7 @@ def test_a_pickle_in_a_checkpoint_is_refused_and_never_run(tmp_path):
 
     path = tmp_path / "00000001.npz"
     np.savez(path, state=np.array([Trap()], dtype=object))
-    with pytest.raises(FacenetError, match="damaged checkpoint"):
+    with pytest.raises(FacenetError, match="expected a whole checkpoint"):
         read_checkpoint(path)
 
 

@@ -36,7 +36,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
     assert load_run(run).evaluation["step"] == 12
     assert str(newest) in capsys.readouterr().err
     train(CONFIG, faces, run, pairs, progress=False)
-    assert f"{newest}: damaged checkpoint" in capsys.readouterr().err
+    assert f"{newest}: expected a whole checkpoint" in capsys.readouterr().err
     assert_same_run(run, whole_run)
 
 
