@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +17,40 @@ import numpy as np
 
 from facenet_lib.errors import FacenetError
 
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
 _STATE = "state"  # the one member of an archive that is JSON and no array
 
 
 @contextmanager
-def open_whole_file(path: Path) -> Iterator[BinaryIO]:
+def open_whole_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once the block has ended without an error.
 
-    A reader therefore sees the old file or the new one, and never a part of one.
+    A reader therefore sees the old file or the new one, and never a part of one. A link stays one:
+    the file that it leads to is replaced, and keeps its permissions.
+
+    Args:
+        path: the file.
+        mode: permissions of a new file, less those that the process's mask takes away.
 
     Raises:
         FacenetError: when the file cannot be written; what was at ``path`` is still there.
     """
-    part = path.with_name(f"{path.name}.part")
+    target = path.resolve()
+    part = target.with_name(f"{target.name}.part")
     try:
         with explain_write_errors(path):
-            with part.open("wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                mode = stat.S_IMODE(target.stat().st_mode)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
+            part.replace(target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()  # there only after an error
@@ -46,17 +62,23 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    state: Mapping[str, Any],
+    mode: int = 0o666,
+) -> None:
     """Write an uncompressed ``.npz`` archive, whole or not at all; see :func:`open_whole_file`.
 
     Args:
         path: the file.
         arrays: name to value; numbers, no objects.
         state: whatever else there is, fit for JSON.
+        mode: permissions of a new file.
     """
     members: dict[str, Any] = dict(arrays)
     members[_STATE] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
-    with open_whole_file(path) as file:
+    with open_whole_file(path, mode) as file:
         np.savez(file, **members)
 
 
@@ -101,6 +123,37 @@ def open_whole_folder(folder: Path) -> Iterator[Path]:
             part.mkdir()
             yield part
             part.replace(folder)
+
+
+@contextmanager
+def lock_folder(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Keep other processes that ask for the same out until the block ends.
+
+    Where the system has no such locks, it does nothing.
+
+    Args:
+        folder: the folder; nothing is written to it.
+        wait: until another process lets go of it; False: raise at once.
+
+    Raises:
+        FacenetError: when another process has it and ``wait`` is False, or it cannot be opened.
+
+    >>> with lock_folder(Path(".")):
+    ...     pass
+    """
+    if fcntl is None:
+        yield
+        return
+    with explain_write_errors(folder):
+        file = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise FacenetError(f"{folder}: another process works there") from error
+        yield
+    finally:
+        os.close(file)
 
 
 def check_new_folder(folder: Path) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from lanes import LONGEST_FIRST
 
 if TYPE_CHECKING:
     from facenet_lib.verification import EvaluationPairs
+
+settings.register_profile("book", deadline=None)  # a busy machine is no fault
+settings.load_profile("book")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,7 +104,8 @@ def align_photographs(
     read, or whose file has another length than before, is tried again.
 
     Args:
-        photographs: the folder: an album, or folders of people; or some photographs of one.
+        photographs: the folder: an album, or folders of people; or some photographs of one, in
+            which the caller makes sure that ``out`` is no part of what is to be aligned.
         out: the folder to write.
         make_detector: makes what finds faces; called in every process.
         rule: see :func:`choose_face`.
@@ -134,7 +135,7 @@ def align_photographs(
         folder = photographs
     else:
         folder = find_photographs(photographs)
-        _check_apart(folder.root, Path(out))
+        check_apart(folder.root, Path(out))
     detector = make_detector()
     margin = DEFAULT_MARGINS[crop] if margin is None else float(margin)
     named = (detector.name, detector.version, detection)
@@ -202,7 +203,7 @@ def crop_again(
     part = _check_arguments(rule, crop, size, margin, shard, workers)
     margin = DEFAULT_MARGINS[crop] if margin is None else float(margin)
     folder = find_photographs(photographs)
-    _check_apart(folder.root, Path(out))
+    check_apart(folder.root, Path(out))
     rows = _on_disk(rows_by_source(known), folder.photographs)
     left_out = (*folder.left_out, *(name for name in folder.photographs if name not in rows))
     folder = replace(folder, photographs=tuple(sorted(rows)), left_out=left_out)
@@ -337,7 +338,7 @@ def _check_arguments(
     return WHOLE_ALBUM if count == 1 else Shard(number, count)
 
 
-def _check_apart(photographs: Path, out: Path) -> None:
+def check_apart(photographs: Path, out: Path) -> None:
     """Refuse to write crops among the photographs, where they would be taken for some."""
     if out.resolve().is_relative_to(photographs.resolve()):
         raise FacenetError(f"{out}: expected a folder outside of {photographs}")

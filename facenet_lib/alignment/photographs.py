@@ -111,7 +111,7 @@ def find_photographs(root: str | os.PathLike[str]) -> PhotographFolder:
         name = path.relative_to(root).as_posix()
         if path.suffix.lower() not in PHOTOGRAPH_SUFFIXES:
             left_out.append(name if name.isprintable() else repr(name))
-        elif not _can_be_written(name):
+        elif not can_be_written(name):
             left_out.append(f"{name!r} (no name for a table: rename it)")
         else:
             photographs.append(name)
@@ -214,7 +214,7 @@ def _files(folder: Path, around: frozenset[tuple[int, int]], problems: list[str]
             yield entry
 
 
-def _can_be_written(name: str) -> bool:
+def can_be_written(name: str) -> bool:
     """Whether a name is text in one line, in any script."""
     with contextlib.suppress(UnicodeEncodeError):  # bytes that are no UTF-8
         return bool(name.encode()) and not any(ord(character) < 32 for character in name)

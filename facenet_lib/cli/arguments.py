@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facenet_lib.errors import FacenetError
+
+if TYPE_CHECKING:
+    from facenet_lib.recognition.gallery import Gallery
 
 FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
 MODEL_HELP = (
@@ -28,6 +32,54 @@ def add_command(
     )
     parser.set_defaults(command=run, parser=parser)
     return parser
+
+
+NAMING_THRESHOLD_HELP = (
+    "squared distance below which a face is named; if not named, the one that facenet gallery "
+    "--false-positive-rate chose, else the model's for pairs"
+)
+
+
+def naming_threshold(
+    named: float | None, path: Path, gallery: Gallery, of_pairs: float | None
+) -> float:
+    """Return what --threshold says, then what was chosen for the gallery, then the model's.
+
+    One that was made for fewer people than the gallery holds is warned of on standard error.
+
+    Args:
+        named: with --threshold, or None.
+        path: the gallery's file.
+        gallery: what was read there.
+        of_pairs: the model's own threshold, or None where it is not known.
+
+    Raises:
+        FacenetError: when none of the three is there.
+    """
+    if named is not None:
+        return named
+    people, chosen = len(gallery.people), gallery.threshold
+    how = f"with 'facenet gallery {path} --false-positive-rate RATE'"
+    if chosen is not None:
+        # Its own people, if they were the strangers, were compared with all but themselves.
+        if people > chosen.people + 1:
+            _warn(
+                f"the threshold was chosen for {chosen.people} people; among {people} more "
+                f"strangers are named: choose again {how}"
+            )
+        return chosen.distance
+    if of_pairs is None:
+        raise FacenetError(f"{path}: no threshold is known; name --threshold, or choose one {how}")
+    if people > 1:
+        _warn(
+            f"{of_pairs:.3f} is the model's threshold for pairs, which among {people} people names "
+            f"more strangers than among one: choose one {how}"
+        )
+    return of_pairs
+
+
+def _warn(words: str) -> None:
+    print(f"facenet: warning: {words}", file=sys.stderr)
 
 
 def share(words: str) -> float:

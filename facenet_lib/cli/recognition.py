@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,32 +21,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facenet_lib import __version__
 from facenet_lib.alignment.crops import DEFAULT_MARGINS
 from facenet_lib.alignment.detectors import LONGEST_SIDE
-from facenet_lib.alignment.folders import align_photographs
+from facenet_lib.alignment.folders import align_photographs, check_apart
 from facenet_lib.alignment.manifest import NO_CROP, NO_FACE, UNUSABLE, read_manifest
-from facenet_lib.alignment.photographs import PhotographFolder, find_photographs
+from facenet_lib.alignment.photographs import PhotographFolder, can_be_written, find_photographs
+from facenet_lib.checks import number_problems
 from facenet_lib.cli.alignment import detector_maker
 from facenet_lib.cli.arguments import (
     MODEL_HELP,
+    NAMING_THRESHOLD_HELP,
     add_command,
     add_crop_arguments,
     check_folder_of,
+    naming_threshold,
     share,
 )
 from facenet_lib.cli.loading import open_embedder
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import check_new_folder, explain_write_errors, open_whole_folder, write_text
-from facenet_lib.recognition.embedding_cache import embed_resumably
-from facenet_lib.recognition.fingerprint import Fingerprint, take_fingerprint
-from facenet_lib.recognition.gallery import Gallery, GalleryThreshold, check_person_name
-from facenet_lib.recognition.identification import identify
+from facenet_lib.files import (
+    check_new_folder,
+    explain_write_errors,
+    lock_folder,
+    open_whole_folder,
+    write_text,
+)
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the room loads scikit-learn, which help does without
     from facenet_lib.alignment.faces import Box
+    from facenet_lib.alignment.manifest import AlignmentSettings
     from facenet_lib.embedding import Embedder
+    from facenet_lib.recognition.fingerprint import Fingerprint
+    from facenet_lib.recognition.gallery import Gallery
 
-_ALIGNED_HELP = "the images are faces already, cut out as the model wants them"
+_GALLERY_HELP = "the file of facenet enroll"
+_OWN_MODEL_HELP = "if not named, the one that made GALLERY"
 
 
 def add_enroll(commands: Any) -> None:
@@ -55,9 +66,10 @@ def add_enroll(commands: Any) -> None:
     parser.add_argument(
         "photographs", metavar="PHOTOS", type=Path, help="a folder with one folder a person"
     )
-    parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP}; if not named, GALLERY's")
+    parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP}; {_OWN_MODEL_HELP}")
     parser.add_argument("--name", help="of the one person whom all photographs in PHOTOS show")
     _add_face_arguments(parser)
+    add_crop_arguments(parser)
     parser.add_argument(
         "--keep-doubtful",
         action="store_true",
@@ -70,111 +82,106 @@ def _enroll(options: argparse.Namespace) -> None:
 
     Doubtful photographs are told and left out: those that are blurred, tiny, there twice or nearer
     to somebody else, and all of a person whose photographs seem to show two people. A call that
-    was stopped goes on when it is given again; what was enrolled before is passed over.
+    was stopped goes on when it is given again; what was enrolled before is passed over. GALLERY
+    holds no pictures, but who has it can compare faces with those in it.
     """
+    from facenet_lib.recognition.gallery import Gallery, change_gallery
 
     check_folder_of(options.gallery)
     known = Gallery.load(options.gallery) if options.gallery.exists() else None
-    with _open_model(options.model, known) as (model, fingerprint):
-        gallery = known or Gallery(fingerprint)
-        with _work_folder(options, gallery) as work:
-            faces = _faces(options, options.photographs, gallery, work, rule="centre")
-            owners = [_owner(face, options.name, options.photographs) for face in faces]
-            known_faces = set(zip(gallery.names, gallery.sources, strict=True))
-            new = [
-                place
-                for place, face in enumerate(faces)
-                if (owners[place], face.source) not in known_faces
-            ]
-            added = _embed([faces[place] for place in new], model, fingerprint, work)
-            names = [owners[place] for place in new]
-            fresh = [faces[place] for place in new]
-            doubtful = _doubtful(gallery, model, fresh, names, added) if new else set()
-            left_out = set() if options.keep_doubtful else doubtful
-            for name in sorted(set(names)):
-                mine = [row for row, owner in enumerate(names) if owner == name]
-                mine = [row for row in mine if row not in left_out]
-                if mine:
-                    gallery.enroll(name, added[mine], [fresh[row].source for row in mine])
-            gallery.save(options.gallery)
-    enrolled = [name for row, name in enumerate(names) if row not in left_out]
-    if left_out:
+    folder = find_photographs(options.photographs)
+    for source in folder.photographs:
+        _owner(source, options.name, folder.root)  # before anything is computed
+    with (
+        _open_model(options.model, known) as (model, fingerprint),
+        _work_folder(options, known) as work,
+    ):
+        faces, settings = _faces(options, folder, known, work, rule="centre")
+        embeddings = _embed(faces, model, fingerprint, work)
+        names = [_owner(face.source, options.name, folder.root) for face in faces]
+        with change_gallery(options.gallery, Gallery(fingerprint, settings)) as gallery:
+            gallery.fingerprint.check_same(fingerprint)
+            sources = _new_sources(gallery, names, faces, embeddings)
+            new = [row for row, source in enumerate(sources) if source]
+            doubtful = (
+                _doubtful(gallery, model, faces, names, sources, embeddings) if new else set()
+            )
+            enrolled = [row for row in new if options.keep_doubtful or row not in doubtful]
+            for name in sorted({names[row] for row in enrolled}):
+                mine = [row for row in enrolled if names[row] == name]
+                gallery.enroll(name, embeddings[mine], [sources[row] for row in mine])
+            if not gallery.names:
+                raise FacenetError(f"{options.photographs}: nobody could be enrolled")
+    if len(enrolled) < len(new):
         print(
-            f"facenet: left out {_count(len(left_out), 'doubtful photograph')}; --keep-doubtful "
-            "enrolls them too",
+            f"facenet: left out {_count(len(new) - len(enrolled), 'doubtful photograph')}; "
+            "--keep-doubtful enrolls them too",
             file=sys.stderr,
         )
-    added_people = _count(len(set(enrolled)), "person")
+    of_people = _count(len({names[row] for row in enrolled}), "person")
     print(
-        f"{options.gallery}: enrolled {_count(len(enrolled), 'photograph')} of {added_people}; it "
-        f"holds {_count(len(gallery.people), 'person')} with "
-        f"{_count(len(gallery.names), 'photograph')}"
+        f"{options.gallery}: enrolled {_count(len(enrolled), 'photograph')} of {of_people}, "
+        f"{len(faces) - len(new)} were there already; it holds "
+        f"{_count(len(gallery.people), 'person')} with {_count(len(gallery.names), 'photograph')}"
     )
 
 
 def add_identify(commands: Any) -> None:
     """Add ``facenet identify``."""
     parser = add_command(commands, "identify", _identify, "name the faces in photographs")
-    parser.add_argument("gallery", metavar="GALLERY", type=Path, help="of facenet enroll")
+    parser.add_argument("gallery", metavar="GALLERY", type=Path, help=_GALLERY_HELP)
     parser.add_argument(
         "photographs", metavar="PHOTO", nargs="+", type=Path, help="photographs, or folders of them"
     )
-    parser.add_argument("--model", metavar="MODEL", help="if not named, GALLERY's")
+    parser.add_argument("--model", metavar="MODEL", help=_OWN_MODEL_HELP)
     _add_face_arguments(parser)
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        help="squared distance below which a face is named; if not named, the one that facenet "
-        "gallery --false-positive-rate chose, else the model's for pairs",
-    )
-    parser.add_argument(
-        "--by",
-        choices=("nearest", "mean"),
-        default="nearest",
-        help="a person's distance: to the nearest photograph, if not named, or to their mean",
-    )
+    parser.add_argument("--threshold", type=float, help=NAMING_THRESHOLD_HELP)
+    _add_by(parser, "as the threshold was chosen, if not named, else nearest")
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the answers here")
 
 
 def _identify(options: argparse.Namespace) -> None:
     """Find every face in photographs and say who it is, or that nobody in GALLERY is.
 
-    With --json, a call that was stopped goes on when it is given again.
+    Faces are cut out as those of GALLERY were. A call that was stopped goes on when it is given
+    again.
     """
+    from facenet_lib.recognition.gallery import Gallery
+    from facenet_lib.recognition.identification import identify
 
     check_folder_of(options.json)
     gallery = Gallery.load(options.gallery)
     folder = _listed(options.photographs)
-    with (
-        _open_model(options.model, gallery) as (model, fingerprint),
-        _work_folder(options, gallery) as work,
-    ):
-        threshold = _naming_threshold(options, gallery, model)
-        faces = _faces(options, folder, gallery, work, rule="all")
-        embeddings = _embed(faces, model, fingerprint, work)
-        found = identify(gallery, embeddings, threshold, options.by) if faces else []
-        if options.json:
-            answers: dict[str, list[Any]] = {source: [] for source in folder.photographs}
-            for face, answer in zip(faces, found, strict=True):
-                box = None if face.box is None else [round(side, 1) for side in face.box]
-                answers[face.source].append({"box": box, **asdict(answer)})
-            whole = {
-                "gallery": str(options.gallery),
-                "model": fingerprint.model,
-                "threshold": threshold,
-                "photographs": [
-                    {"photograph": str(folder.root / source), "faces": of_it}
-                    for source, of_it in answers.items()
-                ],
-            }
-            write_text(options.json, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    with _open_model(options.model, gallery) as (model, fingerprint):
+        threshold = naming_threshold(options.threshold, options.gallery, gallery, model.threshold)
+        refuse("--threshold", number_problems("distance", threshold, "(0, inf)"))
+        by = _by(options, gallery)
+        with _work_folder(options, gallery) as work:
+            faces, _ = _faces(options, folder, gallery, work, rule="all")
+            embeddings = _embed(faces, model, fingerprint, work)
+            found = identify(gallery, embeddings, threshold, by) if faces else []
+            if options.json:
+                answers: dict[str, list[Any]] = {source: [] for source in folder.photographs}
+                for face, answer in zip(faces, found, strict=True):
+                    box = None if face.box is None else [round(side, 1) for side in face.box]
+                    answers[face.source].append({"box": box, **asdict(answer)})
+                whole = {
+                    "gallery": str(options.gallery),
+                    "model": fingerprint.model,
+                    "threshold": threshold,
+                    "photographs": [
+                        {"photograph": str(folder.root / source), "faces": of_it}
+                        for source, of_it in answers.items()
+                    ],
+                }
+                write_text(options.json, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     rows = [
         (
             face.source,
             "" if face.box is None else f"{face.box.left:.0f},{face.box.top:.0f}",
             answer.name or "nobody",
             f"{answer.distance:.3f}",
-            "" if answer.runner_up is None else answer.runner_up,
+            answer.runner_up or "",
             "" if answer.runner_up_distance is None else f"{answer.runner_up_distance:.3f}",
         )
         for face, answer in zip(faces, found, strict=True)
@@ -188,6 +195,19 @@ def _identify(options: argparse.Namespace) -> None:
     )
 
 
+def _by(options: argparse.Namespace, gallery: Gallery) -> str:
+    """How a person's distance is taken: as it was when the threshold was chosen."""
+    chosen = gallery.threshold
+    if options.threshold is not None or chosen is None:
+        return options.by or "nearest"
+    if options.by not in (None, chosen.by):
+        raise FacenetError(
+            f"--by: expected {chosen.by}, for which the threshold was chosen, found {options.by}; "
+            "name --threshold too, or choose another with 'facenet gallery'"
+        )
+    return chosen.by
+
+
 def add_cluster(commands: Any) -> None:
     """Add ``facenet cluster``."""
     parser = add_command(commands, "cluster", _cluster, "sort an album by who is in it")
@@ -195,6 +215,7 @@ def add_cluster(commands: Any) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
     parser.add_argument("--model", metavar="MODEL", required=True, help=MODEL_HELP)
     _add_face_arguments(parser)
+    add_crop_arguments(parser)
     parser.add_argument(
         "--threshold",
         type=float,
@@ -207,7 +228,7 @@ def add_cluster(commands: Any) -> None:
         help="if not named, agglomerative with --threshold, else hdbscan; dbscan chains easily",
     )
     parser.add_argument(
-        "--at-least", metavar="N", type=int, default=3, help="faces that make a person; 3"
+        "--at-least", metavar="N", type=int, default=2, help="faces that make a person; 2"
     )
 
 
@@ -221,15 +242,18 @@ def _cluster(options: argparse.Namespace) -> None:
     from facenet_lib.recognition.clustering import cluster
 
     check_new_folder(options.out)
+    folder = find_photographs(options.photographs)
+    check_apart(folder.root, options.out)
+    method = options.method or ("hdbscan" if options.threshold is None else "agglomerative")
+    cluster([[1.0]], method, options.threshold, options.at_least)  # refuses before the work
     with (
         _open_model(options.model, None) as (model, fingerprint),
         _work_folder(options, None) as work,
     ):
-        faces = _faces(options, options.photographs, None, work, rule="all")
+        faces, _ = _faces(options, folder, None, work, rule="all")
         if not faces:
             raise FacenetError(f"{options.photographs}: no face was found")
         embeddings = _embed(faces, model, fingerprint, work)
-        method = options.method or ("hdbscan" if options.threshold is None else "agglomerative")
         labels = cluster(embeddings, method, options.threshold, options.at_least)
         people = ["alone" if label < 0 else f"person_{label + 1:03d}" for label in labels]
         with open_whole_folder(options.out) as out:
@@ -254,8 +278,14 @@ def _cluster(options: argparse.Namespace) -> None:
 def add_gallery(commands: Any) -> None:
     """Add ``facenet gallery``."""
     parser = add_command(commands, "gallery", _gallery, "list a gallery, or change it")
-    parser.add_argument("gallery", metavar="GALLERY", type=Path, help="of facenet enroll")
-    parser.add_argument("--remove", metavar="NAME", help="forget a person wholly")
+    parser.add_argument("gallery", metavar="GALLERY", type=Path, help=_GALLERY_HELP)
+    parser.add_argument(
+        "--remove",
+        metavar="NAME",
+        help="forget a person: the file has then neither the name nor an embedding, and what "
+        "stopped calls left is deleted. Copies of the file, written answers and running servers "
+        "are yours to see to",
+    )
     parser.add_argument(
         "--false-positive-rate",
         metavar="RATE",
@@ -263,41 +293,45 @@ def add_gallery(commands: Any) -> None:
         help="choose and keep the threshold at which at most this share of strangers is named; the "
         "people of GALLERY are each other's strangers, or --strangers are",
     )
+    _add_by(parser, "nearest, if not named")
     parser.add_argument(
         "--strangers",
         metavar="PHOTOS",
         type=Path,
         help="a folder with one folder a person, none of whom is in GALLERY",
     )
-    parser.add_argument("--model", metavar="MODEL", help="for --strangers; if not named, GALLERY's")
+    parser.add_argument("--model", metavar="MODEL", help=f"for --strangers; {_OWN_MODEL_HELP}")
     _add_face_arguments(parser)
 
 
 def _gallery(options: argparse.Namespace) -> None:
     """List the people of GALLERY, forget one of them, or choose the threshold for naming."""
+    from facenet_lib.recognition.gallery import Gallery, change_gallery
 
-    if options.strangers and options.false_positive_rate is None:
-        options.parser.error("--strangers: needs --false-positive-rate")
-    gallery = Gallery.load(options.gallery)
+    rate = options.false_positive_rate
+    if rate is None and (options.strangers or options.by):
+        options.parser.error("--strangers and --by: need --false-positive-rate")
+    if not options.strangers and (options.model or options.aligned or options.detector):
+        options.parser.error("--model, --aligned and --detector: need --strangers")
     if options.remove is not None:
-        removed = gallery.remove(options.remove)
-        gallery.save(options.gallery)
+        with change_gallery(options.gallery) as gallery:
+            removed = gallery.remove(options.remove)
+        for left in _work_of(options.gallery):
+            shutil.rmtree(left, ignore_errors=True)
         print(f"{options.gallery}: forgot {options.remove} and {_count(removed, 'embedding')}")
-    if options.false_positive_rate is not None:
-        _choose_threshold(options, gallery)
-        gallery.save(options.gallery)
+    if rate is not None:
+        refuse("--false-positive-rate", number_problems("rate", rate, "(0, 1)"))
+        _choose_threshold(options)
+    gallery = Gallery.load(options.gallery)
     counts = Counter(gallery.names)
-    _print_table(
-        [("person", "photographs"), *((name, str(counts[name])) for name in gallery.people)]
-    )
+    rows = [(name, str(counts[name])) for name in gallery.people]
+    _print_table([("person", "photographs"), *rows])
     chosen = gallery.threshold
     told = (
         "none chosen"
         if chosen is None
-        else (
-            f"{chosen.distance:.4f}, for {chosen.false_positive_rate:g} of strangers named among "
-            f"{_count(chosen.people, 'person')}"
-        )
+        else f"{chosen.distance:.4f} by {chosen.by}, for {chosen.false_positive_rate:g} of "
+        f"strangers named who are compared with {_count(chosen.people, 'person')}"
     )
     print(
         f"{_count(len(gallery.people), 'person')}, {_count(len(gallery.names), 'photograph')}; "
@@ -305,53 +339,81 @@ def _gallery(options: argparse.Namespace) -> None:
     )
 
 
-def _choose_threshold(options: argparse.Namespace, gallery: Gallery) -> None:
+def _choose_threshold(options: argparse.Namespace) -> None:
+    from facenet_lib.recognition.gallery import Gallery, GalleryThreshold, change_gallery
     from facenet_lib.recognition.thresholds import choose_threshold
 
-    distances, truth = gallery.leave_one_out()
+    gallery, by = Gallery.load(options.gallery), options.by or "nearest"
+    people = len(gallery.people)
     if options.strangers:
+        folder = find_photographs(options.strangers)
         with (
             _open_model(options.model, gallery) as (model, fingerprint),
             _work_folder(options, gallery) as work,
         ):
-            faces = _faces(options, options.strangers, gallery, work, rule="centre")
-            strange = gallery.distances(_embed(faces, model, fingerprint, work))
-        distances = np.concatenate([distances[truth >= 0], strange])
-        truth = np.concatenate([truth[truth >= 0], np.full(len(strange), -1)])
-    rate = options.false_positive_rate
-    chosen = choose_threshold(distances, truth, rate)
-    gallery.threshold = GalleryThreshold(chosen.threshold, rate, len(gallery.people))
-    print(chosen)
+            faces, _ = _faces(options, folder, gallery, work, rule="centre")
+            whose = [_owner(face.source, None, folder.root) for face in faces]
+            refuse(
+                f"{options.strangers}: expected strangers, found people of {options.gallery}",
+                sorted(set(whose) & set(gallery.people)),
+            )
+            distances = gallery.distances(_embed(faces, model, fingerprint, work), by)
+        truth = np.full(len(distances), -1)
+        if people > 1:  # who is lost, too
+            own, mates = gallery.leave_one_out(by)
+            distances = np.concatenate([own[mates >= 0], distances])
+            truth = np.concatenate([mates[mates >= 0], truth])
+            whose = [gallery.people[mate] for mate in mates[mates >= 0]] + whose
+    else:
+        distances, truth = gallery.leave_one_out(by)
+        whose = [gallery.people[mate] for mate in truth[truth >= 0]] + list(gallery.names)
+        people -= 1
+    chosen = choose_threshold(distances, truth, options.false_positive_rate, probe_people=whose)
+    print(dataclasses.replace(chosen, people=people))
+    with change_gallery(options.gallery) as changed:
+        if changed.names != gallery.names:
+            raise FacenetError(f"{options.gallery}: was changed meanwhile: choose again")
+        rate = options.false_positive_rate
+        changed.threshold = GalleryThreshold(chosen.threshold, rate, people, by)
 
 
+# --------------------------------------------------------------------------------------------
 # What the commands share
+# --------------------------------------------------------------------------------------------
 
 
 def _add_face_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--aligned", action="store_true", help=_ALIGNED_HELP)
+    parser.add_argument(
+        "--aligned",
+        action="store_true",
+        help="the images are faces already, cut out as the model wants them",
+    )
     parser.add_argument(
         "--detector", metavar="NAME", help="as facenet align takes it; mtcnn, if not named"
     )
-    add_crop_arguments(parser)
 
 
-@dataclass(frozen=True)
-class _Face:
-    """A face to embed: its photograph, where it is in it, and the file that is cut out."""
-
-    source: str
-    box: Box | None
-    crop: Path
+def _add_by(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--by",
+        choices=("nearest", "mean"),
+        help=f"a person's distance: that of the nearest photograph, or of their mean; {default}",
+    )
 
 
 @contextlib.contextmanager
-def _open_model(name: str | None, gallery: Gallery | None) -> Iterator[tuple[Embedder, Any]]:
+def _open_model(
+    name: str | None, gallery: Gallery | None
+) -> Iterator[tuple[Embedder, Fingerprint]]:
     """Open the model that is named, or the gallery's, and make sure that it is the gallery's."""
+    from facenet_lib.recognition.fingerprint import take_fingerprint
 
     if name is None:
         if gallery is None:
             raise FacenetError("--model: expected one for a new gallery, found none")
         name = gallery.fingerprint.model
+    if Path(name).exists():  # the gallery finds it again from any folder
+        name = str(Path(name).absolute())
     with open_embedder(name) as model:
         fingerprint = take_fingerprint(model, name)
         if gallery is not None:
@@ -361,28 +423,47 @@ def _open_model(name: str | None, gallery: Gallery | None) -> Iterator[tuple[Emb
 
 @contextlib.contextmanager
 def _work_folder(options: argparse.Namespace, gallery: Gallery | None) -> Iterator[Path]:
-    """A folder for what is computed, which the same command finds again after it was stopped."""
+    """A folder for what is computed, which the same command finds again after it was stopped.
+
+    Nobody else may look into it, and nothing is left of it when the command has ended well.
+    """
+    target = getattr(options, "out", None) or options.gallery
+    named = vars(options) | asdict(_cut(options, gallery))
+    photographs = named.get("strangers") or named["photographs"]
+    photographs = photographs if isinstance(photographs, list) else [photographs]
+    what = [__version__, options.command.__name__]
+    what += [str(Path(path).resolve()) for path in photographs]
+    what += [str(named.get(name)) for name in ("aligned", "detector", "crop", "size", "margin")]
+    folder = _work_prefix(target) / hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    with explain_write_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock_folder(folder, wait=False):
+        try:
+            yield folder
+        except BaseException:
+            if any(folder.iterdir()):
+                print(
+                    f"facenet: what was computed is kept in {folder}, where the same command "
+                    "finds it",
+                    file=sys.stderr,
+                )
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other work for the same gallery may lie there
+            folder.parent.rmdir()
+
+
+def _work_prefix(target: Path) -> Path:
+    """The folder of all unfinished work for a gallery or an output folder."""
     from facenet_lib.datasets import cache_folder
 
-    named = {**vars(options), **asdict(_cut(options, gallery))}
-    what = [Path.cwd(), *(named.get(name) for name in _WHAT_IS_COMPUTED)]
-    folder = cache_folder() / "work" / hashlib.sha256(str(what).encode()).hexdigest()[:16]
-    with explain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    except BaseException:
-        print(
-            f"facenet: what was computed is kept in {folder}: the same command goes on",
-            file=sys.stderr,
-        )
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    key = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16]
+    return cache_folder() / "work" / key
 
 
-_WHAT_IS_COMPUTED = (
-    "command", "photographs", "strangers", "aligned", "detector", "crop", "size", "margin",
-)  # fmt: skip
+def _work_of(gallery: Path) -> list[Path]:
+    prefix = _work_prefix(gallery)
+    return list(prefix.iterdir()) if prefix.is_dir() else []
 
 
 @dataclass(frozen=True)
@@ -395,71 +476,133 @@ class _Cut:
 
 
 def _cut(options: argparse.Namespace, gallery: Gallery | None) -> _Cut:
-    """What is named, then what the gallery was made with, then the usual.
+    """As the gallery's were; without one, what is named, then the usual.
 
     Raises:
         FacenetError: where both are there and differ: such embeddings cannot be compared.
     """
-    crop = options.crop or "reference"
-    margin = DEFAULT_MARGINS[crop] if options.margin is None else options.margin
-    size = 160 if options.size is None else options.size
-    named = _Cut(crop, size, float(margin))
+    named = {name: getattr(options, name, None) for name in ("crop", "size", "margin")}
+    crop = named["crop"] or "reference"
+    size = 160 if named["size"] is None else named["size"]
+    margin = DEFAULT_MARGINS[crop] if named["margin"] is None else float(named["margin"])
     made = None if gallery is None else gallery.alignment
     if made is None:
-        return named
+        return _Cut(crop, size, margin)
     before = _Cut(made.crop_kind, made.size, made.margin)
     problems = [
         f"--{name}: expected {getattr(before, name)}, as GALLERY was made, found {value}"
-        for name, value in asdict(named).items()
-        if getattr(options, name) is not None and value != getattr(before, name)
+        for name, value in named.items()
+        if value is not None and value != getattr(before, name)
     ]
     refuse("faces that cannot be compared with the gallery's", problems)
     return before
 
 
+@dataclass(frozen=True)
+class _Face:
+    """A face to embed: its photograph, where it is in it, and the file that is cut out."""
+
+    source: str
+    box: Box | None
+    crop: Path
+
+
 def _faces(
     options: argparse.Namespace,
-    photographs: Path | PhotographFolder,
+    folder: PhotographFolder,
     gallery: Gallery | None,
     work: Path,
     rule: str,
-) -> list[_Face]:
+) -> tuple[list[_Face], AlignmentSettings | None]:
     """Find the faces of photographs and cut them out; tell which photographs have none.
 
-    A new gallery notes how it was done.
+    Returns:
+        The faces, and how they were cut out; None of images that are faces already.
     """
-    folder = find_photographs(photographs) if isinstance(photographs, Path) else photographs
+    _tell_left_out(folder.left_out, "other file", "")
     if options.aligned:
-        return [_Face(name, None, folder.root / name) for name in folder.photographs]
-    cut = _cut(options, gallery)
+        return [_Face(name, None, folder.root / name) for name in folder.photographs], None
     made = None if gallery is None else gallery.alignment
-    detector = options.detector or ("mtcnn" if made is None else made.detector)
+    if gallery is not None and made is None:
+        raise FacenetError(
+            f"{options.gallery}: was made of faces that were cut out before; cut these out in the "
+            "same way, and name --aligned"
+        )
     done = align_photographs(
         folder,
         work / "faces",
-        detector_maker(detector, LONGEST_SIDE, turn=False),
+        detector_maker(
+            options.detector or ("mtcnn" if made is None else made.detector),
+            LONGEST_SIDE,
+            turn=False,
+        ),
         rule=rule,
         detection=f"longest side {LONGEST_SIDE}",
-        **asdict(cut),
+        **asdict(_cut(options, gallery)),
     )
     rows = read_manifest(done.manifest)
-    without = [f"{row.source} ({row.reason})" for row in rows if row.status in _WITHOUT]
+    without = [
+        f"{row.source} ({row.reason})" for row in rows if row.status in (NO_FACE, NO_CROP, UNUSABLE)
+    ]
     _tell_left_out(without, "photograph", "without a face or unusable")
-    _tell_left_out(done.left_out, "other file", "")
-    if gallery is not None and gallery.alignment is None and not gallery.names:
-        gallery.alignment = rows[0].settings
-    return [_Face(row.source, row.box, done.out / row.crop) for row in rows if row.crop]
-
-
-_WITHOUT = (NO_FACE, NO_CROP, UNUSABLE)
+    faces = [_Face(row.source, row.box, done.out / row.crop) for row in rows if row.crop]
+    return faces, rows[0].settings
 
 
 def _embed(
     faces: Sequence[_Face], model: Embedder, fingerprint: Fingerprint, work: Path
 ) -> NDArray[np.float32]:
+    from facenet_lib.recognition.embedding_cache import embed_resumably
+
     return embed_resumably(
         model, fingerprint, [face.crop for face in faces], work / "embeddings.npz"
     )
+
+
+def _owner(source: str, name: str | None, root: Path) -> str:
+    """Whose photograph it is: of the person who is named, or of the folder's."""
+    from facenet_lib.recognition.gallery import check_person_name
+
+    if name is not None:
+        return check_person_name(name)
+    if "/" not in source:
+        raise FacenetError(
+            f"{root / source}: expected photographs in a folder named after the person, or --name, "
+            "whom all of them show"
+        )
+    return check_person_name(source.partition("/")[0])
+
+
+def _new_sources(
+    gallery: Gallery,
+    names: Sequence[str],
+    faces: Sequence[_Face],
+    embeddings: NDArray[np.float32],
+) -> list[str]:
+    """What each face is to be called in the gallery; empty for one that is there already.
+
+    Two folders may hold different photographs of one name: the second is then numbered.
+    """
+    from facenet_lib.recognition.enrolment import DUPLICATE_BELOW
+
+    there = dict(
+        zip(zip(gallery.names, gallery.sources, strict=True), gallery.embeddings, strict=True)
+    )
+    sources = []
+    for name, face, row in zip(names, faces, embeddings, strict=True):
+        source, number = face.source, 1
+        while (name, source) in there and (
+            np.square(there[name, source] - row).sum() >= DUPLICATE_BELOW
+        ):
+            number += 1
+            source = f"{face.source} ({number})"
+        sources.append("" if (name, source) in there else source)
+        there[name, source] = row
+    return sources
+
+
+_BEYOND_DOUBT = 1e6  # pixels or sharpness of a photograph that is enrolled, or cut out, already
+_FARTHEST = 4.0  # squared distance: where no threshold is known, nobody is two people
 
 
 def _doubtful(
@@ -467,30 +610,30 @@ def _doubtful(
     model: Embedder,
     faces: Sequence[_Face],
     names: Sequence[str],
+    sources: Sequence[str],
     embeddings: NDArray[np.float32],
 ) -> set[int]:
     """Tell which of the new faces had better not be enrolled; return their places."""
     from facenet_lib.alignment.photographs import read_photograph
     from facenet_lib.recognition.enrolment import check_enrolment, measure_sharpness
 
+    new = [row for row, source in enumerate(sources) if source]
+    boxes = [faces[row].box for row in new]
+    sides = [_BEYOND_DOUBT if box is None else max(box.width, box.height) for box in boxes]
+    sharpness = [measure_sharpness(read_photograph(faces[row].crop)) for row in new]
     enrolled = [_BEYOND_DOUBT] * len(gallery.names)
-    sides = [
-        _BEYOND_DOUBT if face.box is None else max(face.box.width, face.box.height)
-        for face in faces
-    ]
-    sharpness = [measure_sharpness(read_photograph(face.crop)) for face in faces]
-    found = check_enrolment(
-        np.concatenate([gallery.embeddings, embeddings]),
-        [*gallery.names, *names],
-        [*gallery.sources, *(face.source for face in faces)],
+    problems = check_enrolment(
+        np.concatenate([gallery.embeddings, embeddings[new]]),
+        [*gallery.names, *(names[row] for row in new)],
+        [*gallery.sources, *(sources[row] for row in new)],
         _FARTHEST if model.threshold is None else model.threshold,
         sharpness=[*enrolled, *sharpness],
         face_sides=[*enrolled, *sides],
     )
-    doubtful = set()
-    for problem in found:
-        of_person = {row for row, name in enumerate(names) if name == problem.name}
-        alone = {row for row in of_person if faces[row].source == problem.source}
+    doubtful: set[int] = set()
+    for problem in problems:
+        of_person = {row for row in new if names[row] == problem.name}
+        alone = {row for row in of_person if sources[row] == problem.source}
         rows = of_person if problem.kind == "two people" else alone
         if rows:
             print(f"facenet: {problem}", file=sys.stderr)
@@ -498,67 +641,25 @@ def _doubtful(
     return doubtful
 
 
-_BEYOND_DOUBT = 1e6  # pixels or sharpness of a photograph that is enrolled, or cut out, already
-_FARTHEST = 4.0  # squared distance: where no threshold is known, nobody is two people
-
-
-def _owner(face: _Face, name: str | None, root: Path) -> str:
-    """Whose photograph it is: of the person who is named, or of the folder's."""
-    if name is not None:
-        return check_person_name(name)
-    if "/" not in face.source:
-        raise FacenetError(
-            f"{root / face.source}: expected photographs in a folder named after the person, or "
-            "--name, whom all of them show"
-        )
-    return check_person_name(face.source.partition("/")[0])
-
-
 def _listed(paths: Sequence[Path]) -> PhotographFolder:
     """The photographs that are named, and those in folders that are."""
-    found: list[Path] = []
+    found: set[Path] = set()
     left_out: list[str] = []
     for path in paths:
         if path.is_dir():
             folder = find_photographs(path)
-            found += [folder.root / name for name in folder.photographs]
+            found |= {(folder.root / name).resolve() for name in folder.photographs}
             left_out += [str(folder.root / name) for name in folder.left_out]
         elif path.is_file():
-            found.append(path)
+            found.add(path.resolve())
         else:
             raise FacenetError(f"{path}: expected a photograph or a folder of them, found nothing")
-    whole = sorted({path.absolute() for path in found})
+    whole = sorted(found)
+    unwritable = [f"{str(path)!r}: rename it" for path in whole if not can_be_written(str(path))]
+    refuse("names that no table can hold", unwritable)
     root = Path(os.path.commonpath([path.parent for path in whole]))
     names = tuple(path.relative_to(root).as_posix() for path in whole)
     return PhotographFolder(root, names, tuple(left_out))
-
-
-def _naming_threshold(options: argparse.Namespace, gallery: Gallery, model: Embedder) -> float:
-    """What is named, then what was chosen for this gallery, then the model's, with a warning."""
-    if options.threshold is not None:
-        return options.threshold
-    people, chosen = len(gallery.people), gallery.threshold
-    if chosen is not None:
-        if people > chosen.people:
-            print(
-                f"facenet: warning: the threshold was chosen for {chosen.people} people; "
-                f"among {people} more strangers are named: choose again with 'facenet gallery "
-                f"{options.gallery} --false-positive-rate RATE'",
-                file=sys.stderr,
-            )
-        return chosen.distance
-    if model.threshold is None:
-        raise FacenetError(
-            f"{options.gallery}: no threshold is known; name --threshold, or choose one with "
-            f"'facenet gallery {options.gallery} --false-positive-rate RATE'"
-        )
-    print(
-        f"facenet: warning: {model.threshold:.3f} is the model's threshold for pairs, which among "
-        f"{_count(people, 'person')} names more strangers than among one: choose one with 'facenet "
-        f"gallery {options.gallery} --false-positive-rate RATE'",
-        file=sys.stderr,
-    )
-    return model.threshold
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

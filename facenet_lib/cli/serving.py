@@ -5,11 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facenet_lib.cli.arguments import add_command, port
+from facenet_lib.cli.arguments import (
+    NAMING_THRESHOLD_HELP,
+    add_command,
+    naming_threshold,
+    port,
+)
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import explain_missing
+from facenet_lib.model_card import CARD, read_card
+
+if TYPE_CHECKING:
+    from facenet_lib.serving.naming import Naming
 
 
 def add_serve(commands: Any) -> None:
@@ -37,6 +46,10 @@ def add_serve(commands: Any) -> None:
         default=[],
         help="a name for a version that stays, such as stable=1; may be repeated",
     )
+    parser.add_argument(
+        "--gallery", type=Path, help="of facenet enroll: the page and :identify name its people"
+    )
+    parser.add_argument("--threshold", type=float, help=f"with --gallery: {NAMING_THRESHOLD_HELP}")
     by = parser.add_mutually_exclusive_group()
     by.add_argument("--docker", action="store_true", help="by TF Serving in a Docker container")
     by.add_argument(
@@ -78,7 +91,7 @@ def _serve(options: argparse.Namespace) -> None:
     """Serve the exported MODEL over REST and gRPC, TF Serving's protocols, until Ctrl-C.
 
     The server is our own and listens at 127.0.0.1; with --docker or --tensorflow-serving it is
-    TF Serving itself.
+    TF Serving itself. With --gallery our own also names faces, which TF Serving cannot do.
     """
     where = {"host": options.host, "rest_port": options.rest_port, "grpc_port": options.grpc_port}
     labels = dict(options.labels)
@@ -86,15 +99,25 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error("--label: expected different labels, found one twice")
     if options.image and not (options.docker or options.configure):
         options.parser.error("--image: only with --docker or --configure")
-    if not (options.docker or options.tensorflow_serving or options.configure):
+    by_tf_serving = options.docker or options.tensorflow_serving or options.configure
+    if options.gallery and by_tf_serving:
+        options.parser.error("--gallery: TF Serving names nobody; leave the other server out")
+    if options.threshold is not None and not options.gallery:
+        options.parser.error("--threshold: only with --gallery")
+    if not by_tf_serving:
         with explain_missing("facenet serve", "serving"):
             import tornado  # noqa: F401  # first, since TensorFlow takes seconds to load
         load_tensorflow()
         with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve
 
-        models = {options.name: options.model}
-        serve(models, versions=options.versions, labels={options.name: labels}, **where)
+        serve(
+            {options.name: options.model},
+            versions=options.versions,
+            labels={options.name: labels},
+            naming=_naming(options) if options.gallery else None,
+            **where,
+        )
         return
 
     with explain_missing("facenet serve", "serving"):
@@ -118,3 +141,19 @@ def _serve(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     run_tensorflow_serving([model], kind="docker" if options.docker else "binary", **where)
+
+
+def _naming(options: argparse.Namespace) -> Naming:
+    """The gallery, and the threshold for the version that will answer first."""
+    from facenet_lib.recognition.gallery import Gallery
+    from facenet_lib.serving.model_folders import complete_versions
+    from facenet_lib.serving.naming import Naming
+
+    gallery = Gallery.load(options.gallery)
+    versions = complete_versions(options.model)
+    wanted = versions if isinstance(options.versions, str) else versions.keys() & options.versions
+    folder = versions[max(wanted)] if wanted else options.model
+    of_pairs = read_card(folder).threshold if (folder / CARD).is_file() else None
+    threshold = naming_threshold(options.threshold, options.gallery, gallery, of_pairs)
+    chosen = gallery.threshold if options.threshold is None else None
+    return Naming(gallery, threshold, str(options.gallery), chosen.by if chosen else "nearest")

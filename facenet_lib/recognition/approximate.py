@@ -20,6 +20,10 @@ from facenet_lib.verification import distances
 _NEIGHBOURS = 32  # of a node in HNSW's graph; twice as many in its lowest layer
 _MOST_HELD_OUT = 1000
 _FEWEST_ROWS = 100  # of which a tenth is held out
+_REMEDIES = {
+    "exact_half": "float16 does not tell these rows apart, nearest_rows does",
+    "hnsw": "build it with an ef larger than {}",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ def build_index(
     >>> index.recall, index.search(rows[7:8], k=1)[0].tolist()
     (1.0, [[7]])
     """
-    problems = word_problems("kind", kind, list(_KINDS))
+    problems = word_problems("kind", kind, list(_REMEDIES))
     problems += number_problems("recall_at_least", recall_at_least, "[0, 1]")
     problems += integer_problems("ef", ef, at_least=1)
     problems += integer_problems("seed", seed, at_least=0)
@@ -124,12 +128,9 @@ def build_index(
             f"embeddings: expected at least {_FEWEST_ROWS} rows to measure the recall on, found "
             f"{len(stored)}; nearest_rows searches so few at once"
         )
-    with explain_missing("an approximate index", "large"):
-        import faiss
-
     in_random_order = np.random.default_rng(seed).permutation(len(stored))
     held_out, others = np.split(in_random_order, [min(_MOST_HELD_OUT, len(stored) // 10)])
-    index = faiss.IndexIDMap(_KINDS[kind](faiss, stored.shape[1], ef))
+    index = _empty_index(kind, stored.shape[1], ef)
     index.add_with_ids(stored[others], others)
     recall = _recall(index, stored, held_out, others)
     if recall < recall_at_least:
@@ -141,21 +142,15 @@ def build_index(
     return ApproximateIndex(kind, recall, len(held_out), index)
 
 
-def _half_index(faiss: Any, width: int, ef: int) -> Any:
-    return faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16)
-
-
-def _hnsw_index(faiss: Any, width: int, ef: int) -> Any:
-    index = faiss.IndexHNSWFlat(width, _NEIGHBOURS)
-    index.hnsw.efConstruction = index.hnsw.efSearch = ef
-    return index
-
-
-_KINDS = {"exact_half": _half_index, "hnsw": _hnsw_index}
-_REMEDIES = {
-    "exact_half": "float16 does not tell these rows apart, nearest_rows does",
-    "hnsw": "build it with an ef larger than {}",
-}
+def _empty_index(kind: str, width: int, ef: int) -> Any:
+    """Of faiss, where each row that is added comes with its number."""
+    with explain_missing("an approximate index", "large"):
+        import faiss
+    if kind == "exact_half":
+        return faiss.IndexIDMap(faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16))
+    graph = faiss.IndexHNSWFlat(width, _NEIGHBOURS)
+    graph.hnsw.efConstruction = graph.hnsw.efSearch = ef
+    return faiss.IndexIDMap(graph)
 
 
 def _recall(

@@ -15,9 +15,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from facenet_lib.checks import check_array
 from facenet_lib.embedding import Embedder
 from facenet_lib.errors import FacenetError
+from facenet_lib.recognition.search import check_embeddings
 
 SAME_MODEL_BELOW = 1e-3
 """Squared distance of two embeddings of a picture below which one model made both: rounding on
@@ -81,8 +81,7 @@ def take_fingerprint(embedder: Embedder, model: str) -> Fingerprint:
         for path, picture in zip(paths, draw_test_pictures(), strict=True):
             PIL.Image.fromarray(picture).save(path)
         embeddings = embedder.embed(paths)
-    checked = check_array(model, embeddings, "floating point numbers", (_PICTURES, "n"))
-    return Fingerprint(model, checked.astype(np.float32))
+    return Fingerprint(model, check_embeddings(model, embeddings))
 
 
 def draw_test_pictures() -> NDArray[np.uint8]:

@@ -11,7 +11,9 @@ import dataclasses
 import difflib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.alignment.manifest import AlignmentSettings
-from facenet_lib.checks import check_array, check_integer
+from facenet_lib.checks import (
+    check_array,
+    check_integer,
+    integer_problems,
+    number_problems,
+    word_problems,
+)
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_arrays, write_arrays
+from facenet_lib.files import lock_folder, read_arrays, write_arrays
 from facenet_lib.recognition.fingerprint import Fingerprint
-from facenet_lib.recognition.search import check_embeddings, distances_to_people, nearest_rows
-
-SAME_PICTURE_BELOW = 1e-5
-"""Squared distance below which two embeddings are of one picture, saved twice."""
+from facenet_lib.recognition.search import check_embeddings, distances_of_checked
 
 _NOT_THERE = 8.0  # a distance larger than any of two embeddings, of which 4 is the largest
 _FORMAT = 1
@@ -40,12 +45,21 @@ class GalleryThreshold:
     Attributes:
         distance: squared distance of embeddings.
         false_positive_rate: the share of strangers that may be named.
-        people: people that the gallery held then: with more of them, more strangers are named.
+        people: people with whom each stranger was compared: with more of them in the gallery, more
+            strangers are named.
+        by: how a person's distance was taken, see :meth:`Gallery.distances`.
     """
 
     distance: float
     false_positive_rate: float
     people: int
+    by: str
+
+    def __post_init__(self) -> None:
+        problems = number_problems("distance", self.distance, "(0, inf)")
+        problems += number_problems("false_positive_rate", self.false_positive_rate, "(0, 1)")
+        problems += integer_problems("people", self.people, at_least=1)
+        refuse("threshold", problems + word_problems("by", self.by, ("nearest", "mean")))
 
 
 class Gallery:
@@ -73,16 +87,23 @@ class Gallery:
         self.names: tuple[str, ...] = ()
         self.sources: tuple[str, ...] = ()
         self.embeddings = np.empty((0, fingerprint.embeddings.shape[1]), np.float32)
+        self._sort_people()
 
     @property
     def people(self) -> tuple[str, ...]:
         """The people, each once, in the order of their names."""
-        return tuple(sorted(set(self.names)))
+        return self._people
 
     @property
     def owners(self) -> NDArray[np.int64]:
         """Int64 (n,), the place among :attr:`people` of each embedding's person."""
-        return np.unique(np.array(self.names, dtype=str), return_inverse=True)[1].astype(np.int64)
+        return self._owners
+
+    def _sort_people(self) -> None:
+        """Find out who is there, once for all questions until somebody comes or goes."""
+        self._people = tuple(sorted(set(self.names)))
+        places = {name: place for place, name in enumerate(self._people)}
+        self._owners = np.array([places[name] for name in self.names], np.int64)
 
     def enroll(self, name: str, embeddings: ArrayLike, sources: Sequence[str]) -> None:
         """Add photographs of a person, whether known already or new.
@@ -93,22 +114,22 @@ class Gallery:
             sources: what each is to be called in answers and errors, its file for example.
 
         Raises:
-            FacenetError: for an empty name or one with line breaks, other shapes, a source that is
-                there already under this name, or a picture that is there under another name; then
-                nothing was added.
+            FacenetError: for an empty name or one with line breaks, other shapes, or a source that
+                is there twice then under this name; nothing was added.
         """
         name = check_person_name(name)
         rows = self._checked(f"embeddings of {name}", embeddings)
-        if len(sources) != len(rows):
-            raise FacenetError(f"{name}: expected {len(rows)} sources, found {len(sources)}")
-        known = {
-            source for owner, source in zip(self.names, self.sources, strict=True) if owner == name
-        }
-        problems = [f"{source}: enrolled already" for source in sources if source in known]
-        refuse(name, problems + self._strange_owners(name, rows, sources))
+        new = tuple(map(str, sources))
+        if len(new) != len(rows):
+            raise FacenetError(f"{name}: expected {len(rows)} sources, found {len(new)}")
+        known = Counter(zip(self.names, self.sources, strict=True)) + Counter(
+            (name, s) for s in new
+        )
+        refuse(name, [f"{s}: enrolled twice" for s in dict.fromkeys(new) if known[name, s] > 1])
         self.names += (name,) * len(rows)
-        self.sources += tuple(sources)
+        self.sources += new
         self.embeddings = np.concatenate([self.embeddings, rows])
+        self._sort_people()
 
     def remove(self, name: str) -> int:
         """Forget a person: after :meth:`save`, the file holds neither the name nor an embedding.
@@ -127,6 +148,7 @@ class Gallery:
         self.names = tuple(self.names[row] for row in kept)
         self.sources = tuple(self.sources[row] for row in kept)
         self.embeddings = self.embeddings[kept]
+        self._sort_people()
         return removed
 
     def distances(self, embeddings: ArrayLike, by: str = "nearest") -> NDArray[np.float32]:
@@ -143,10 +165,11 @@ class Gallery:
         Raises:
             FacenetError: for a gallery without people, other shapes or another ``by``.
         """
-        self._check_not_empty()
-        return distances_to_people(
-            self._checked("embeddings", embeddings), self.embeddings, self.owners, by
-        )
+        refuse("gallery", word_problems("by", by, ("nearest", "mean")))
+        if not self.names:
+            raise FacenetError("a gallery without people names nobody: enroll some first")
+        asked = self._checked("embeddings", embeddings)
+        return distances_of_checked(asked, self.embeddings, self.owners, by)
 
     def search(
         self, embeddings: ArrayLike, k: int = 1, by: str = "nearest"
@@ -173,18 +196,24 @@ class Gallery:
         """Measure what each photograph would meet if it had not been enrolled.
 
         It is a mate to its person's other photographs, where there are some, and a stranger to all
-        other people: what a gallery can tell of itself before any stranger has come.
+        other people: what a gallery can tell of itself before any stranger has come. A stranger is
+        compared with one person fewer than the gallery holds.
 
         Args:
             by: see :meth:`distances`.
 
         Returns:
             Distances, float32 (probes, people), 8 to whom is not there, and truth, int64
-            (probes,): the person's place, or -1 for a stranger. Mates first.
+            (probes,): the person's place, or -1 for a stranger. Mates first; then the strangers,
+            one for each embedding, in their order.
 
         Raises:
-            FacenetError: for a gallery without people.
+            FacenetError: for a gallery of fewer than two people.
         """
+        if len(self.people) < 2:
+            raise FacenetError(
+                f"a gallery of {len(self.people)} people has no strangers of its own: expected two"
+            )
         distances, owners = self.distances(self.embeddings, by), self.owners
         rows = np.arange(len(owners))
         strange = distances.copy()
@@ -194,14 +223,14 @@ class Gallery:
             for row in mine if len(mine) > 1 else ():
                 others = self.embeddings[mine[mine != row]]
                 alone = np.zeros(len(others), np.int64)
-                own = distances_to_people(self.embeddings[row : row + 1], others, alone, by)
+                own = distances_of_checked(self.embeddings[row : row + 1], others, alone, by)
                 distances[row, owner] = own[0, 0]
         has_mate = np.bincount(owners)[owners] > 1
         truth = np.concatenate([owners[has_mate], np.full(len(owners), -1)])
         return np.concatenate([distances[has_mate], strange]), truth
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the gallery, whole or not at all.
+        """Write the gallery, whole or not at all; a new file is its owner's to read alone.
 
         Raises:
             FacenetError: when it cannot be written; what was there before is untouched.
@@ -215,7 +244,7 @@ class Gallery:
             "names": self.names,
             "sources": self.sources,
         }
-        write_arrays(Path(path), arrays, state)
+        write_arrays(Path(path), arrays, state, mode=0o600)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Gallery:
@@ -257,6 +286,7 @@ class Gallery:
         lengths = {len(gallery.names), len(gallery.sources), len(gallery.embeddings)}
         if len(lengths) > 1:
             raise FacenetError(f"names, sources and embeddings: expected as many, found {lengths}")
+        gallery._sort_people()
         return gallery
 
     def _checked(self, what: str, embeddings: ArrayLike) -> NDArray[np.float32]:
@@ -264,28 +294,37 @@ class Gallery:
         check_array(what, embeddings, "numbers", ("n", self.embeddings.shape[1]))
         return check_embeddings(what, embeddings)
 
-    def _strange_owners(
-        self, name: str, rows: NDArray[np.float32], sources: Sequence[str]
-    ) -> list[str]:
-        """Pictures among ``rows`` that are enrolled under another name."""
-        others = np.array([owner != name for owner in self.names], dtype=bool)
-        if not others.any():
-            return []
-        nearest, distances = nearest_rows(rows, self.embeddings[others], k=1)
-        places = np.flatnonzero(others)[nearest[:, 0]]
-        return [
-            f"{source}: the same picture is enrolled as {self.names[place]} ({self.sources[place]})"
-            for source, place, distance in zip(sources, places, distances[:, 0], strict=True)
-            if distance < SAME_PICTURE_BELOW
-        ]
 
-    def _check_not_empty(self) -> None:
-        if not self.names:
-            raise FacenetError("a gallery without people names nobody: enroll some first")
+@contextmanager
+def change_gallery(path: str | os.PathLike[str], new: Gallery | None = None) -> Iterator[Gallery]:
+    """Read a gallery and, once the block has ended without an error, write it.
+
+    No other process that does the same can come between, so that nobody whom it adds is lost and
+    nobody whom it removes comes back.
+
+    Args:
+        path: the gallery's file.
+        new: the gallery to begin with where there is no file; None: there has to be one.
+
+    Raises:
+        FacenetError: as :meth:`Gallery.load` and :meth:`Gallery.save`.
+
+    >>> with change_gallery("nowhere") as gallery:
+    ...     gallery.remove("Ann")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a gallery that 'facenet enroll' wrote...
+    """
+    path = Path(path)
+    with lock_folder(path.resolve().parent):
+        gallery = new if new is not None and not path.exists() else Gallery.load(path)
+        yield gallery
+        gallery.save(path)
 
 
 def check_person_name(name: object) -> str:
     """Return a person's name in the form in which it is compared, whatever typed it.
+
+    That is Unicode's form NFC, without spaces around it.
 
     Raises:
         FacenetError: for what is empty, or cannot stand in a line of a table.
@@ -293,9 +332,13 @@ def check_person_name(name: object) -> str:
     >>> check_person_name("Zoe\\u0308") == "Zo\\u00eb"
     True
     """
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    text = unicodedata.normalize("NFC", name).strip() if isinstance(name, str) else ""
+    if not text or any(unicodedata.category(letter) in _NO_LETTERS for letter in text):
         raise FacenetError(f"name: expected one line of text, found {name!r}")
-    return unicodedata.normalize("NFC", name)
+    return text
+
+
+_NO_LETTERS = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of letters, ends of lines and paragraphs
 
 
 def _alike(name: str, people: Sequence[str]) -> str:

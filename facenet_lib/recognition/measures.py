@@ -349,11 +349,15 @@ def check_labels(name: str, labels: ArrayLike, probes: int) -> NDArray[np.generi
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: groups: expected words or integers of shape (2,), ...
     """
-    array = as_array(name, as_array(name, labels).tolist())  # a table's words are objects
-    if array.shape != (probes,) or array.dtype.kind not in "Uiub":
+    # NumPy would make words of numbers beside words, and of what is missing in a table's column.
+    values = labels if isinstance(labels, list | tuple) else as_array(name, labels).tolist()
+    array = as_array(name, values)
+    kinds = {type(value) for value in values} if array.ndim == 1 else set()
+    if array.shape != (probes,) or array.dtype.kind not in "Uiub" or len(kinds) > 1:
         raise FacenetError(
             f"{name}: expected words or integers of shape ({probes},), "
-            f"found {array.dtype} of shape {array.shape}"
+            f"found {' and '.join(sorted(kind.__name__ for kind in kinds)) or array.dtype} "
+            f"of shape {array.shape}"
         )
     return array
 

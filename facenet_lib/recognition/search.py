@@ -22,8 +22,9 @@ def nearest_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the k rows nearest to each query, exactly.
 
-    The work is one matrix product, made block by block, so that beside the answer it takes less
-    than 64 MiB, however many rows there are.
+    The work is one matrix product, made block by block, so that the distances of all to all are
+    never there at once: beside the answer, it takes less than 64 MiB and some bytes a row. (Of
+    what is not float32 yet, a copy is made first.)
 
     Args:
         queries: numbers (m, embedding_size), rows of length one.
@@ -43,7 +44,7 @@ def nearest_rows(
     >>> rows, distances.round(3)
     (array([[1, 0]]), array([[0.4, 0.8]], dtype=float32))
     """
-    asked, stored = check_same_width(queries, embeddings)
+    asked, stored = _check_both(queries, embeddings)
     check_integer("k", k, at_least=1, at_most=len(stored))
     return _from_keys(
         np.concatenate([_nearest_keys(asked[block], stored, k) for block in _queries(asked)])
@@ -78,8 +79,19 @@ def distances_to_people(
     array([[0.586, 4.   ]], dtype=float32)
     """
     refuse("distances_to_people", word_problems("by", by, ["nearest", "mean"]))
-    asked, stored = check_same_width(queries, embeddings)
-    whose = _check_owners(owners, len(stored))
+    asked, stored = _check_both(queries, embeddings)
+    return distances_of_checked(asked, stored, _check_owners(owners, len(stored)), by)
+
+
+def distances_of_checked(
+    asked: _Floats, stored: _Floats, whose: NDArray[np.int64], by: str
+) -> _Floats:
+    """:func:`distances_to_people` of what has been checked: a gallery's rows are, once for all.
+
+    >>> rows = np.eye(2, dtype=np.float32)
+    >>> distances_of_checked(rows[:1], rows, np.array([0, 1]), by="nearest")
+    array([[0., 2.]], dtype=float32)
+    """
     if by == "mean":
         stored = _mean_directions(stored, whose)
         whose = np.arange(len(stored))
@@ -91,26 +103,6 @@ def distances_to_people(
             )
             distances[block, people] = np.minimum(distances[block, people], nearest)
     return distances
-
-
-def check_same_width(queries: ArrayLike, embeddings: ArrayLike) -> tuple[_Floats, _Floats]:
-    """Return queries and the rows to search as ``check_embeddings`` does.
-
-    Raises:
-        FacenetError: for rows of another length than one, none, or two widths.
-
-    >>> check_same_width([[1, 0]], [[1, 0, 0]])
-    Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: queries: expected 3 numbers each, as embeddings, found 2
-    """
-    asked = check_embeddings("queries", queries)
-    stored = check_embeddings("embeddings", embeddings)
-    if asked.shape[1] != stored.shape[1]:
-        raise FacenetError(
-            f"queries: expected {stored.shape[1]} numbers each, as embeddings, "
-            f"found {asked.shape[1]}"
-        )
-    return asked, stored
 
 
 def check_embeddings(name: str, embeddings: ArrayLike) -> NDArray[np.float32]:
@@ -220,6 +212,17 @@ def _mean_directions(embeddings: _Floats, owners: NDArray[np.int64]) -> _Floats:
             f"that of person {without[0]} to be"
         )
     return (means / lengths).astype(np.float32)
+
+
+def _check_both(queries: ArrayLike, embeddings: ArrayLike) -> tuple[_Floats, _Floats]:
+    asked = check_embeddings("queries", queries)
+    stored = check_embeddings("embeddings", embeddings)
+    if asked.shape[1] != stored.shape[1]:
+        raise FacenetError(
+            f"queries: expected {stored.shape[1]} numbers each, as embeddings, "
+            f"found {asked.shape[1]}"
+        )
+    return asked, stored
 
 
 def _check_owners(owners: ArrayLike, rows: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.recognition.measures import (
+    check_labels,
     check_person_distances,
     interval_of_rate,
     rank_own_people,
@@ -29,6 +30,7 @@ def choose_threshold(
     truth: ArrayLike,
     false_positive_rate: float,
     people: int | None = None,
+    probe_people: ArrayLike | None = None,
 ) -> ChosenThreshold:
     """Choose the largest threshold that names at most this share of the strangers.
 
@@ -47,6 +49,9 @@ def choose_threshold(
         false_positive_rate: FPIR, above 0 and below 1. There have to be 3 / rate strangers: where
             none of s is named, up to 3 / s of all may be, at 95% (the rule of three).
         people: that the gallery is to hold; None: as many as there are columns.
+        probe_people: labels (probes,), whose each probe is: then people are counted as strangers,
+            and not photographs, of which those of one person are much alike. The intervals still
+            take photographs for independent.
 
     Raises:
         FacenetError: for unusable arguments, more people than columns, or too few strangers.
@@ -72,7 +77,11 @@ def choose_threshold(
             "in a larger gallery cannot be read off a smaller one"
         )
     strangers = values[owners < 0]
-    _check_number(len(strangers), false_positive_rate)
+    independent = len(strangers)
+    if probe_people is not None:
+        labels = check_labels("probe_people", probe_people, len(owners))
+        independent = len(np.unique(labels[owners < 0]))
+    _check_number(independent, false_positive_rate)
     no_near_one = _chances_of_none(measured, gallery)
     too_far = _first_that_names_too_many(strangers, no_near_one, false_positive_rate)
     threshold = _half_way_down(values, too_far)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from running_commands import one_line
 
 from facenet_lib.cli import main, recognition
 from facenet_lib.recognition import embedding_cache
-from facenet_lib.recognition.gallery import Gallery
+from facenet_lib.recognition.gallery import Gallery, change_gallery
 
 BLUE = {"Ann": 10, "Bea": 120, "Cid": 240}
 STRANGER = 180
@@ -116,7 +119,7 @@ def test_doubtful_photographs_are_told_and_left_out(gallery, tmp_path, capsys):
     assert "facenet: Dee, Dee/blurred.png: blurred: expected a sharpness" in said.err
     assert "facenet: Dee, Dee/blurred.png: tiny: expected a side of at least 40 pixels" in said.err
     assert "left out 1 doubtful photograph; --keep-doubtful enrolls them too" in said.err
-    assert "enrolled 0 photographs of 0 people; it holds 3 people with 9" in said.out
+    assert "enrolled 0 photographs of 0 people, 0 were there already; it holds 3" in said.out
     assert Gallery.load(gallery).people == tuple(BLUE)
 
 
@@ -144,12 +147,19 @@ def test_photographs_without_a_name_are_refused(gallery, tmp_path, capsys):
     assert "in a folder named after the person, or --name" in capsys.readouterr().err
 
 
-def test_what_was_enrolled_is_passed_over(gallery, people, embedders, tmp_path):
+def test_what_was_enrolled_is_passed_over(gallery, people, capsys):
     draw(people / "Ann" / "9.png", BLUE["Ann"] + 9)
     assert facenet("enroll", gallery, people, *DOUBTFUL) == 0
-    fresh = [name for name in embedders[-1].embedded if name == "9.png"]
-    assert fresh == ["9.png"] and len(embedders[-1].embedded) == 4 + 1
+    assert "enrolled 1 photograph of 1 person, 9 were there already" in capsys.readouterr().out
     assert len(Gallery.load(gallery).names) == 10
+
+
+def test_another_photograph_of_one_name_is_enrolled_too(gallery, tmp_path):
+    draw(tmp_path / "others" / "Ann" / "0.png", BLUE["Ann"] + 30)
+    for _ in range(2):
+        assert facenet("enroll", gallery, tmp_path / "others", *DOUBTFUL) == 0
+    sources = Gallery.load(gallery).sources
+    assert sources.count("Ann/0.png") == sources.count("Ann/0.png (2)") == 1
 
 
 @pytest.mark.parametrize("batches", range(5))
@@ -165,13 +175,53 @@ def test_a_call_that_is_stopped_goes_on(embedders, people, tmp_path, monkeypatch
 
     monkeypatch.setattr(ColourEmbedder, "embed", embed)
     assert facenet(*words) == 1
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "where the same command finds it" in capsys.readouterr().err
     assert not (tmp_path / "people.npz").exists()
     monkeypatch.setattr(ColourEmbedder, "embed", original)
     assert facenet(*words) == 0
     assert len(embedders[-1].embedded) == 4 + 9 - 2 * batches
     assert len(Gallery.load(tmp_path / "people.npz").names) == 9
-    assert not list((tmp_path / "cache" / "work").iterdir())
+    assert not list((tmp_path / "cache" / "work").rglob("*"))
+
+
+def test_another_process_finds_what_a_stopped_one_left(people, tmp_path):
+    program = """
+import argparse, contextlib, pathlib, sys
+from facenet_lib.cli import facenet, recognition
+options = facenet.make_parser().parse_args(sys.argv[1:])
+with contextlib.suppress(KeyboardInterrupt), recognition._work_folder(options, None) as folder:
+    print(folder)
+    (folder / "a_face.png").touch()
+    raise KeyboardInterrupt
+"""
+    words = [sys.executable, "-c", program, "enroll", tmp_path / "people.npz", people]
+    environment = {**os.environ, "FACENET_CACHE": str(tmp_path / "cache")}
+    folders = {
+        subprocess.run(words, env=environment, check=True, capture_output=True).stdout
+        for _ in range(2)
+    }
+    (folder,) = folders
+    assert Path(folder.decode().strip()).stat().st_mode & 0o077 == 0
+
+
+def test_two_calls_lose_nobody(gallery, tmp_path, monkeypatch):
+    """Somebody is removed, and somebody else enrolled, while a call computes."""
+    original = ColourEmbedder.embed
+
+    def embed(self, paths, batch_size=64):
+        if "crop" not in held and len(self.embedded) >= 4:
+            held["crop"] = True
+            with change_gallery(gallery) as changed:
+                changed.remove("Bea")
+                changed.enroll("Eve", original(ColourEmbedder(), [tmp_path / "eve.png"]), ["1"])
+        return original(self, paths)
+
+    held: dict[str, bool] = {}
+    draw(tmp_path / "eve.png", 60)
+    draw(tmp_path / "more" / "Dee" / "1.png", STRANGER)
+    monkeypatch.setattr(ColourEmbedder, "embed", embed)
+    assert facenet("enroll", gallery, tmp_path / "more", *DOUBTFUL) == 0
+    assert Gallery.load(gallery).people == ("Ann", "Cid", "Dee", "Eve")
 
 
 def test_another_model_is_refused_by_name(gallery, people, tmp_path, capsys):
@@ -181,7 +231,7 @@ def test_another_model_is_refused_by_name(gallery, people, tmp_path, capsys):
 
 
 def test_another_crop_than_the_gallerys_is_refused(gallery, people, capsys):
-    assert facenet("identify", gallery, people, "--crop", "similarity", *THRESHOLD) == 1
+    assert facenet("enroll", gallery, people, "--crop", "similarity") == 1
     assert (
         "--crop: expected square, as GALLERY was made, found similarity" in capsys.readouterr().err
     )
@@ -216,32 +266,51 @@ def test_a_gallery_is_listed(gallery, capsys):
     assert lines[4] == "3 people, 9 photographs; model colours; threshold none chosen"
 
 
-def test_a_threshold_is_chosen_and_used(gallery, people, tmp_path, capsys):
-    assert facenet("gallery", gallery, "--false-positive-rate", 0.5) == 0
-    chosen = Gallery.load(gallery).threshold
-    assert (chosen.false_positive_rate, chosen.people) == (0.5, 3)
+@pytest.fixture
+def larger(gallery, tmp_path):
+    """With seven more people, who are strangers enough to each other."""
+    for number, blue in enumerate((30, 50, 75, 95, 150, 200, 220)):
+        for photograph in range(2):
+            draw(tmp_path / "larger" / f"P{number}" / f"{photograph}.png", blue + photograph)
+    assert facenet("enroll", gallery, tmp_path / "larger", *DOUBTFUL) == 0
+    return gallery
+
+
+def test_a_threshold_is_chosen_and_used(larger, people, tmp_path, capsys):
+    assert facenet("gallery", larger, "--false-positive-rate", 0.4, "--by", "mean") == 0
+    chosen = Gallery.load(larger).threshold
+    assert (chosen.false_positive_rate, chosen.people, chosen.by) == (0.4, 9, "mean")
     capsys.readouterr()
-    assert facenet("identify", gallery, people) == 0
+    assert facenet("identify", larger, people) == 0
     said = capsys.readouterr()
     assert f"threshold {chosen.distance:.3f}" in said.out and "warning" not in said.err
+    assert facenet("identify", larger, people, "--by", "nearest") == 1
+    assert "--by: expected mean, for which the threshold was chosen" in capsys.readouterr().err
+    assert facenet("identify", larger, people, "--by", "nearest", *THRESHOLD) == 0
     draw(tmp_path / "dee" / "Dee" / "1.png", STRANGER)
-    assert facenet("enroll", gallery, tmp_path / "dee", *DOUBTFUL) == 0
-    assert facenet("identify", gallery, people) == 0
-    assert "chosen for 3 people; among 4" in capsys.readouterr().err
+    assert facenet("enroll", larger, tmp_path / "dee", *DOUBTFUL) == 0
+    assert facenet("identify", larger, people) == 0
+    assert "chosen for 9 people; among 11" in capsys.readouterr().err
 
 
 def test_too_few_strangers_are_told(gallery, capsys):
     assert facenet("gallery", gallery, "--false-positive-rate", 0.001) == 1
-    assert "3000" in one_line(capsys.readouterr())
+    assert "at least 3000 strangers" in one_line(capsys.readouterr())
     assert Gallery.load(gallery).threshold is None
 
 
-def test_strangers_may_be_shown(gallery, tmp_path):
+def test_strangers_may_be_shown(larger, tmp_path, capsys):
     for number in range(8):
-        draw(tmp_path / "others" / f"{number}" / "1.png", STRANGER - 8 + 2 * number)
+        draw(tmp_path / "others" / f"{number}" / "1.png", BLUE["Bea"] + 4 + number)
     words = ["--strangers", tmp_path / "others", "--false-positive-rate", 0.4]
-    assert facenet("gallery", gallery, *words) == 0
-    assert Gallery.load(gallery).threshold.distance > 0.001
+    assert facenet("gallery", larger, *words) == 0
+    near = Gallery.load(larger).threshold
+    assert "(8 strangers;" in capsys.readouterr().out
+    assert facenet("gallery", larger, "--false-positive-rate", 0.4) == 0
+    assert near.distance < Gallery.load(larger).threshold.distance
+    draw(tmp_path / "others" / "Bea" / "1.png", BLUE["Bea"])
+    assert facenet("gallery", larger, *words) == 1
+    assert "expected strangers, found people of" in capsys.readouterr().err
 
 
 def test_a_threshold_for_pairs_is_used_with_a_warning(gallery, people, embedders, capsys):
@@ -275,7 +344,7 @@ def test_an_album_is_sorted_by_who_is_in_it(embedders, tmp_path, capsys):
         (["gallery", "nowhere.npz"], "nowhere.npz: expected a gallery that 'facenet enroll' wrote"),
         (["identify", "nowhere.npz", "x.png"], "nowhere.npz: expected a gallery"),
         (["enroll", "new.npz", "nowhere", "--model", "m"], "nowhere: expected a folder of photo"),
-        (["enroll", "new.npz", "nowhere"], "--model: expected one for a new gallery"),
+        (["enroll", "new.npz", "album"], "--model: expected one for a new gallery"),
         (["enroll", "none/new.npz", "nowhere", "--model", "m"], "a file in a folder that exists"),
         (
             ["cluster", "nowhere", "out", "--model", "m"],
@@ -287,6 +356,7 @@ def test_what_is_not_there_is_told_in_one_line(
     embedders, tmp_path, monkeypatch, capsys, words, told
 ):
     monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "album" / "Ann" / "1.png", BLUE["Ann"])
     assert facenet(*words) == 1
     assert told in capsys.readouterr().err
 
@@ -297,3 +367,59 @@ def test_an_album_without_faces_is_told(gallery, tmp_path, capsys):
     assert "1 photograph, 0 faces: 0 named" in capsys.readouterr().out
     assert facenet("cluster", tmp_path / "album", tmp_path / "out", "--model", "colours") == 1
     assert "no face was found" in capsys.readouterr().err
+
+
+def test_one_person_has_no_strangers(embedders, tmp_path, capsys):
+    draw(tmp_path / "ann" / "Ann" / "1.png", BLUE["Ann"])
+    out = tmp_path / "people.npz"
+    words = ["enroll", out, tmp_path / "ann", "--model", "colours", *SQUARE, *DOUBTFUL]
+    assert facenet(*words) == 0
+    capsys.readouterr()
+    assert facenet("gallery", out, "--false-positive-rate", 0.5) == 1
+    assert "no strangers of its own" in one_line(capsys.readouterr())
+
+
+def test_one_photograph_is_one_however_it_is_named(gallery, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "a" / "c" / "x.png", BLUE["Ann"])
+    (tmp_path / "a" / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    words = ["../c/x.png", tmp_path / "a" / "c" / "x.png", "../../a/c"]
+    assert facenet("identify", gallery, *words, *THRESHOLD) == 0
+    assert "1 photograph, 1 face: 1 named" in capsys.readouterr().out
+
+
+def test_a_name_that_no_table_can_hold_is_told(gallery, tmp_path, capsys):
+    draw(tmp_path / "a.png", BLUE["Ann"]).rename(tmp_path / "a\nb.png")
+    assert facenet("identify", gallery, tmp_path / "a\nb.png", *THRESHOLD) == 1
+    assert "names that no table can hold" in one_line(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["identify", "GALLERY", "people", "--threshold", "nan"],
+            "--threshold: distance: expected",
+        ),
+        (["cluster", "people", "out", "--model", "m", "--at-least", "1"], "at_least: expected"),
+        (["cluster", "people", "out", "--model", "m", "--threshold", "-1"], "threshold: expected"),
+        (
+            ["cluster", "people", "people/out", "--model", "m"],
+            "expected a folder outside of people",
+        ),
+        (["gallery", "GALLERY", "--false-positive-rate", "0"], "rate: expected a number in (0, 1)"),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_work(gallery, people, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(people.parent)
+    assert facenet(*(gallery if word == "GALLERY" else word for word in words)) == 1
+    assert told in one_line(capsys.readouterr())
+
+
+def test_a_gallery_of_cut_out_faces_takes_no_photographs(embedders, people, tmp_path, capsys):
+    save(tmp_path / "faces" / "Ann" / "1.png", np.full((9, 9, 3), (255, 0, 10), np.uint8))
+    out = tmp_path / "people.npz"
+    words = ["enroll", out, tmp_path / "faces", "--model", "colours", "--aligned", *DOUBTFUL]
+    assert facenet(*words) == 0
+    assert facenet("enroll", out, people, *SQUARE) == 1
+    assert "and name --aligned" in capsys.readouterr().err

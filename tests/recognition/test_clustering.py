@@ -109,6 +109,15 @@ def test_dbscan_asks_for_as_many_faces_near_as_make_a_person():
     assert cluster(chain, "dbscan", threshold, at_least=4).tolist() == [-1, -1, -1, -1]
 
 
+def test_hdbscan_does_not_tear_a_person_into_groups_that_are_too_small():
+    """Two people, of whose faces two at a time are nearly the same."""
+    faces = random_faces(2, 6, noise=0.5)
+    pairs = np.repeat(faces, 2, axis=0) + 1e-4 * random_faces(24, 1, noise=0)
+    pairs /= np.linalg.norm(pairs, axis=1, keepdims=True)
+    assert cluster(pairs, "hdbscan", at_least=2).max() + 1 == 12
+    assert cluster(pairs, "hdbscan", at_least=6).tolist() == [0] * 12 + [1] * 12
+
+
 @pytest.mark.parametrize("method", CLUSTERING_METHODS)
 def test_people_who_are_far_apart_are_found_largest_first(method):
     rows = random_faces(6, 6, noise=0.05)

@@ -113,7 +113,8 @@ def naive_nearer(embeddings: np.ndarray, names: Sequence[str], margin: float) ->
     return told
 
 
-@settings(deadline=None)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60)
 @given(
     # In steps of 7 degrees no two are nearer than duplicates are, and no difference of two
     # squared distances is near enough to a margin for rounding to matter.
@@ -252,7 +253,7 @@ def test_blurred_faces_are_told_from_sharp_ones_in_any_size_and_contrast():
         assert measure_sharpness(fainter) == pytest.approx(sharp, rel=0.2)
 
 
-@pytest.mark.parametrize("shape", [(20, 20, 3), (1, 1, 3), (32, 10, 3)])
+@pytest.mark.parametrize("shape", [(22, 22, 3), (1, 1, 3), (31, 5, 3)])
 def test_pictures_without_room_for_fine_waves_have_no_sharpness(shape):
     noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     assert measure_sharpness(noise) == 0

@@ -51,7 +51,7 @@ def test_pictures_have_everything_that_preprocessing_can_change():
     pictures = draw_test_pictures().astype(float)
     assert pictures.min() > 0 and pictures.max() < 255  # nothing is clipped
     for picture in pictures:
-        assert abs(picture.mean() - 127.5) > 5 or abs(picture.std() - 128) > 20  # standardization
+        assert abs(picture.mean() - 127.5) > 5 and abs(picture.std() - 128) > 20  # standardization
         assert np.abs(picture - picture[:, ::-1]).mean() > 5  # mirror images
         assert np.abs(picture - picture[..., ::-1]).mean() > 5  # BGR for RGB
         assert np.abs(picture[1:] - picture[:-1]).mean() > 1  # windows

@@ -15,7 +15,6 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.recognition import search
 from facenet_lib.recognition.search import (
     check_embeddings,
-    check_same_width,
     distances_to_people,
     nearest_rows,
 )
@@ -214,7 +213,6 @@ def test_other_rows_are_refused(rows: Any, words: str) -> None:
 def test_both_arguments_are_looked_at() -> None:
     one, bad = [[1.0, 0.0]], [[1.0, 1.0]]
     for function in (
-        check_same_width,
         lambda queries, rows: nearest_rows(queries, rows, 1),
         lambda queries, rows: distances_to_people(queries, rows, [0], "nearest"),
     ):
