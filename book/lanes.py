@@ -23,6 +23,7 @@ LONGEST_FIRST = (
     "09_triplet_loss",
     "06_training",
     "10_alignment",
+    "12_recognition",
     "07_export",
     "08_serving",
     *WITHOUT_NETWORK,

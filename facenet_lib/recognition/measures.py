@@ -71,7 +71,7 @@ def rank_own_people(distances: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]
         int64 (mates,), from 1, for the probes with a mate in their order.
 
     Raises:
-        FacenetError: as :func:`check_person_distances`.
+        FacenetError: as :func:`cumulative_match_rates`.
 
     >>> rank_own_people([[0.1, 0.9], [0.2, 0.8], [0.5, 0.5]], truth=[0, -1, 1])
     array([1, 2])

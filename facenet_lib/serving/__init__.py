@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from facenet_lib.serving.grpc_client import GrpcClient
     from facenet_lib.serving.limits import Limits
     from facenet_lib.serving.messages import ServingError
+    from facenet_lib.serving.naming import Naming
     from facenet_lib.serving.remote_embedder import RemoteEmbedder
     from facenet_lib.serving.rest_client import RestClient
     from facenet_lib.serving.retries import Retries
@@ -53,6 +54,7 @@ _MODULES = {
     "grpc_client": "GrpcClient",
     "limits": "Limits",
     "messages": "ServingError",
+    "naming": "Naming",
     "remote_embedder": "RemoteEmbedder",
     "rest_client": "RestClient",
     "retries": "Retries",
@@ -74,6 +76,7 @@ __all__ = [
     "Limits",
     "LocalServer",
     "ModelMetadata",
+    "Naming",
     "Prediction",
     "RemoteEmbedder",
     "RestClient",

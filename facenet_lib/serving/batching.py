@@ -56,6 +56,10 @@ class Prediction:
     signature: str
 
 
+def _unchanged(prediction: Prediction) -> Prediction:
+    return prediction
+
+
 @dataclass(frozen=True)
 class _Signature:
     """A function of a loaded model, and what may be given to it."""
@@ -110,7 +114,8 @@ class _Request:
     inputs: Mapping[str, Array]
     outputs: frozenset[str]
     rows: int
-    future: Future[Prediction] = field(default_factory=Future)
+    conclude: Callable[[Prediction], Any] = _unchanged
+    future: Future[Any] = field(default_factory=Future)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -165,9 +170,20 @@ class LoadedVersion:
         return self.signatures[name]
 
     def submit(
-        self, inputs: Inputs, signature: str = DEFAULT_SIGNATURE, outputs: Sequence[str] = ()
-    ) -> Future[Prediction]:
+        self,
+        inputs: Inputs,
+        signature: str = DEFAULT_SIGNATURE,
+        outputs: Sequence[str] = (),
+        conclude: Callable[[Prediction], Any] = _unchanged,
+    ) -> Future[Any]:
         """Check a request and let it wait; see ``ServedModels.predict``.
+
+        Args:
+            inputs: see there.
+            signature: likewise.
+            outputs: likewise.
+            conclude: makes of the prediction what the future then holds, in the thread that
+                computes, so that whoever asks waits for that too.
 
         Raises:
             Closed: when the version no longer takes requests.
@@ -176,7 +192,7 @@ class LoadedVersion:
         called = self.signature(signature)
         arrays = inputs(called.inputs) if callable(inputs) else inputs
         rows = called.check(arrays, outputs, self._batching.max_batch_size)
-        request = _Request(called, arrays, frozenset(outputs), rows)
+        request = _Request(called, arrays, frozenset(outputs), rows, conclude)
         self._enqueue(request)
         return request.future
 
@@ -244,7 +260,12 @@ class LoadedVersion:
                 self._answer([one])
             return
         for one, outputs in zip(batch, answers, strict=True):
-            one.future.set_result(Prediction(outputs, self.number, one.signature.name))
+            try:
+                answer = one.conclude(Prediction(outputs, self.number, one.signature.name))
+            except Exception as error:
+                one.future.set_exception(serving_error(error))
+            else:
+                one.future.set_result(answer)
 
     def _compute(self, batch: list[_Request]) -> list[dict[str, Array]]:
         signature = batch[0].signature

@@ -113,6 +113,25 @@ def arrays_from_json(
     return {name: _array(name, columns[name], spec.dtype) for name, spec in inputs.items()}
 
 
+def files_from_json(document: Mapping[str, Any], key: str) -> Array:
+    """Return the files of a request that holds a list of them and nothing else, as bytes.
+
+    Raises:
+        ServingError: ``INVALID_ARGUMENT``.
+    """
+    if document.keys() != {key}:
+        found = ", ".join(map(repr, document)) or "none"
+        raise ServingError(f"expected the key {key!r} alone, found {found}")
+    files = document[key]
+    if not isinstance(files, list) or not files:
+        found = _kind(files) if files else "none"
+        raise ServingError(f"{key}: expected a list of at least one file, found {found}")
+    try:
+        return _strings(files)
+    except (TypeError, ValueError) as error:
+        raise ServingError(f'{key}: expected files as {{"b64": TEXT}}, found {error}') from None
+
+
 def _columns(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, list[Any]]:
     """One list of values for each input, from one object or value for each instance."""
     if not isinstance(instances, list):
@@ -163,9 +182,7 @@ def _array(name: str, value: Any, dtype: tf.DType) -> Array:
 
 def _typed(values: list[Any], dtype: tf.DType) -> Array:
     if dtype.name == "string":
-        strings = np.empty(len(values), object)
-        strings[:] = [_bytes(value) for value in values]
-        return strings
+        return _strings(values)
     allowed = {bool} if dtype.name == "bool" else {int} if dtype.is_integer else {int, float}
     if set(map(type, values)) - allowed:
         raise TypeError(_kind(next(value for value in values if type(value) not in allowed)))
@@ -177,6 +194,12 @@ def _typed(values: list[Any], dtype: tf.DType) -> Array:
             raise ValueError("a number beyond its range")
         return rounded
     return np.array(values, dtype.as_numpy_dtype)
+
+
+def _strings(values: list[Any]) -> Array:
+    strings = np.empty(len(values), object)
+    strings[:] = [_bytes(value) for value in values]
+    return strings
 
 
 def _bytes(value: Any) -> bytes:

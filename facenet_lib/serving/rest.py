@@ -1,7 +1,8 @@
 """The local server's REST front: TensorFlow Serving's HTTP API, and the page for people.
 
 Paths, formats, messages of errors and their HTTP status are TensorFlow Serving's (its
-documentation, "RESTful API"). Names of models and versions are looked up, never opened.
+documentation, "RESTful API"). Names of models and versions are looked up, never opened. One
+request is ours alone: ``:identify``, see :class:`~facenet_lib.serving.Naming`.
 
 It stands on Tornado's HTTP server, which bounds the time in which the head of a request arrives,
 and tells when a client has left. Derived in chapter 8, "Serving".
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.client
-import importlib.resources
 import io
 import json
 import re
@@ -36,7 +36,6 @@ from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.errors import FacenetError
 from facenet_lib.model_card import read_card
 from facenet_lib.serving.answers import METRICS_PATH
-from facenet_lib.serving.batching import Prediction
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
     ServingError,
@@ -47,6 +46,8 @@ from facenet_lib.serving.messages import (
     signature_of,
 )
 from facenet_lib.serving.model_folders import LARGEST_VERSION
+from facenet_lib.serving.naming import Naming
+from facenet_lib.serving.page_files import read_page_file
 from facenet_lib.serving.protos import metadata_response, signature_map, status_response
 from facenet_lib.serving.versions import ServedModels
 
@@ -81,6 +82,8 @@ _PAGE_FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page/style.css": ("style.css", "text/css; charset=utf-8"),
     "/page/script.js": ("script.js", "text/javascript; charset=utf-8"),
+    "/page/who.css": ("who.css", "text/css; charset=utf-8"),
+    "/page/who.js": ("who.js", "text/javascript; charset=utf-8"),
 }
 _FACES = 8  # of four people, two pictures each
 _FACE_SIZE = 160
@@ -120,6 +123,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         hosts: names by which a request may call this server; None: any. A server for this
             machine alone answers to its own names only, so that no page of another site
             reaches it under a name that leads here.
+        naming: the gallery, where one is served.
 
     Attributes:
         under_way: how many requests are being received or answered.
@@ -132,17 +136,20 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         limits: Limits,
         record: RequestRecord,
         hosts: frozenset[str] | None,
+        naming: Naming | None = None,
     ) -> None:
         self.models = models
         self.limits = limits
         self.record = record
         self.hosts = hosts
+        self.naming = naming
         self.bytes_held = 0
         self.under_way = 0
         self.stopping = False
         verbs = "(?P<verb>classify|regress|predict)"
         self._routes = [
             _Route(f"{_MODEL}:{verbs}", "POST", self._predict, "predict"),
+            _Route(f"{_MODEL}:identify", "POST", self._identify, "identify"),
             _Route(f"{_MODEL}/metadata", "GET", self._metadata, "GetModelMetadata"),
             _Route(_MODEL, "GET", self._status, "GetModelStatus"),
             _Route("/healthz", "GET", self._health),
@@ -173,22 +180,32 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
     ) -> _Answer:
         if verb.lower() != "predict":
             raise ServingError(f"{verb}: these models have no signature for it; use predict")
-        ask = functools.partial(self._ask, request, name, _choice(version, label))
-        rows = await asyncio.to_thread(ask) if request.size > _LONG else ask()
-        async with asyncio.timeout(self.limits.seconds_to_answer):
-            prediction = await asyncio.wrap_future(request.prediction)
+        choice, rows = _choice(version, label), False
+
+        def submit(document: dict[str, Any]) -> Future[Any]:
+            nonlocal rows
+            rows = "instances" in document
+            # The version that will answer says how it is read.
+            read = functools.partial(arrays_from_json, document)
+            signature = signature_of(document)
+            return self.models.predict(name, read, signature=signature, **choice)
+
+        prediction = await self._answer(request, submit)
         return _Answer(json_from_outputs(prediction.outputs, rows=rows))
 
-    def _ask(self, request: _Request, name: str, choice: dict[str, Any]) -> bool:
-        """Have a request wait for its turn; return whether it is one of rows."""
-        document = parse_json(request.take_body())
-        # The version that will answer says how it is read.
-        read = functools.partial(arrays_from_json, document)
-        signature = signature_of(document)
-        request.prediction = self.models.predict(name, read, signature=signature, **choice)
-        if request.left:  # meanwhile; nothing is computed for nobody
-            request.prediction.cancel()
-        return "instances" in document
+    async def _answer(
+        self, request: _Request, submit: Callable[[dict[str, Any]], Future[Any]]
+    ) -> Any:
+        """Have a request wait for its turn, and wait for what becomes of it."""
+
+        def ask() -> None:
+            request.prediction = submit(parse_json(request.take_body()))
+            if request.left:  # meanwhile; nothing is computed for nobody
+                request.prediction.cancel()
+
+        await asyncio.to_thread(ask) if request.size > _LONG else ask()
+        async with asyncio.timeout(self.limits.seconds_to_answer):
+            return await asyncio.wrap_future(request.prediction)
 
     async def _metadata(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         chosen = self.models.version(name, **_choice(version, label))
@@ -209,6 +226,22 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             raise _Refused(f"{request.method} is not for this path", 405)
         raise _Refused("there is nothing at this path", 404)
 
+    # ------------------------------------------------------------ ours alone
+
+    async def _identify(self, request: _Request, name: str, version: str, label: str) -> _Answer:
+        naming, choice = self.naming, _choice(version, label)
+        if naming is None:
+            raise _Refused(
+                "nobody can be named here: this server was started without a gallery, which "
+                "'facenet serve MODEL --gallery GALLERY' takes",
+                404,
+            )
+
+        def submit(document: dict[str, Any]) -> Future[Any]:
+            return self.models.submit(name, functools.partial(naming.submit, document), **choice)
+
+        return _Answer(json.dumps(await self._answer(request, submit)).encode())
+
     # ------------------------------------------------------------ health and the page
 
     async def _health(self, request: _Request) -> _Answer:
@@ -221,7 +254,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
 
     async def _page_file(self, request: _Request) -> _Answer:
         name, content_type = _PAGE_FILES[request.path]
-        content = (importlib.resources.files("facenet_lib.serving.pages") / name).read_bytes()
+        content = read_page_file(name, with_gallery=self.naming is not None)
         return _Answer(content, content_type, headers=_PAGE_HEADERS)
 
     async def _face(self, request: _Request, number: str) -> _Answer:
@@ -251,6 +284,8 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             "max_body_bytes": self.limits.body_bytes,
             "card": asdict(card),
         }
+        if self.naming is not None:
+            about["gallery"] = {"people": self.naming.people, "threshold": self.naming.threshold}
         return _Answer(json.dumps(about).encode())
 
 
@@ -261,7 +296,7 @@ class _Request(httputil.HTTPMessageDelegate):
         self.method = self.path = ""
         self.size = 0  # bytes of the body
         self.left = False  # the client
-        self.prediction: Future[Prediction] = Future()  # of nothing, until it waits for its turn
+        self.prediction: Future[Any] = Future()  # of nothing, until it waits for its turn
         self._front = front
         self._connection = connection
         self._chunks: list[bytes] = []

@@ -30,6 +30,7 @@ from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.grpc import GrpcFront
 from facenet_lib.serving.limits import Limits, RequestRecord
+from facenet_lib.serving.naming import Naming
 from facenet_lib.serving.rest import RestFront
 from facenet_lib.serving.versions import ServedModels
 
@@ -49,14 +50,18 @@ class LocalServer:
         batching: likewise.
         poll_seconds: likewise.
         limits: see :class:`~facenet_lib.serving.Limits`.
+        naming: a gallery beside the one model that is served then; see
+            :class:`~facenet_lib.serving.Naming`.
 
     Entering waits until each model has a version that answers.
 
     Raises:
-        FacenetError: when a model cannot be served, or a port is taken.
+        FacenetError: when a model cannot be served, a port is taken, or the gallery is another
+            model's.
 
     Attributes:
         models: the :class:`~facenet_lib.serving.ServedModels`.
+        naming: as given.
         rest_url: ``http://host:port``.
         grpc_address: ``host:port``.
     """
@@ -73,7 +78,10 @@ class LocalServer:
         batching: Batching | None = None,
         poll_seconds: float = 1.0,
         limits: Limits | None = None,
+        naming: Naming | None = None,
     ) -> None:
+        if naming is not None and len(models) != 1:
+            raise FacenetError(f"a gallery: expected one model beside it, found {len(models)}")
         limits = limits or Limits()
         shown = before_port(host)
         with contextlib.ExitStack() as undone:  # unless all of it comes about
@@ -84,6 +92,7 @@ class LocalServer:
                 labels=labels,
                 batching=batching,
                 poll_seconds=poll_seconds,
+                meet=naming.meet if naming else None,
             )
             undone.callback(self.models.close)
             record = RequestRecord(self.models)
@@ -91,27 +100,30 @@ class LocalServer:
             undone.pop_all()
         local = host in ("localhost", "::1") or host.startswith("127.")
         hosts = _LOCAL_NAMES | {shown.lower()} if local else None
-        rest = RestFront(self.models, limits, record, hosts)
-        self._rest = _RestServer(rest, listening)
+        self.naming = naming
+        self._listening = listening
+        self._rest = _RestServer(RestFront(self.models, limits, record, hosts, naming), listening)
         self.rest_url = f"http://{shown}:{listening.getsockname()[1]}"
         self.grpc_address = f"{shown}:{self._grpc.port}"
 
     def __enter__(self) -> LocalServer:
-        self._rest.start()
-        self._grpc.start()
-        try:
+        with contextlib.ExitStack() as ending:
+            ending.callback(self.models.close)
+            ending.callback(self._listening.close)
+            if self.naming is not None:  # whether it fits is known before anybody is answered
+                self.models.wait_until_ready()
+                self.naming.check(self.models.version(self.models.names[0]))
+            self._rest.start()
+            self._grpc.start()
+            for end in (self._rest.join, self._grpc.stop, self._rest.stop):
+                ending.callback(end)
             self.models.wait_until_ready()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._ending = ending.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Refuse what is new, finish what is under way, let go of the models."""
-        self._rest.stop()
-        self._grpc.stop()
-        self._rest.join()
-        self.models.close()
+        self._ending.close()
 
 
 def serve(
@@ -143,6 +155,8 @@ def serve(
         with LocalServer(models, rest_port=rest_port, grpc_port=grpc_port, **options) as server:
             for name in server.models.names:
                 print(f"{server.rest_url}/v1/models/{name}:predict", flush=True)
+            if server.naming:
+                print(f"{server.rest_url}/v1/models/{name}:identify", flush=True)
             print(f"page: {server.rest_url}/   gRPC: {server.grpc_address}", flush=True)
             # In steps: a signal that the system gives to another thread does not wake this one.
             while not ended.wait(1.0):

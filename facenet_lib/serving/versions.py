@@ -11,9 +11,10 @@ import gc
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from facenet_lib.checks import check_model_name
 from facenet_lib.errors import FacenetError, refuse
@@ -41,6 +42,7 @@ class ServedModels:
         labels: for each model, numbers of versions by the label under which they are asked for.
         batching: see :class:`Batching`.
         poll_seconds: how often the folders are looked at.
+        meet: is shown each version once it is loaded, before it answers.
 
     Raises:
         FacenetError: when a folder is not there or is a version itself, or an argument is
@@ -55,12 +57,14 @@ class ServedModels:
         labels: Mapping[str, Mapping[str, int]] | None = None,
         batching: Batching | None = None,
         poll_seconds: float = 1.0,
+        meet: Callable[[LoadedVersion], None] | None = None,
     ) -> None:
         refuse("models to serve", _problems(folders, versions, labels or {}))
         self._labels = {name: dict(known) for name, known in (labels or {}).items()}
         batching = batching or Batching()
         self._models = {
-            name: _Model(name, Path(folder), versions, batching) for name, folder in folders.items()
+            name: _Model(name, Path(folder), versions, batching, meet)
+            for name, folder in folders.items()
         }
         self._poll_seconds = poll_seconds
         self._stop = threading.Event()
@@ -103,10 +107,36 @@ class ServedModels:
             ServingError: ``NOT_FOUND``, ``INVALID_ARGUMENT``, or ``UNAVAILABLE`` when too many
                 wait already.
         """
+        return self.submit(
+            name,
+            lambda chosen: chosen.submit(inputs, signature, outputs),
+            version=version,
+            label=label,
+        )
+
+    def submit(
+        self,
+        name: str,
+        submit_to: Callable[[LoadedVersion], Future[Any]],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> Future[Any]:
+        """Let a request wait that depends on the version; :meth:`predict` is the usual one.
+
+        Args:
+            name: the model.
+            submit_to: submits the request to the version that answers.
+            version: as for :meth:`predict`.
+            label: likewise.
+
+        Raises:
+            ServingError: ``NOT_FOUND``, ``UNAVAILABLE``, and what ``submit_to`` raises.
+        """
         while not self._stop.is_set():
             chosen = self.version(name, version, label)
             try:
-                return chosen.submit(inputs, signature, outputs)
+                return submit_to(chosen)
             except Closed:  # unloaded in between: the next one is there already
                 continue
         raise ServingError("the server is stopping", "UNAVAILABLE")
@@ -243,7 +273,12 @@ class _Model:
     """The versions of one model: what its folder holds, what is loaded and what became of it."""
 
     def __init__(
-        self, name: str, folder: Path, versions: str | Sequence[int], batching: Batching
+        self,
+        name: str,
+        folder: Path,
+        versions: str | Sequence[int],
+        batching: Batching,
+        meet: Callable[[LoadedVersion], None] | None,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -252,6 +287,7 @@ class _Model:
         self.batch_sizes: Counter[int] = Counter()  # of versions that have gone
         self._versions = versions
         self._batching = batching
+        self._meet = meet
         self._failed: dict[int, object] = {}  # the files with which loading failed
         self._seen: dict[int, object] | None = None  # the files at the last look, if any
         self._readable = True
@@ -305,6 +341,8 @@ class _Model:
             _log.warning("%s version %d was not loaded: %s", self.name, number, reason)
             return False
         self._failed.pop(number, None)
+        if self._meet is not None:
+            self._meet(version)
         self.available = {**self.available, number: version}
         self._set_status(number, "AVAILABLE")
         _log.info("%s version %d is available", self.name, number)

@@ -1,35 +1,50 @@
+import contextlib
+import dataclasses
+import json
 import signal
 import subprocess
 import sys
 
 import pytest
+import urllib3
 from running_commands import one_line
 
 from facenet_lib.cli import main
+from facenet_lib.cli.loading import open_embedder
+from facenet_lib.model_card import CARD, read_card
+from facenet_lib.recognition.fingerprint import Fingerprint, take_fingerprint
+from facenet_lib.recognition.gallery import Gallery, GalleryThreshold
 from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
+from facenet_lib.serving.messages import json_of_bytes
 from facenet_lib.serving.rest_client import RestClient
 
 pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
 
 
-def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder, tmp_path):
-    words = ["serve", exported, "--rest-port", "0", "--grpc-port", "0", "--versions", "all"]
+@contextlib.contextmanager
+def serving(exported, *words):
+    """The command in a process of its own, with whatever ports are free."""
+    ports = ["--rest-port", "0", "--grpc-port", "0"]
+    command = [sys.executable, "-m", "facenet_lib", "serve", exported, *ports, *words]
     process = subprocess.Popen(
-        [sys.executable, "-m", "facenet_lib", *words, "--label", "stable=1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder):
+    with serving(exported, "--versions", "all", "--label", "stable=1") as process:
         url = process.stdout.readline().removesuffix("/v1/models/facenet:predict\n")
         with RestClient(url, label="stable") as client:
             image = (folder / "Known_1" / "Known_1_0001.jpg").read_bytes()
             assert client.embed([image]).valid.all()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0
+        assert process.returncode == 0
     assert all("facenet version 1" in line for line in errors.splitlines()), errors
 
 
@@ -57,3 +72,127 @@ def test_tf_serving_is_configured_and_run(exported, tmp_path, monkeypatch, capsy
     assert main([*words, "--tensorflow-serving"]) == 0
     assert "listens at every address" in one_line(capsys.readouterr())
     assert runs == [([model], options | {"kind": kind}) for kind in ("docker", "binary")]
+
+
+# With a gallery
+
+
+@pytest.fixture(scope="module")
+def known(exported, folder):
+    """A gallery of two people of the folder, and a photograph of each beside those in it."""
+    people = {name: sorted((folder / name).iterdir()) for name in ("Known_1", "Known_2")}
+    with open_embedder(str(exported)) as embedder:
+        gallery = Gallery(take_fingerprint(embedder, str(exported)))
+        for name, paths in people.items():
+            gallery.enroll(name, embedder.embed(paths[:1]), [paths[0].name])
+    return gallery, {name: paths[0] for name, paths in people.items()}
+
+
+@pytest.fixture
+def gallery(known, tmp_path):
+    """The gallery's file, in a folder of the test's own."""
+    known[0].save(tmp_path / "people.npz")
+    return tmp_path / "people.npz"
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What the command would serve."""
+    found = []
+    monkeypatch.setattr(
+        "facenet_lib.serving.server.serve",
+        lambda models, naming=None, **options: found.append(naming),
+    )
+    return found
+
+
+def test_a_gallery_is_served_beside_the_model(exported, known, gallery):
+    with serving(exported, "--gallery", gallery, "--threshold", "0.001") as process:
+        process.stdout.readline()
+        url = process.stdout.readline().strip()
+        assert url.endswith("/v1/models/facenet:identify")
+        files = [json_of_bytes(path.read_bytes()) for path in known[1].values()]
+        with urllib3.PoolManager(retries=False, timeout=300) as pool:
+            answer = pool.request("POST", url, body=json.dumps({"photographs": files})).json()
+    assert answer["threshold"] == 0.001
+    named = [face["name"] for photograph in answer["photographs"] for face in photograph["faces"]]
+    assert named == list(known[1])
+
+
+def test_a_gallery_of_another_model_is_refused_by_name(exported, known, gallery):
+    gallery_of_another = Gallery(Fingerprint("another", -known[0].fingerprint.embeddings))
+    gallery_of_another.enroll("Ann", known[0].embeddings[:1], ["1.jpg"])
+    gallery_of_another.save(gallery)
+    with serving(exported, "--gallery", gallery, "--threshold", "1") as process:
+        printed, errors = process.communicate(timeout=300)
+        assert process.returncode == 1
+    assert printed == ""
+    last = errors.splitlines()[-1]
+    assert f"{gallery}: expected embeddings of the model another, found those of" in last
+    assert "Traceback" not in errors
+
+
+def test_the_threshold_is_what_is_named_then_the_gallery_s_then_the_card_s(
+    exported, gallery, known, served, capsys
+):
+    serve = ["serve", str(exported), "--gallery", str(gallery)]
+    of_pairs = read_card(exported / "1").threshold
+    assert main([*serve, "--threshold", "0.25"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(serve) == 0
+    assert f"{of_pairs:.3f} is the model's threshold for pairs" in one_line(capsys.readouterr())
+    held = Gallery.load(gallery)
+    held.enroll("Stranger", -held.embeddings[:1], ["1.jpg"])
+    held.threshold = GalleryThreshold(0.75, 0.01, people=1, by="mean")
+    held.save(gallery)
+    assert main(serve) == 0
+    assert "chosen for 1 people; among 3" in one_line(capsys.readouterr())
+    assert main([*serve, "--threshold", "0.25"]) == 0
+    found = [(naming.threshold, naming.by) for naming in served]
+    expected = [(0.25, "nearest"), (of_pairs, "nearest"), (0.75, "mean"), (0.25, "nearest")]
+    assert found == expected
+    assert served[0].people == 2
+
+
+def test_the_card_is_that_of_the_version_that_answers(exported, gallery, tmp_path, served):
+    models = tmp_path / "models"
+    for version, threshold in ((1, 0.5), (2, 0.75)):
+        (models / str(version)).mkdir(parents=True)
+        (models / str(version) / "saved_model.pb").touch()
+        path = models / str(version) / CARD
+        path.parent.mkdir()
+        card = dataclasses.replace(read_card(exported / "1"), threshold=threshold)
+        path.write_text(card.to_json(), encoding="utf-8")
+    for words in ([], ["--versions", "1"], ["--versions", "all"]):
+        assert main(["serve", str(models), "--gallery", str(gallery), *words]) == 0
+    assert [naming.threshold for naming in served] == [0.75, 0.5, 0.75]
+
+
+def test_a_threshold_that_nobody_knows_is_told(exported, gallery, tmp_path, served, capsys):
+    assert main(["serve", str(tmp_path), "--gallery", str(gallery)]) == 1
+    assert "no threshold is known; name --threshold, or choose one" in one_line(capsys.readouterr())
+
+
+def test_galleries_that_are_none_are_refused(exported, gallery, known, served, capsys):
+    serve = ["serve", str(exported), "--threshold", "1", "--gallery"]
+    assert main([*serve, str(gallery.parent / "nowhere.npz")]) == 1
+    assert "expected a gallery that 'facenet enroll' wrote" in one_line(capsys.readouterr())
+    Gallery(known[0].fingerprint).save(gallery)
+    assert main([*serve, str(gallery)]) == 1
+    assert f"{gallery}: expected a gallery of people" in one_line(capsys.readouterr())
+    assert not served
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--gallery", "people.npz", "--docker"], "--gallery: TF Serving names nobody"),
+        (["--gallery", "people.npz", "--tensorflow-serving"], "--gallery: TF Serving names nobody"),
+        (["--gallery", "people.npz", "--configure", "out"], "--gallery: TF Serving names nobody"),
+        (["--threshold", "0.5"], "--threshold: only with --gallery"),
+    ],
+)
+def test_what_does_not_go_together_is_told(words, told, capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "models/facenet", *words])
+    assert told in capsys.readouterr().err

@@ -31,6 +31,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facenet_lib.serving.page_files import read_page_file
+
 PAGE = Path(__file__).parents[2] / "facenet_lib" / "serving" / "pages"
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -43,6 +45,10 @@ FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page/style.css": ("style.css", "text/css"),
     "/page/script.js": ("script.js", "text/javascript"),
+}
+FILES_WITH_GALLERY = FILES | {
+    "/page/who.css": ("who.css", "text/css"),
+    "/page/who.js": ("who.js", "text/javascript"),
 }
 MODEL = {
     "name": "facenet",
@@ -95,6 +101,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
     predictions: list[dict[str, Any]] = field(default_factory=list)
+    named: list[dict[str, Any]] = field(default_factory=list)  # the faces of every photograph
     upstream: str = ""  # the real server, when that is to answer
     address: str = ""
     report: Any = None
@@ -131,6 +138,17 @@ class Server:
             turn = photograph == self.files.get("b.jpg")
             outputs["embeddings"].append([[0.6, 0.8], [0.8, 0.6] if turn else [1, 0], [0, 0]])
         return outputs
+
+    def identify(self, request: dict[str, Any]) -> dict[str, Any]:
+        [photograph] = request["photographs"]
+        decoded = base64.b64decode(photograph["b64"], validate=True) != DAMAGED
+        shows_faces = decoded and photograph != b64(self.files.get("grey.jpg", b""))
+        answer = {"decoded": decoded, "faces": self.named if shows_faces else []}
+        return {"threshold": self.model["gallery"]["threshold"], "photographs": [answer]}
+
+
+def b64(content: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(content).decode()}
 
 
 def with_driver(page: bytes) -> bytes:
@@ -179,10 +197,10 @@ class Handler(BaseHTTPRequestHandler):
         if state.upstream and not path.startswith("/test/"):
             self.forward()
         elif path == "/":
-            page = with_driver((PAGE / "index.html").read_bytes())
-            self.send(page, FILES["/"][1], policy=POLICY)
-        elif path in FILES:
-            name, kind = FILES[path]
+            page = read_page_file("index.html", with_gallery="gallery" in state.model)
+            self.send(with_driver(page), FILES["/"][1], policy=POLICY)
+        elif path in FILES_WITH_GALLERY:
+            name, kind = FILES_WITH_GALLERY[path]
             self.send((PAGE / name).read_bytes(), kind)
         elif face:
             self.send(FACES[int(face[1])], "image/jpeg")
@@ -222,7 +240,8 @@ class Handler(BaseHTTPRequestHandler):
             status, error = state.failures.pop(0)
             self.send_json({"error": error}, status)
         else:
-            answer = state.predict(request)
+            asked = state.identify if self.path.endswith(":identify") else state.predict
+            answer = asked(request)
             state.predictions.append(request)
             if state.slow_first and len(state.predictions) == 1:
                 time.sleep(1.5)
@@ -361,9 +380,10 @@ class Source(HTMLParser):
 
 def test_page_refers_to_its_own_files_only_and_has_nothing_inline():
     source = Source()
-    assert sorted(source.addresses) == ["data:,", "page/script.js", "page/style.css"]
+    files = ["page/script.js", "page/style.css", "page/who.css", "page/who.js"]
+    assert sorted(source.addresses) == ["#who", "data:,", *files]
     assert source.inline == []
-    for name in ("style.css", "script.js"):
+    for name in ("style.css", "script.js", "who.css", "who.js"):
         assert not re.search(r"https?://|@import|url\(", (PAGE / name).read_text("utf-8"))
 
 
@@ -554,7 +574,8 @@ def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path
         const answers = [answer()];
         await fetch("/test/back");
         while (answers.length < 5) {
-          $(".again").click(); await wait(50); await settled();
+          $(".answer").dataset.state = "working"; // as it is once the model has been asked for
+          $(".again").click(); await settled();
           answers.push(answer());
         }
         report(answers);
@@ -758,6 +779,272 @@ def test_the_faces_near_the_middle_are_compared(server, tmp_path):
     assert [one["signature_name"] for one in server.predictions] == ["faces"] * 3
 
 
+# --- Who is this? -----------------------------------------------------------------------------
+
+WHO = """
+const who = (selector) => document.querySelector(`#who ${selector}`);
+const looked = async () => {
+  await wait(30);
+  await until(() => !["idle", "working"].includes(who(".card").dataset.state));
+};
+const look = async (name) => {
+  const input = who("input");
+  input.files = transfer(await file(name)).files;
+  input.dispatchEvent(new Event("change"));
+  await until(() => who(".shown").textContent.startsWith(name));
+  await looked();
+};
+const told = () => ({
+  state: who(".card").dataset.state, decision: who(".decision").textContent,
+  reason: who(".reason").textContent, again: !who(".again").hidden,
+  faces: [...document.querySelectorAll("#who li")].map((line) =>
+    line.innerText.trim().split(/\\s*\\n\\s*/)),
+});
+await until(() => who(".gallery").textContent);
+"""
+
+
+def face(name: str | None, distance: float, box: list[int] | None = None) -> dict[str, Any]:
+    return {
+        "box": box,
+        "name": name,
+        "distance": distance,
+        "nearest": name or "Zoe",
+        "runner_up": "Bea",
+        "runner_up_distance": 1.25,
+    }
+
+
+@pytest.fixture
+def gallery(server: Server) -> Server:
+    """A server with a gallery, whose model finds faces."""
+    alignment = {"detector": "any", "crop": "square", "margin": 0.5, "size": 24, "most_faces": 3}
+    server.model |= {
+        "gallery": {"people": 30, "threshold": 0.6},
+        "card": MODEL["card"] | {"alignment": alignment},
+    }
+    server.files = {
+        "a.jpg": jpeg((90, 120, 90), (90, 60)),
+        "grey.jpg": jpeg((128, 128, 128), (90, 60)),
+        "broken.jpg": DAMAGED,
+    }
+    server.named = [face(None, 0.9, [60, 10, 80, 30]), face("Ann", 0.25, [10, 20, 30, 40])]
+    return server
+
+
+@pytest.mark.slow
+@in_browser
+def test_faces_are_named_and_marked_or_nobodys(gallery, tmp_path):
+    found = browse(
+        gallery,
+        tmp_path,
+        WHO
+        + """
+        const before = who(".gallery").textContent + who("#who-limits").textContent;
+        await look("a.jpg");
+        const canvas = who(".crop"), { width, height } = canvas;
+        const scale = width / 90, context = canvas.getContext("2d");
+        const at = (x, y) => [...context.getImageData(x * scale, y * scale, 1, 1).data.slice(0, 3)];
+        const edge = (x, top) => Array.from({ length: 80 }, (_, step) => at(x, top + step / 8)[0]);
+        report({
+          ...told(), before, width, height, section: $("#who").innerText,
+          left: edge(10, 25), right: edge(80, 15), under: at(20, 30),
+          frame: who(".frame").ariaLabel,
+          live: who(".decision").parentElement.ariaLive, pair: state(), first: text("#first .name"),
+          cookie: document.cookie, stored: localStorage.length + sessionStorage.length,
+        });
+        """,
+    )
+    assert (found["state"], found["decision"]) == ("same", "1 of 2 faces named")
+    assert found["reason"] == "Named are those at a distance below the threshold, 0.600."
+    # From left to right, whatever the order of the answer.
+    assert [line[0] for line in found["faces"]] == ["Ann", "Nobody"]
+    named, nobody = (" ".join(line) for line in found["faces"])
+    assert "distance 0.250" in named and "runner-up Bea, 1.250" in named
+    assert nobody == "Nobody nearest person at 0.900"
+    assert "Zoe" not in found["section"]  # who is nearest to a face that is nobody's is not told
+    assert "holds 30 people; the threshold is 0.600. A name is an estimate" in found["before"]
+    assert "up to 0.3 MB and 0.01 megapixels. Choose, drop or paste." in found["before"]
+    assert "Neither the photograph nor its embeddings are stored or logged" in found["section"]
+    assert (found["width"], found["height"]) == (1200, 800)
+    assert set(found["left"]) == {255}  # a line
+    assert min(found["right"]) < 30 and max(found["right"]) == 255  # dashes on black
+    assert np.abs(np.subtract(found["under"], (90, 120, 90))).max() < 12
+    assert found["frame"] == "Photograph to name: a.jpg, faces marked: 2. Choose another"
+    assert found["live"] == "polite"
+    assert (found["pair"], found["first"]) == ("idle", "")
+    assert (found["cookie"], found["stored"]) == ("", 0)
+    assert gallery.predictions == [{"photographs": [b64(gallery.files["a.jpg"])]}]
+    assert {one for one in gallery.asked if one.startswith("POST")} == {
+        "POST /v1/models/facenet:identify"
+    }
+
+
+@pytest.mark.slow
+@in_browser
+def test_one_face_is_the_answer_itself(gallery, tmp_path):
+    script = """
+        await look("a.jpg"); const first = told();
+        await look("grey.jpg"); report([first, told()]);
+    """
+    gallery.named = [face("Ann <b>&", 0.25, [10, 20, 30, 40])]
+    gallery.named[0] |= {"runner_up": None, "runner_up_distance": None}
+    one, none = browse(gallery, tmp_path / "named", WHO + script)
+    assert (one["state"], one["decision"]) == ("same", "Ann <b>&")
+    assert one["reason"] == "The distance, 0.250, is below the threshold, 0.600."
+    assert one["faces"] == [["Ann <b>&", "distance 0.250"]]
+    assert (none["decision"], none["faces"]) == ("No face found", [])
+    assert none["reason"] == "The model finds no face in grey.jpg."
+    gallery.named = [face(None, 0.9, [10, 20, 30, 40])]
+    nobody, _ = browse(gallery, tmp_path / "nobody", WHO + script)
+    assert (nobody["state"], nobody["decision"]) == ("different", "Nobody")
+    assert nobody["reason"] == (
+        "No person in the gallery is at a distance below the threshold, 0.600."
+    )
+
+
+@pytest.mark.slow
+@in_browser
+def test_the_middle_is_marked_where_the_model_takes_crops(gallery, tmp_path):
+    gallery.model |= {"card": MODEL["card"], "crop_size": 30}
+    gallery.named = [face("Ann", 0.25)]
+    found = browse(
+        gallery,
+        tmp_path,
+        WHO
+        + """
+        await look("a.jpg");
+        const canvas = who(".crop"), context = canvas.getContext("2d"), scale = canvas.width / 90;
+        const at = (x, y) => context.getImageData(x * scale, y * scale, 1, 1).data[0];
+        report({
+          ...told(), edges: [at(30, 40), at(60, 40), at(45, 45)], inside: at(45, 30),
+          shown: who(".shown").textContent,
+        });
+        """,
+    )
+    assert found["decision"] == "Ann"
+    assert found["edges"] == [255, 255, 255]
+    assert found["inside"] < 120
+    seen = f"Seen: 30 {TIMES} 30 of 90 {TIMES} 60 pixels. Cut the photograph to the face first."
+    assert found["shown"] == f"a.jpg. {seen}"
+
+
+@pytest.mark.slow
+@in_browser
+def test_what_goes_wrong_with_a_photograph_is_told(gallery, tmp_path):
+    gallery.files |= {"huge.jpg": FACES[0] + bytes(400_000), "notes.txt": b"Dear diary"}
+    gallery.failures = [(400, "version 2 is another model"), (503, "too busy")]
+    found = browse(
+        gallery,
+        tmp_path,
+        WHO
+        + """
+        await look("a.jpg"); const answers = [told()];
+        who(".again").click(); await looked(); answers.push(told());
+        who(".again").click(); await looked(); answers.push(told());
+        await look("broken.jpg"); answers.push(told());
+        const complaints = [];
+        for (const name of ["huge.jpg", "notes.txt"]) {
+          const input = who("input");
+          input.files = transfer(await file(name)).files;
+          input.dispatchEvent(new Event("change"));
+          await until(() => who(".complaint").textContent.startsWith(name));
+          complaints.push(who(".complaint").textContent);
+        }
+        report({ answers, complaints, after: told() });
+        """,
+    )
+    refused, busy, named, broken = found["answers"]
+    assert refused["reason"] == "The server refused the request: version 2 is another model"
+    assert busy["reason"] == "The server cannot answer at the moment: too busy"
+    assert refused["again"] and busy["again"] and not named["again"]
+    assert refused["faces"] == [] and len(named["faces"]) == 2
+    assert broken["decision"] == "Image cannot be read"
+    assert broken["reason"] == "broken.jpg cannot be decoded: the file is damaged."
+    assert found["complaints"] == [
+        "huge.jpg has 0.4 MB; at most 0.3 MB can be sent.",
+        "notes.txt is not a JPEG or PNG file.",
+    ]
+    assert found["after"] == broken
+    assert len(gallery.predictions) == 2
+
+
+@pytest.mark.slow
+@in_browser
+def test_drop_and_paste_go_where_they_are_made(gallery, tmp_path):
+    found = browse(
+        gallery,
+        tmp_path,
+        WHO
+        + """
+        await ready();
+        const drop = (dataTransfer) => who(".card").dispatchEvent(
+          new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        const names = [];
+        const shownAs = async (name) => {
+          await until(() => who(".shown").textContent === name); await looked(); names.push(name);
+        };
+        drop(transfer(await file("a.jpg"))); await shownAs("a.jpg");
+        who(".card").dispatchEvent(new ClipboardEvent("paste",
+          { clipboardData: transfer(await file("grey.jpg")), bubbles: true }));
+        await shownAs("grey.jpg");
+        const data = new DataTransfer();
+        document.querySelectorAll(".faces button")[1].dispatchEvent(
+          new DragEvent("dragstart", { dataTransfer: data }));
+        drop(data); await shownAs("Drawn face 2");
+        const elsewhere = [text("#first .name"), text("#second .name")];
+        const clipboardData = transfer(await file("a.jpg"));
+        dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        await shown("first");
+        report({ names, elsewhere, first: text("#first .name"), who: who(".shown").textContent });
+        """,
+    )
+    assert found["names"] == ["a.jpg", "grey.jpg", "Drawn face 2"]
+    assert found["elsewhere"] == ["", ""]
+    assert (found["first"], found["who"]) == ("a.jpg", "Drawn face 2")
+    last = gallery.predictions[2]["photographs"]
+    assert last == [b64(FACES[1])]
+
+
+@pytest.mark.slow
+@in_browser
+def test_a_late_name_does_not_replace_a_newer_one(gallery, tmp_path):
+    gallery.slow_first = True
+    script = """
+        const input = who("input");
+        input.files = transfer(await file("a.jpg")).files;
+        input.dispatchEvent(new Event("change"));
+        await until(() => who(".card").dataset.state === "working"); await wait(300);
+        await look("grey.jpg"); await wait(2000); report(told());
+    """
+    found = browse(gallery, tmp_path, WHO + script)
+    assert len(gallery.predictions) == 2
+    assert found["decision"] == "No face found"
+
+
+@pytest.mark.slow
+@in_browser
+def test_nothing_moves_when_an_answer_comes(gallery, tmp_path):
+    found = browse(
+        gallery,
+        tmp_path,
+        WHO
+        + """
+        await ready(); await wait(100);
+        const parts = [".frame", "#who-limits", ".card", ".decision", ".reason"];
+        const places = () => parts.map((one) => {
+          const { left, top, width } = who(one).getBoundingClientRect();
+          return [left, top + scrollY, width];
+        });
+        const before = [places(), who(".frame").offsetHeight];
+        await look("a.jpg");
+        report([before, [places(), who(".frame").offsetHeight]]);
+        """,
+    )
+    before, after = found
+    assert before == after
+
+
 # --- How it looks -----------------------------------------------------------------------------
 
 # Measured with everything on the page that may be there: both names long, a complaint, details.
@@ -810,6 +1097,44 @@ report({ low, count: seen.length, ground: light(ground(document.body)) });
 )
 
 
+CROWDED_WITH_NAMES = (
+    WHO
+    + """
+await look(`${"a_photograph_with_a_long_name".repeat(3)}.jpg`);
+who(".again").hidden = who(".complaint").hidden = false;
+who(".complaint").textContent = "notes.txt is not a JPEG or PNG file.";
+"""
+)
+LOOKS = """$(".answer").dataset.state = looks;"""
+
+
+@pytest.fixture
+def crowded_gallery(gallery: Server, crowded: Server) -> Server:
+    gallery.named += [face("Name_without_end_" * 9, 0.1, [31, 30, 50, 50])]
+    return gallery
+
+
+@pytest.mark.slow
+@in_browser
+@pytest.mark.parametrize("width", [320, 390, 768, None])
+def test_page_with_names_is_no_wider_than_what_shows_it(crowded_gallery, tmp_path, width):
+    address = f"/test/frame?{width}" if width else "/"
+    found = browse(crowded_gallery, tmp_path, CROWDED_WITH_NAMES + MEASURE, address=address)
+    assert found["page"] == found["width"] == (width or found["width"])
+    assert found["wide"] == []
+
+
+@pytest.mark.slow
+@in_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_names_stand_out_from_their_ground(crowded_gallery, tmp_path, dark):
+    script = CONTRAST.replace(LOOKS, f"""{LOOKS} $("#who .card").dataset.state = looks;""")
+    found = browse(crowded_gallery, tmp_path, CROWDED_WITH_NAMES + script, dark=dark)
+    assert found["count"] > 150
+    assert found["low"] == []
+    assert (found["ground"] < 0.05) == dark
+
+
 @pytest.fixture
 def crowded(server: Server) -> Server:
     name = "a_photograph_with_a_long_name" * 3
@@ -845,7 +1170,10 @@ def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
 
 @pytest.mark.slow
 @in_browser
-def test_everything_can_be_done_from_the_keyboard(server, tmp_path):
+@pytest.mark.parametrize("names", [False, True], ids=["pairs", "names"])
+def test_everything_can_be_done_from_the_keyboard(server, tmp_path, names, request):
+    if names:
+        request.getfixturevalue("gallery")
     found = browse(
         server,
         tmp_path,
@@ -860,16 +1188,19 @@ def test_everything_can_be_done_from_the_keyboard(server, tmp_path):
           return document.activeElement !== part;
         });
         let opened = 0;
-        $("#second input").click = () => { opened += 1; };
-        $("#second .frame").focus();
-        document.activeElement.click(); // what Enter and Space do to a button
+        for (const id of ["second", "who"].filter((id) => $(`#${id}`))) {
+          $(`#${id} input`).click = () => { opened += 1; };
+          $(`#${id} .frame`).focus();
+          document.activeElement.click(); // what Enter and Space do to a button
+        }
         report({
           count: reached.length, unnamed: unnamed.length, unfocused: unfocused.length, opened,
         });
         """,
     )
-    # Two photographs, two radio buttons, four faces, the card's details.
-    assert found == {"count": 9, "unnamed": 0, "unfocused": 0, "opened": 1}
+    # Two photographs, two radio buttons, four faces, the card's details; with a gallery a link
+    # and a photograph.
+    assert found == {"count": 9 + 2 * names, "unnamed": 0, "unfocused": 0, "opened": 1 + names}
 
 
 # --- The real server --------------------------------------------------------------------------
@@ -941,3 +1272,50 @@ def test_real_server_answers_the_page(real, tmp_path):
     assert "tiny, version 1" in found["facts"]
     assert "87.5% ± 1% of the pairs" in found["facts"]
     assert "MB" in found["limits"]
+
+
+@pytest.fixture
+def real_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    pytest.importorskip("tornado")
+    pytest.importorskip("grpc")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    import naming_models
+
+    from facenet_lib.serving.naming import Naming
+    from facenet_lib.serving.server import LocalServer
+
+    naming_models.save_model(tmp_path / "colours" / "1", finds_faces=True)
+    naming = Naming(naming_models.gallery_of(), naming_models.THRESHOLD, "people.npz")
+    with (
+        LocalServer({"colours": tmp_path / "colours"}, naming=naming) as local,
+        serving(Server()) as state,
+    ):
+        state.upstream = local.rest_url
+        yield state
+
+
+@pytest.mark.slow
+@in_browser
+def test_real_server_names_the_faces(real_gallery, tmp_path):
+    import naming_models as models
+
+    ann, *_ = models.COLOURS.values()
+    real_gallery.files = {
+        "two.png": models.photograph(ann, models.STRANGER),
+        "none.png": models.photograph(models.GREY, models.GREY),
+        "broken.jpg": DAMAGED,
+    }
+    script = """
+        const answers = [];
+        for (const name of ["two.png", "none.png", "broken.jpg"]) {
+          await look(name); answers.push(told());
+        }
+        report({ answers, gallery: who(".gallery").textContent });
+    """
+    found = browse(real_gallery, tmp_path / "profile", WHO + script)
+    two, none, broken = found["answers"]
+    assert "holds 3 people; the threshold is 0.200" in found["gallery"]
+    assert [line[0] for line in two["faces"]] == ["Ann", "Nobody"]
+    assert two["decision"] == "1 of 2 faces named"
+    assert none["decision"] == "No face found"
+    assert broken["reason"] == "broken.jpg cannot be decoded: the file is damaged."

@@ -5,10 +5,10 @@ const LARGEST_DISTANCE = 4; // squared, of two vectors of length one
 const ANSWER_WITHIN = 30_000; // milliseconds
 const ASK_AGAIN_AFTER = 1_000; // milliseconds, while the model is being loaded
 
-const find = (selector, inside = document) => inside.querySelector(selector);
+export const find = (selector, inside = document) => inside.querySelector(selector);
 
 /** A problem in words for the person at the page. */
-class Problem extends Error {
+export class Problem extends Error {
   constructor(decision, reason) {
     super(reason);
     this.decision = decision;
@@ -18,7 +18,7 @@ class Problem extends Error {
 // What the page knows. A picture is {blob, name, bitmap, face}; bitmap is null where the browser
 // cannot draw it, and face is the box of the face that counts, once a model that finds faces has
 // answered.
-let model = null;
+export let model = null;
 let asking = new AbortController();
 const photos = ["first", "second"].map((id) => ({ element: find(`#${id}`), picture: null }));
 
@@ -51,14 +51,18 @@ async function ask(address, options = {}) {
   throw new Problem("No answer", `The server refused the request: ${said}`);
 }
 
-function predict(signature, inputs, signal) {
-  return ask(`v1/models/${encodeURIComponent(model.name)}:predict`, {
+/** Ask the model for something: predict or, with a gallery, identify. */
+export function post(verb, document, signal) {
+  return ask(`v1/models/${encodeURIComponent(model.name)}:${verb}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ signature_name: signature, inputs }),
+    body: JSON.stringify(document),
     signal,
   });
 }
+
+const predict = (signature, inputs, signal) =>
+  post("predict", { signature_name: signature, inputs }, signal);
 
 async function verify(pictures, signal) {
   const [a, b] = await Promise.all(pictures.map(inBase64));
@@ -72,7 +76,7 @@ async function verify(pictures, signal) {
 }
 
 /** Whether the model takes whole photographs and looks for faces in them. */
-const findsFaces = () => Boolean(model?.card.alignment);
+export const findsFaces = () => Boolean(model?.card.alignment);
 
 /** The distance of the faces near the middles of two photographs. */
 async function verifyFaces(pictures, signal) {
@@ -109,7 +113,7 @@ function placeOfFace(boxes, bitmap) {
   return merits.indexOf(Math.max(...merits));
 }
 
-async function inBase64(picture) {
+export async function inBase64(picture) {
   const reader = new FileReader();
   const read = new Promise((resolve, reject) => {
     reader.onload = resolve;
@@ -122,11 +126,11 @@ async function inBase64(picture) {
 
 // --- The photographs ----------------------------------------------------------------------
 
-/** The most bytes of one photograph: two of them in base64 make a request. */
-function largestPhotograph() {
+/** The most bytes of one photograph: so many of them in base64 make a request. */
+export function largestPhotograph(count = 2) {
   if (!model?.max_body_bytes) return Infinity;
   const words = 1024; // what a request has beside the photographs, generously
-  return Math.floor(((model.max_body_bytes - words) / 2) * 0.75);
+  return Math.floor(((model.max_body_bytes - words) / count) * 0.75);
 }
 
 async function take(photo, blob, name) {
@@ -146,10 +150,10 @@ async function take(photo, blob, name) {
   await compare();
 }
 
-async function checkedBitmap(blob, name) {
-  if (blob.size > largestPhotograph()) {
-    const largest = inMegabytes(largestPhotograph());
-    throw new Error(`${name} has ${inMegabytes(blob.size)}; at most ${largest} can be sent.`);
+export async function checkedBitmap(blob, name, most = largestPhotograph()) {
+  if (blob.size > most) {
+    const [found, largest] = [blob.size, most].map(inMegabytes);
+    throw new Error(`${name} has ${found}; at most ${largest} can be sent.`);
   }
   let bytes;
   try {
@@ -203,7 +207,7 @@ function pngWithoutExif(bytes) {
 }
 
 /** Where the window lies along one side of an image: what it cuts, and the black before it. */
-function windowAlong(length) {
+export function windowAlong(length) {
   const frame = Math.min(length, model.frame_size ?? length);
   const cut = Math.min(frame, model.crop_size);
   const start = Math.floor((length - frame) / 2) + Math.floor((frame - cut) / 2);
@@ -274,7 +278,7 @@ function drawWhole(canvas, bitmap, across, down) {
   }
 }
 
-function whatIsSeen(bitmap, across, down) {
+export function whatIsSeen(bitmap, across, down) {
   const seen = `Seen: ${across.cut} × ${down.cut} of ${bitmap.width} × ${bitmap.height} pixels.`;
   const share = (across.cut * down.cut) / (bitmap.width * bitmap.height);
   return share < 0.25 ? `${seen} Cut the photograph to the face first.` : seen;
@@ -310,9 +314,15 @@ async function compare() {
 }
 
 function sayProblem(error) {
-  if (error instanceof Problem) say("problem", error.decision, error.message);
-  else say("problem", "No answer", `The server's answer cannot be understood: ${error.message}`);
+  const { decision, message } = asProblem(error);
+  say("problem", decision, message);
   find(".again").hidden = false;
+}
+
+export function asProblem(error) {
+  if (error instanceof Problem) return error;
+  const reason = `The server's answer cannot be understood: ${error.message}`;
+  return new Problem("No answer", reason);
 }
 
 function decide({ distance, same, unreadable }) {
@@ -338,7 +348,7 @@ function decide({ distance, same, unreadable }) {
   find(".caveat").hidden = false;
 }
 
-function whyUnreadable({ name, bitmap }) {
+export function whyUnreadable({ name, bitmap }) {
   const largest = model.card.max_pixels;
   if (bitmap && largest && bitmap.width * bitmap.height > largest) {
     const size = `${bitmap.width} × ${bitmap.height} pixels`;
@@ -370,7 +380,7 @@ function showThreshold() {
 
 const onScale = (distance) =>
   `${(100 * Math.min(Math.max(distance, 0), LARGEST_DISTANCE)) / LARGEST_DISTANCE}%`;
-const inDecimals = (number) => number?.toFixed(3);
+export const inDecimals = (number) => number?.toFixed(3);
 const inMegabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const inMegapixels = (pixels) => `${pixels / 1e6} megapixels`;
 const inPercent = (share) => `${Number((100 * share).toFixed(share < 0.001 ? 4 : 1))}%`;
@@ -378,7 +388,7 @@ const inPercent = (share) => `${Number((100 * share).toFixed(share < 0.001 ? 4 :
 // --- The model ----------------------------------------------------------------------------
 
 /** Ask what is served: the version, and with it the threshold, may change under an open page. */
-async function learnModel(signal) {
+export async function learnModel(signal) {
   model = await ask("page/model", { signal });
   showThreshold();
   showCard();
@@ -389,12 +399,12 @@ async function learnModel(signal) {
   find(".lying").hidden = findsFaces();
 }
 
-function limitsInWords() {
-  const bytes = largestPhotograph();
+export function limitsInWords(count = 2) {
+  const bytes = largestPhotograph(count);
   const pixels = model.card.max_pixels;
   const most = [bytes < Infinity && inMegabytes(bytes), pixels && inMegapixels(pixels)];
   const known = most.filter(Boolean).join(" and ");
-  const limits = known ? `, up to ${known} each` : "";
+  const limits = known ? `, up to ${known}${count > 1 ? " each" : ""}` : "";
   return `JPEG or PNG${limits}. Choose, drop or paste.`;
 }
 
@@ -418,7 +428,7 @@ function showCard() {
     : "An estimate, no proof: how often this model is right was not measured.";
 }
 
-const textIn = (tag, words) => Object.assign(document.createElement(tag), { textContent: words });
+export const textIn = (tag, words) => Object.assign(document.createElement(tag), { textContent: words });
 
 function dataInWords({ training, weights }) {
   if (weights) return `${weights.training_set} (published weights, ${weights.source})`;
@@ -464,12 +474,16 @@ function takeFiles(photo, files) {
 
 async function takeFace(photo, number) {
   try {
-    const response = await fetch(`page/faces/${number}.jpg`);
-    if (!response.ok) throw new Error();
-    await take(photo, await response.blob(), `Drawn face ${number + 1}`);
-  } catch {
-    complain(photo, "The server did not send this face. Is it still running?");
+    await take(photo, ...(await drawnFace(number)));
+  } catch (error) {
+    complain(photo, error.message);
   }
+}
+
+export async function drawnFace(number) {
+  const response = await fetch(`page/faces/${number}.jpg`).catch(() => ({ ok: false }));
+  if (!response.ok) throw new Error("The server did not send this face. Is it still running?");
+  return [await response.blob(), `Drawn face ${number + 1}`];
 }
 
 function listenToPhoto(photo) {
@@ -543,4 +557,4 @@ async function isReady() {
 
 find(".host").textContent = location.host;
 listenToPage();
-start();
+export const started = start();
