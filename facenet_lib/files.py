@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from facenet_lib.errors import FacenetError
+
+if TYPE_CHECKING:  # a model's card is read where there is no NumPy
+    import numpy as np
 
 if sys.platform == "win32":
     fcntl = None
@@ -76,6 +77,8 @@ def write_arrays(
         state: whatever else there is, fit for JSON.
         mode: permissions of a new file.
     """
+    import numpy as np
+
     members: dict[str, Any] = dict(arrays)
     members[_STATE] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
     with open_whole_file(path, mode) as file:
@@ -92,6 +95,8 @@ def read_arrays(path: Path, expected: str) -> tuple[dict[str, np.ndarray], dict[
     Raises:
         FacenetError: when it cannot be read, is damaged or something else.
     """
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
