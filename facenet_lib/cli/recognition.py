@@ -54,6 +54,7 @@ if TYPE_CHECKING:  # the room loads scikit-learn, which help does without
     from facenet_lib.embedding import Embedder
     from facenet_lib.recognition.fingerprint import Fingerprint
     from facenet_lib.recognition.gallery import Gallery
+    from facenet_lib.recognition.identification import Identification
 
 _GALLERY_HELP = "the file of facenet enroll"
 _OWN_MODEL_HELP = "if not named, the one that made GALLERY"
@@ -161,20 +162,12 @@ def _identify(options: argparse.Namespace) -> None:
             embeddings = _embed(faces, model, fingerprint, work)
             found = identify(gallery, embeddings, threshold, by) if faces else []
             if options.json:
-                answers: dict[str, list[Any]] = {source: [] for source in folder.photographs}
-                for face, answer in zip(faces, found, strict=True):
-                    box = None if face.box is None else [round(side, 1) for side in face.box]
-                    answers[face.source].append({"box": box, **asdict(answer)})
-                whole = {
+                about = {
                     "gallery": str(options.gallery),
                     "model": fingerprint.model,
                     "threshold": threshold,
-                    "photographs": [
-                        {"photograph": str(folder.root / source), "faces": of_it}
-                        for source, of_it in answers.items()
-                    ],
                 }
-                write_text(options.json, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+                _write_answers(options.json, about, folder, faces, found)
     rows = [
         (
             face.source,
@@ -193,6 +186,26 @@ def _identify(options: argparse.Namespace) -> None:
         f"{_count(len(folder.photographs), 'photograph')}, {_count(len(faces), 'face')}: "
         f"{named} named, {len(faces) - named} nobody's; threshold {threshold:.3f}"
     )
+
+
+def _write_answers(
+    out: Path,
+    about: dict[str, Any],
+    folder: PhotographFolder,
+    faces: Sequence[_Face],
+    found: Sequence[Identification],
+) -> None:
+    """Write who is in each photograph, those without a face too."""
+    answers: dict[str, list[Any]] = {source: [] for source in folder.photographs}
+    for face, answer in zip(faces, found, strict=True):
+        box = None if face.box is None else [round(side, 1) for side in face.box]
+        answers[face.source].append({"box": box, **asdict(answer)})
+    photographs = [
+        {"photograph": str(folder.root / source), "faces": of_it}
+        for source, of_it in answers.items()
+    ]
+    whole = about | {"photographs": photographs}
+    write_text(out, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 
 
 def _by(options: argparse.Namespace, gallery: Gallery) -> str:

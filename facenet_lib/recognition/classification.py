@@ -41,13 +41,12 @@ class FaceClassifier:
         kind: one of :data:`CLASSIFIERS`.
         people: their names, sorted.
         embedding_size: numbers of an embedding.
-        score: from checked embeddings to scores, see :meth:`scores`.
     """
 
     kind: str
     people: tuple[str, ...]
     embedding_size: int
-    score: _Score
+    _score: _Score  # from checked embeddings
 
     def scores(self, embeddings: ArrayLike) -> NDArray[np.float64]:
         """Say how sure it is of each person: larger is surer.
@@ -70,7 +69,7 @@ class FaceClassifier:
             raise FacenetError(
                 f"embeddings: expected {self.embedding_size} numbers each, found {rows.shape[1]}"
             )
-        return self.score(rows)
+        return self._score(rows)
 
     def predict(self, embeddings: ArrayLike) -> list[str]:
         """Name the person with the highest score, for each of n faces; strangers as well.

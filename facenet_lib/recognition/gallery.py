@@ -197,7 +197,8 @@ class Gallery:
 
         It is a mate to its person's other photographs, where there are some, and a stranger to all
         other people: what a gallery can tell of itself before any stranger has come. A stranger is
-        compared with one person fewer than the gallery holds.
+        compared with one person fewer than the gallery holds, so that
+        :func:`~facenet_lib.recognition.choose_threshold` takes no ``people`` with these distances.
 
         Args:
             by: see :meth:`distances`.

@@ -197,16 +197,16 @@ class OpenSetRates:
 
     Attributes:
         threshold: names a probe whose nearest person is at a distance strictly below it.
-        false_positives: strangers who are named.
+        false_positives: strangers who are named, or are to be expected named.
         strangers: how many there are.
-        false_negatives: probes with a mate that are not named rightly.
+        false_negatives: probes with a mate that are not named rightly, likewise.
         mates: how many probes have a mate.
     """
 
     threshold: float
-    false_positives: int
+    false_positives: float
     strangers: int
-    false_negatives: int
+    false_negatives: float
     mates: int
 
     @property

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.recognition.measures import (
+    OpenSetRates,
     check_labels,
     check_person_distances,
-    interval_of_rate,
     rank_own_people,
 )
 
@@ -101,7 +101,7 @@ def choose_threshold(
 
 
 @dataclass(frozen=True)
-class ChosenThreshold:
+class ChosenThreshold(OpenSetRates):
     """A threshold, and what it does to the probes on which it was chosen.
 
     The counts are expectations over the galleries of so many people, and whole numbers where that
@@ -110,42 +110,12 @@ class ChosenThreshold:
     than a yes or no of the same mean.
 
     Attributes:
-        threshold: names a probe whose nearest person is at a distance strictly below it.
         people: that the gallery holds.
         wanted_false_positive_rate: the FPIR that was asked for.
-        false_positives: strangers who are named.
-        strangers: how many there are.
-        false_negatives: probes with a mate that are not named rightly.
-        mates: how many probes have a mate.
     """
 
-    threshold: float
     people: int
     wanted_false_positive_rate: float
-    false_positives: float
-    strangers: int
-    false_negatives: float
-    mates: int
-
-    @property
-    def false_positive_rate(self) -> float:
-        """FPIR at the threshold."""
-        return self.false_positives / self.strangers
-
-    @property
-    def false_negative_rate(self) -> float:
-        """FNIR at the threshold; not a number if no probe has a mate."""
-        return self.false_negatives / self.mates if self.mates else np.nan
-
-    @property
-    def false_positive_rate_interval(self) -> tuple[float, float]:
-        """95% interval of FPIR."""
-        return interval_of_rate(self.false_positives, self.strangers)
-
-    @property
-    def false_negative_rate_interval(self) -> tuple[float, float]:
-        """95% interval of FNIR; from 0 to 1 if no probe has a mate."""
-        return interval_of_rate(self.false_negatives, self.mates)
 
     def __str__(self) -> str:
         positive_low, positive_high = self.false_positive_rate_interval

@@ -167,7 +167,7 @@ def test_the_formula_of_independent_comparisons(
 
 
 def test_a_report_says_on_what_its_rates_rest() -> None:
-    chosen = ChosenThreshold(1.08341, 60, 0.01, 9.3, 960, 59.04, 480)
+    chosen = ChosenThreshold(1.08341, 9.3, 960, 59.04, 480, 60, 0.01)
     assert chosen.false_positive_rate == pytest.approx(9.3 / 960)
     assert chosen.false_negative_rate == pytest.approx(0.123)
     low, high = chosen.false_positive_rate_interval
