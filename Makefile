@@ -9,7 +9,8 @@ PAGES := _build/html
 # the pinned versions and the faces. The second command finds what the first one trained, and a change
 # starts afresh.
 LIBRARY := $(sort $(shell find facenet_lib -type f -not -name '*.pyc'))
-KEY := $(shell (cat $(LIBRARY) constraints.txt; $(PYTHON) -V; echo "$(FACENET_FACES)") | cksum | cut -d' ' -f1)
+KEY := $(shell (cat $(LIBRARY) constraints.txt; $(PYTHON) -V; echo "$(FACENET_FACES)"; \
+	ls -lR "$(FACENET_FACES)" 2>/dev/null) | cksum | cut -d' ' -f1)
 OUTPUTS := .cache/$(KEY)/outputs
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -45,7 +46,7 @@ bench: $(INSTALLED)
 
 lab: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt jupyterlab
-	$(BIN)/jupyter lab book
+	$(BIN)/python book/user_paths.py $(BIN)/jupyter lab book
 
 clean:
 	rm -rf _build .cache

@@ -23,6 +23,9 @@ from lanes import LONGEST_FIRST, WITHOUT_NETWORK, take_cores
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from prepare_chapters import draw_pictures, train_networks
+from user_paths import resolve_user_paths
+
+from facenet_lib.errors import FacenetError
 
 BOOK = Path(__file__).parent
 SECONDS_PER_CELL = 5400
@@ -86,7 +89,8 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
         )
         client.execute()
     except CellExecutionError as error:
-        print(f"{chapter}: failed\n{error}", file=sys.stderr, flush=True)
+        found = error.evalue if error.ename == FacenetError.__name__ else error
+        print(f"{chapter}: failed\n{found}", file=sys.stderr, flush=True)
         return False
     seconds = time.perf_counter() - began
     path = str(BOOK / f"{chapter}.ipynb")
@@ -97,6 +101,7 @@ def run_chapter(outputs: Path, chapter: str) -> bool:
 
 
 if __name__ == "__main__":
+    resolve_user_paths()
     folder = Path(sys.argv[1])
     get_cache(folder).list_cache_records()  # makes the folder, before two processes would
     if "--left" in sys.argv:

@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facenet_lib.checks import check_integer, word_problems
-from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, write_faces
+from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, SETTINGS_FILE, write_faces
 from facenet_lib.drawn_faces.photograph_table import TABLE
 from facenet_lib.drawn_faces.photographs import PHOTOGRAPHING_VERSION, write_photographs
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.files import read_json
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
     PairList,
@@ -66,6 +67,27 @@ class FaceFolder:
     root: Path
     pairs: Path | None
     train_people: Path | None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether these faces were drawn, whoever they are; no photograph shows them."""
+        return (self.root / SETTINGS_FILE).is_file()
+
+    @property
+    def is_default(self) -> bool:
+        """Whether these are the faces that the book's figures were found on, or a copy of them."""
+        if not self.is_drawn:
+            return False
+        settings = read_json(self.root / SETTINGS_FILE, "the settings of drawn faces")
+        default = {
+            "identities": DRAWN_IDENTITIES,
+            "images_per_identity": DRAWN_IMAGES,
+            "test_identities": DRAWN_TEST_IDENTITIES,
+            "seed": DRAWN_SEED,
+            "size": DRAWN_SIZE,
+            "drawing": DRAWING_VERSION,
+        }
+        return default.items() <= settings.items()
 
 
 def open_faces(
@@ -241,6 +263,66 @@ def training_faces(folder: FaceFolder) -> Faces:
         )
     refuse(f"{folder.train_people}", problems)
     return {name: images for name, images in faces.items() if name in people}
+
+
+def check_enough_faces(
+    folder: FaceFolder,
+    people: int = 0,
+    images: int = 1,
+    pairs: int = 0,
+    strangers: int = 0,
+    images_of_strangers: int = 1,
+) -> None:
+    """Refuse faces that are too few for what is to be done with them, before it is done.
+
+    Args:
+        folder: what :func:`open_faces` returned.
+        people: how many people to train on there must be, each with ``images`` or more.
+        images: of each of them.
+        pairs: how many pairs of one person the pairs file must hold, as many of two, and as many
+            images in all.
+        strangers: how many people there must be who are not trained on, each with
+            ``images_of_strangers`` or more.
+        images_of_strangers: of each of them.
+
+    Raises:
+        FacenetError: when there are fewer; it tells all that is missing.
+
+    >>> check_enough_faces(FaceFolder(Path("nowhere"), None, None), pairs=100)
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: too few faces: expected a pairs file, ...
+    """
+    problems = _missing_pairs(folder.pairs, pairs) if pairs else []
+    training = training_faces(folder) if people or strangers else {}
+    found = sum(len(paths) >= images for paths in training.values())
+    if found < people:
+        problems.append(
+            f"expected at least {people} people to train on with {images} or more images each, "
+            f"found {found}"
+        )
+    others = read_faces(folder.root).items() if strangers else ()
+    found = sum(n not in training and len(f) >= images_of_strangers for n, f in others)
+    if found < strangers:
+        problems.append(
+            f"expected at least {strangers} people who are not trained on, with "
+            f"{images_of_strangers} or more images each, found {found}"
+        )
+    refuse(f"{folder.root}: too few faces", problems)
+
+
+def _missing_pairs(path: Path | None, expected: int) -> list[str]:
+    if path is None:
+        return [f"expected a pairs file, {' or '.join(_PAIRS_NAMES)}, found none"]
+    pairs = read_pairs(path)
+    same = sum(pair.issame for pair in pairs)
+    different = len(pairs) - same
+    images = len({image for pair in pairs for image in pair.images})
+    if min(same, different, images) >= expected:
+        return []
+    return [
+        f"expected at least {expected} pairs of one person and {expected} of two, with {expected} "
+        f"or more images in all, found {same}, {different} and {images} in {path}"
+    ]
 
 
 # Images held out, to validate on

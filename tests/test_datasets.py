@@ -438,6 +438,64 @@ def test_nobody_left_to_train_on(faces: Path) -> None:
         training_faces(folder)
 
 
+# Whether there are enough of them
+
+
+def test_enough_faces_are_taken_without_a_word(faces: Path) -> None:
+    (faces / "pairs.txt").write_text(PAIRS)
+    folder = open_faces(faces)
+    datasets.check_enough_faces(folder, pairs=1, strangers=1, images_of_strangers=2)
+    datasets.check_enough_faces(folder)
+
+
+@pytest.mark.parametrize(
+    ("needs", "told"),
+    [
+        (
+            {"people": 2, "images": 2},
+            "at least 2 people to train on with 2 or more images each, found 1",
+        ),
+        (
+            {"pairs": 2},
+            "at least 2 pairs of one person and 2 of two, with 2 or more images in all, "
+            "found 1, 1 and 3",
+        ),
+        (
+            {"pairs": 1, "strangers": 3},
+            "at least 3 people who are not trained on, with 1 or more images each, found 2",
+        ),
+    ],
+)
+def test_too_few_faces_are_refused_with_their_number(faces: Path, needs, told) -> None:
+    (faces / "pairs.txt").write_text(PAIRS)
+    with pytest.raises(FacenetError, match="too few faces") as caught:
+        datasets.check_enough_faces(open_faces(faces), **needs)
+    assert told in str(caught.value)
+
+
+def test_everything_that_is_missing_is_told_at_once(faces: Path) -> None:
+    with pytest.raises(FacenetError, match="2 problems") as caught:
+        datasets.check_enough_faces(open_faces(faces), people=9, pairs=1)
+    assert "pairs file" in str(caught.value) and "9 people" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_only_the_faces_of_the_figures_are_the_default_ones(monkeypatch, tmp_path: Path) -> None:
+    drawn_faces.write_faces(tmp_path / "own", 21, 2, seed=5, size=64, test_identities=20)
+    own = open_faces(tmp_path / "own")
+    assert own.is_drawn and not own.is_default
+    numbers = {"IDENTITIES": 21, "IMAGES": 2, "SEED": 5, "SIZE": 64, "TEST_IDENTITIES": 20}
+    for name, number in numbers.items():
+        monkeypatch.setattr(datasets, f"DRAWN_{name}", number)
+    assert own.is_default
+    monkeypatch.setattr(datasets, "DRAWN_SEED", 6)
+    assert not own.is_default
+
+
+def test_photographs_are_not_drawn(faces: Path) -> None:
+    assert not open_faces(faces).is_drawn and not open_faces(faces).is_default
+
+
 # split_faces ------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import statistics
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from house import BOOK, LIBRARY, PROJECT, chapters, notebook, source
 from lanes import LONGEST_FIRST
+from prepare_chapters import read_needs
 
 from facenet_lib.cli.facenet import make_parser
 
@@ -127,6 +129,19 @@ def test_table_of_contents_holds_every_page_once():
 
 def test_every_chapter_is_run():
     assert sorted(LONGEST_FIRST) == CHAPTERS
+
+
+@pytest.mark.parametrize("chapter", LONGEST_FIRST)
+def test_a_chapter_says_and_asks_how_many_faces_it_needs(chapter):
+    page = notebook(chapter)
+    needs = read_needs(chapter)
+    code = "".join(source(cell) for cell in page["cells"] if cell["cell_type"] == "code")
+    assert bool(needs) == ("open_faces()" in code)
+    start = source(page["cells"][0]).partition("**Before you start**")[2]
+    told = re.findall(r"\d+", start.partition("it needs ")[2])
+    several = {name: number for name, number in needs.items() if number > 1}
+    both_kinds = [needs["pairs"]] if "pairs" in needs else []
+    assert Counter(map(int, told)) == Counter([*several.values(), *both_kinds])
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

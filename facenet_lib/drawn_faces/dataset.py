@@ -95,7 +95,7 @@ def write_faces(
         check_integer("workers", workers, at_least=1)
     root = Path(out)
     names = [person_name(index, seed) for index in range(identities)]
-    with drawing_folder(root, _SETTINGS, asdict(plan)):
+    with drawing_folder(root, SETTINGS_FILE, asdict(plan)):
         tasks = _missing_images(root, names, plan)
         drawn = sum(len(task.missing) for task in tasks)
         draw_pictures(
@@ -122,7 +122,8 @@ _IDENTITIES = f"identities (two to test on in each of {FOLDS} folds, one to trai
 _MOST_PAIRS_PER_FOLD = 300  # of each kind, as in LFW
 _MOST_IMAGES = 9999  # names of files have four digits
 _FEWEST_FOR_WORKERS = 150  # images for which starting processes takes less time than it saves
-_SETTINGS = "drawn_faces.json"
+SETTINGS_FILE = "drawn_faces.json"
+"""What was drawn; stands in the folder from the first face on."""
 
 DRAWING_VERSION = 1
 """Raised whenever the same seed gives other pictures than before."""
