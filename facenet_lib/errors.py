@@ -39,6 +39,16 @@ def refuse(heading: str, problems: Sequence[str]) -> None:
     raise FacenetError("\n".join(lines))
 
 
+def shown(found: object, most: int = 60) -> str:
+    """Return what was found as a message shows it: quoted as Python does, and not at length.
+
+    >>> shown("a name"), shown("x" * 99, most=8)
+    ("'a name'", "'xxxxxxx...")
+    """
+    text = repr(found)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 @contextlib.contextmanager
 def explain_missing(what: str, extra: str) -> Iterator[None]:
     """Explain a package that is missing by the extra that brings it.

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import integer_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_bytes, write_text
+from facenet_lib.files import decode_text, read_bytes, write_text
 
 # In the order in which they are looked for; upper case counts as lower.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -585,18 +585,19 @@ def _read_lines(
             f"{what}: expected a file, found none: name one, or put {usual_name} into the folder "
             "of faces"
         )
-    content = read_bytes(Path(path))
+    content = decode_text(read_bytes(Path(path)), os.fspath(path), errors="surrogateescape")
     lines: list[tuple[int, list[str]]] = []
     problems: list[tuple[int, str]] = []
     # At \n alone: str.splitlines would also cut at characters that a name may hold.
-    encoded_lines = content.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n")
-    for number, encoded in enumerate(encoded_lines, start=1):
+    for number, line in enumerate(content.rstrip().split("\n"), start=1):
+        text = line.rstrip()
         try:
-            text = encoded.decode("utf-8").rstrip()
-        except UnicodeDecodeError as error:
-            byte = f"0x{encoded[error.start]:02x}"
-            problems.append((number, f"expected UTF-8, found byte {byte} at {error.start + 1}"))
-            text = encoded.decode("utf-8", errors="replace").rstrip()
+            text.encode()
+        except UnicodeEncodeError as error:  # a byte that decode_text let pass
+            byte = line[error.start].encode(errors="surrogateescape").hex()
+            place = error.start + 1
+            problems.append((number, f"expected UTF-8, found byte 0x{byte} at position {place}"))
+            text = text.encode(errors="surrogateescape").decode(errors="replace")
         if text:
             lines.append((number, text.split("\t") if "\t" in text else text.split()))
         elif content.strip():

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.files import read_text
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "recipes"
@@ -267,7 +267,7 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
     """
     defaults = vars(TrainingConfig())
     problems = [
-        f"unknown setting {name!r}; known are {', '.join(defaults)}"
+        f"unknown setting {shown(name)}; known are {', '.join(defaults)}"
         for name in settings
         if name not in defaults
     ]
@@ -310,7 +310,7 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
                 problems.append(f"line {number}: epoch {int(epoch)} stands twice")
             rates[int(epoch)] = float(rate)
         except ValueError:
-            problems.append(f"line {number}: expected 'epoch: rate', found {content!r}")
+            problems.append(f"line {number}: expected 'epoch: rate', found {shown(content)}")
     refuse(str(path), problems)
     return rates
 
@@ -337,10 +337,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         content = yaml.load(text, _SettingsLoader)  # a SafeLoader: it makes no objects
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # or a date of month 13
         raise FacenetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise FacenetError(f"{path}: expected lines of 'setting: value', found {text[:40]!r}")
+        raise FacenetError(f"{path}: expected lines of 'setting: value', found {shown(text, 40)}")
     return content
 
 
@@ -422,14 +422,14 @@ def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
     elif fits and about.get("lowest") is not None and not about["lowest"] <= value < about["below"]:
         limit = f" and below {about['below']}" if about["below"] < math.inf else ""
         expected, fits = f"at least {about['lowest']:g}{limit}", False
-    return [] if fits else [f"{name}: expected {expected}, found {value!r}"]
+    return [] if fits else [f"{name}: expected {expected}, found {shown(value)}"]
 
 
 def _blocks_problems(blocks: Any) -> list[str]:
     counts = blocks if isinstance(blocks, tuple) else ()
     if len(counts) == 3 and all(_is_int(count) and count >= 0 for count in counts):
         return []
-    return [f"blocks: expected three counts of at least 0, found {blocks!r}"]
+    return [f"blocks: expected three counts of at least 0, found {shown(blocks)}"]
 
 
 def _schedule_problems(rates: Any) -> list[str]:
@@ -438,9 +438,9 @@ def _schedule_problems(rates: Any) -> list[str]:
         for epoch, rate in rates.items()
     )
     if not good:
-        return [f"learning_rates: expected epoch: positive rate or -1, found {rates!r}"]
+        return [f"learning_rates: expected epoch: positive rate or -1, found {shown(rates)}"]
     if min(rates, default=None) != 0 or rates[0] == END_OF_TRAINING:
-        return [f"learning_rates: expected a positive rate for epoch 0, found {rates}"]
+        return [f"learning_rates: expected a positive rate for epoch 0, found {shown(rates)}"]
     return []
 
 

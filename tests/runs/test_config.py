@@ -177,7 +177,9 @@ def test_what_is_no_yaml_of_settings_is_refused_by_name(tmp_path, text):
 def test_a_file_of_other_bytes_is_refused(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_bytes(b"epochs: 3 # \xff\n")
-    with pytest.raises(FacenetError, match="expected UTF-8 text, found byte 12"):
+    with pytest.raises(
+        FacenetError, match="expected text in UTF-8, found byte 0xff at position 13 of line 1"
+    ):
         read_config(path)
     with pytest.raises(FacenetError, match=str(tmp_path)):
         read_config(tmp_path)  # a folder

@@ -147,7 +147,7 @@ def test_a_table_can_be_read_before_its_first_row(tmp_path):
     [
         (b"", "empty"),
         (b"epoch,step\n1,2\n1,x\n1\n1,2,3\n", "3 problems"),
-        (b"epoch,step\n\xff,2\n", "found byte 11"),
+        (b"epoch,step\n\xff,2\n", "found byte 0xff at position 1 of line 2"),
     ],
 )
 def test_what_is_no_table_of_numbers_is_refused(tmp_path, content, told):
