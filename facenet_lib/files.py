@@ -239,7 +239,7 @@ def decode_text(
     True
     >>> decode_text("Ann".encode("utf-16"), "people.txt")
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: people.txt: expected text in UTF-8, found UTF-16 text, which ...
+    facenet_lib.errors.FacenetError: people.txt: expected text in UTF-8, found UTF-16 text, ...
     """
     other = _what_is_no_utf8(content)
     if other:

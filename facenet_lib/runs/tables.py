@@ -85,13 +85,7 @@ def read_prelogits_histograms(
 
     >>> epochs, edges, counts = read_prelogits_histograms("run/prelogits.csv")  # doctest: +SKIP
     """
-    table = read_metrics(path)
-    if tuple(table) != _PRELOGITS:
-        raise FacenetError(
-            f"{path}: expected the columns epoch, step and the lower edges of "
-            f"{len(PRELOGITS_EDGES) - 1} bins, {_PRELOGITS[2]} to {_PRELOGITS[-1]}, "
-            f"found {', '.join(list(table)[:6])} ..."
-        )
+    table = read_metrics(path, _PRELOGITS)
     counts = np.stack([table[name] for name in _PRELOGITS[2:]], axis=1)
     return table["epoch"].astype(np.int64), PRELOGITS_EDGES.copy(), counts.astype(np.int64)
 
