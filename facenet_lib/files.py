@@ -64,9 +64,23 @@ def open_whole_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; see :func:`open_whole_file`."""
+    """Write a text file in UTF-8, whole or not at all; see :func:`open_whole_file`.
+
+    Raises:
+        FacenetError: when it cannot be written, or a name in it is no UTF-8.
+    """
     with open_whole_file(path) as file:
-        file.write(text.encode())
+        file.write(_encoded(path, text))
+
+
+def _encoded(path: Path, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
+        raise FacenetError(
+            f"{path}: expected names in UTF-8 to write, found {shown(line)}; rename it"
+        ) from error
 
 
 def write_arrays(
@@ -194,6 +208,33 @@ def explain_write_errors(path: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}; what was saved before is "
             "untouched"
         ) from error
+
+
+def is_reserved(
+    name: object,
+    words: Collection[str],
+    meaning: str,
+    could_be_meant: Callable[[Path], bool] = Path.exists,
+) -> bool:
+    """Return whether ``name`` is a word that stands for something of ours, and is no path.
+
+    A word goes before a path, everywhere alike: what a call does shall not depend on what lies
+    around. Where it hides a path, that and how to name it is said on standard error.
+
+    Args:
+        name: what was given; a ``Path`` is always a path.
+        words: the words.
+        meaning: what the word stands for, for the message.
+        could_be_meant: whether a path of that name is one that could have been meant.
+
+    >>> is_reserved("lfw", ["lfw", "drawn"], "LFW"), is_reserved("./lfw", ["lfw", "drawn"], "LFW")
+    (True, False)
+    """
+    if not isinstance(name, str) or name not in words:
+        return False
+    if could_be_meant(Path(name)):
+        print(f"{name}: taken for {meaning}; what is here is named ./{name}", file=sys.stderr)
+    return True
 
 
 def read_bytes(path: Path) -> bytes:

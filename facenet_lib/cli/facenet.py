@@ -7,6 +7,7 @@ loaded only by the commands that compute with it, so that help comes at once.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 1 after a failure that was explained on standard error. Wrong usage leaves
         through ``SystemExit(2)``, as argparse has it.
     """
+    _let_every_name_be_written()
     options = make_parser().parse_args(arguments)
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -38,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("facenet: interrupted", file=sys.stderr)
         return 1
     return 0
+
+
+def _let_every_name_be_written() -> None:
+    """Have what the encoding of the output lacks written as an escape, such as ``\\u0141``.
+
+    Otherwise a name could end a command after its work was done: on Windows, output that goes to
+    a file or a pipe has few letters.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # others, such as a notebook's, take all letters
+            stream.reconfigure(errors="backslashreplace")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from facenet_lib.errors import FacenetError, refuse, shown
-from facenet_lib.files import read_text
+from facenet_lib.files import is_reserved, read_text
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "recipes"
 END_OF_TRAINING = -1.0
@@ -211,8 +211,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: a file, or the name of a recipe that comes with the library, one of
-            :func:`recipe_names`. A schedule file, initial model or file of distances that it
-            names is looked for beside it.
+            :func:`recipe_names`; a file called like a recipe is written ``./NAME``. A schedule
+            file, initial model or file of distances that it names is looked for beside it.
 
     Returns:
         Setting to value, for :func:`config_from_dict`, which looks at both.
@@ -223,7 +223,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     >>> read_settings("drawn_faces")["embedding_size"] == read_config("drawn_faces").embedding_size
     True
     """
-    file = RECIPES_FOLDER / f"{path}.yaml" if str(path) in recipe_names() else Path(path)
+    is_recipe = is_reserved(path, recipe_names(), "the recipe of that name", Path.is_file)
+    file = RECIPES_FOLDER / f"{path}.yaml" if is_recipe else Path(path)
     if not file.exists():
         raise FacenetError(
             f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"

@@ -1,3 +1,5 @@
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,9 @@ from toy_training import SETTINGS
 
 from facenet_lib import __version__
 from facenet_lib.cli import main
+from facenet_lib.lfw_pairs import read_pairs
+from facenet_lib.recognition.fingerprint import Fingerprint
+from facenet_lib.recognition.gallery import Gallery
 
 COMMANDS = (
     "draw-faces",
@@ -152,6 +157,46 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         assert main(words) == 1, words
         assert told in one_line(capsys.readouterr())
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+NAME = "\u0141ukasz \u738b"  # of two scripts that cp1252 lacks
+ESCAPED = "\\u0141ukasz \\u738b"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_name_that_the_output_s_encoding_lacks_is_escaped(tmp_path, monkeypatch, encoding):
+    gallery = Gallery(Fingerprint("facenet", np.eye(4, 2)))
+    gallery.enroll(NAME, [[1.0, 0.0]], ["1.jpg"])
+    gallery.save(tmp_path / "people.npz")
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, file in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(file, encoding, write_through=True))
+    assert main(["gallery", str(tmp_path / "people.npz")]) == 0
+    assert ESCAPED in written["stdout"].getvalue().decode()
+    assert main(["report", NAME]) == 1
+    assert (
+        written["stderr"].getvalue().decode().startswith(f"facenet: {ESCAPED}/report.png: expected")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "C"])
+def test_commands_end_well_whatever_the_terminal_can_show(tmp_path, encoding):
+    """Redirected, with a bar of progress; "C" is the encoding of LANG=C, for names of files too."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    if encoding == "C":
+        of_python = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        environment = {**os.environ, "LC_ALL": "C", **of_python}
+    faces = tmp_path / NAME
+    words = ("--identities", 21, "--images-per-identity", 2, "--size", 64)
+    done = facenet("draw-faces", faces, *words, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "drawing: 100%" in done.stderr
+    assert "ukasz" in done.stdout
+    assert read_pairs(faces / "pairs.txt")
+    done = facenet("report", faces, env=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert ": not a training run" in done.stderr
 
 
 def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
