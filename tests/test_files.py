@@ -1,5 +1,8 @@
 """Files are written whole or not at all, and text is read as any editor saves it."""
 
+import os
+from pathlib import Path
+
 import pytest
 from toy_training import full_disk
 
@@ -7,6 +10,7 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.files import (
     check_new_folder,
     explain_write_errors,
+    is_reserved,
     open_whole_file,
     read_bytes,
     read_text,
@@ -53,6 +57,26 @@ def test_a_folder_to_write_is_new_or_empty(tmp_path):
         assert str(raised.value) == f"{taken}: already there; name a folder that is new or empty"
     with pytest.raises(FacenetError, match="cannot be read: File name too long"):
         check_new_folder(tmp_path / ("x" * 5000))
+
+
+def test_a_word_goes_before_a_path_and_says_so_where_it_hides_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert is_reserved("lfw", ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == ""
+    (tmp_path / "lfw").mkdir()
+    assert is_reserved("lfw", ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == "lfw: taken for LFW; what is here is named ./lfw\n"
+    assert is_reserved("lfw", ["lfw"], "LFW", Path.is_file)  # a folder was not meant
+    for path in ("./lfw", Path("lfw"), "lfw/", "LFW", None):
+        assert not is_reserved(path, ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_text_can_hold_is_told_with_its_line(tmp_path):
+    name = os.fsdecode(b"Ren\xe9")
+    with pytest.raises(FacenetError, match=r"names in UTF-8 to write, found 'Ren\\udce9'; rename"):
+        write_text(tmp_path / "people.txt", f"Ann\n{name}\nBob\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):

@@ -46,6 +46,23 @@ def test_help_comes_without_tensorflow(words):
         assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("train", "are written ./lfw and ./drawn"),
+        ("train", "called like a recipe is written ./NAME"),
+        ("evaluate", "are written ./lfw and ./drawn"),
+        ("distances", "are written ./lfw and ./drawn"),
+        ("import-weights", "a path that is also a name is written ./NAME"),
+        ("align", "./NAME for one that is called like a detector"),
+    ],
+)
+def test_help_says_how_to_name_what_a_word_hides(command, told, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.slow
 def test_the_module_is_the_command():
     done = facenet("--version")
