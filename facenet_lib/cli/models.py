@@ -25,8 +25,8 @@ def add_import_weights(commands: Any) -> None:
         "weights",
         metavar="WEIGHTS",
         help=f"a name, to download the weights once ({', '.join(RELEASES)}), or a path: the folder "
-        "of a TF 1 checkpoint, its frozen .pb, Keras' .h5, or PyTorch's .pt or checkpoint; a path that is also "
-        "a name is written ./NAME",
+        "of a TF 1 checkpoint, its frozen .pb, Keras' .h5, or PyTorch's .pt or checkpoint; a path "
+        "that is also a name is written ./NAME",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the model folder to write")
     parser.add_argument(

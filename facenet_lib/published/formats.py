@@ -2,9 +2,10 @@
 
 Four projects published them in four formats: davidsandberg/facenet as TF 1 checkpoints and as
 frozen graphs, keras-facenet and DeepFace as HDF5 files of Keras, facenet-pytorch as state dicts of
-torch, which a checkpoint of torch may hold beside other things. A file is recognised by its content, and what it holds is told by the names and in the
-layout that the reference gave it; nothing is run, and nothing is read before its shape is known
-to be right (see ``containers``). Derived in chapter 11, "The published weights".
+torch, which a checkpoint of torch may hold beside other things. A file is recognised by its
+content, and what it holds is told by the names and in the layout that the reference gave it;
+nothing is run, and nothing is read before its shape is known to be right (see ``containers``).
+Derived in chapter 11, "The published weights".
 """
 
 from __future__ import annotations
