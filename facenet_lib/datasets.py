@@ -109,8 +109,9 @@ def open_faces(
     else:
         root = Path(source).expanduser()
         if not root.is_dir():
+            there = "a file" if root.is_file() else "no such folder"
             raise FacenetError(
-                f"{source}: expected a folder of faces, 'lfw' or 'drawn', found no such folder"
+                f"{source}: expected a folder of faces, 'lfw' or 'drawn', found {there}"
             )
     found = dict(zip(("pairs", "train_people"), _protocol_files(root), strict=True))
     given = {"pairs": pairs, "train_people": train_people}

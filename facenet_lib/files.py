@@ -118,17 +118,29 @@ def read_arrays(path: Path, expected: str) -> tuple[dict[str, np.ndarray], dict[
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_SIGN)
+            if start and not start.startswith(b"PK"):  # NumPy's advice would be to unpickle it
+                there = describe_bytes(start) or "a file of another kind"
+                raise FacenetError(f"{path}: expected {expected}, found {there}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        if _STATE not in arrays:
+            there = f"an archive of {shown(', '.join(arrays))}"
+            raise FacenetError(f"{path}: expected {expected}, found {there}")
         state = dict(json.loads(arrays.pop(_STATE).tobytes()))
+    except FacenetError:
+        raise
     except OSError as error:
         found = error.strerror or error
         raise FacenetError(f"{path}: expected {expected}, cannot be read: {found}") from error
     except Exception as error:
         # One wrong byte can look to the archive's reader like encryption, an unknown compression
         # or an array larger than the memory: damage has no one type of error.
+        reason = " ".join(str(error)[:200].split())
         raise FacenetError(
-            f"{path}: expected {expected}, found a damaged file or another: {error}"
+            f"{path}: expected {expected}, found a damaged file or another: {reason}"
         ) from error
     return arrays, state
 
@@ -334,6 +346,9 @@ _SIGNS = (
     (b"\xd0\xcf\x11\xe0", "a document of an old Office program (.xls)"),
     *((b"\x80" + bytes([protocol]), "a pickle of Python") for protocol in range(2, 6)),
 )
+
+
+_LONGEST_SIGN = max(len(sign) for sign, _ in _SIGNS)
 
 
 def read_json(path: Path, expected: str) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.files import (
     check_new_folder,
+    decode_text,
     explain_write_errors,
     is_reserved,
     open_whole_file,
+    read_arrays,
     read_bytes,
     read_text,
     write_text,
@@ -85,6 +88,29 @@ def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
     assert read_text(path) == "Zoë\n"
     path.write_bytes("\ufeffZoë\r\n".encode())
     assert read_text(path) == "Zoë\n"
+
+
+def test_what_is_no_archive_of_ours_is_told_and_nothing_is_unpickled(tmp_path):
+    path = tmp_path / "people.npz"
+    for content, told in (
+        (b'{"a": 1}', "a file of another kind"),
+        (b"\x80\x04N.", "a pickle of Python"),
+        (b"\x93NUMPY\x01\x00", r"an array that NumPy saved \(\.npy\)"),
+        (b"", "a damaged file or another: No data left in file"),
+        (b"PK\x03\x04" + b"x" * 9999, "a damaged file or another: File is not a zip file"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FacenetError, match=rf"expected a gallery, found {told}$"):
+            read_arrays(path, "a gallery")
+    np.savez(path, embeddings=np.zeros(3))
+    with pytest.raises(FacenetError, match=r"a gallery, found an archive of 'embeddings'$"):
+        read_arrays(path, "a gallery")
+
+
+@pytest.mark.parametrize("sign", [b"\xfe\xff", b"\0a\0b", b"\xff\xfe\0\0"])
+def test_bytes_that_are_other_text_or_none_are_told(sign):
+    with pytest.raises(FacenetError, match=r"^a: expected names in UTF-8, found (UTF|a file that)"):
+        decode_text(sign * 9, "a", "names")
 
 
 def test_bytes_are_read_as_they_are_or_it_is_told_why_not(tmp_path):

@@ -182,6 +182,31 @@ def test_a_column_that_is_missing_is_told_with_those_that_are_there(
     assert found.startswith(f"{first}, lost")
 
 
+@pytest.mark.parametrize("file", TABLES, ids=lambda file: file.name)
+def test_a_row_is_not_told_at_length(tmp_path: Path, file: TextFile) -> None:
+    path = made(file, tmp_path)
+    heading = path.read_text("utf-8").splitlines()[0]
+    for cells in (["x" * 9999] * (heading.count(",") + 1), ["x" * 9999]):
+        path.write_text(f"{heading}\n{','.join(cells)}\n", "utf-8")
+        with pytest.raises(FacenetError) as caught:
+            file.read(path)
+        assert str(caught.value).startswith(f"{path}: line 2: ")
+        assert len(str(caught.value)) < 4000
+
+
+LINES = [file for file in ALL if file.name not in ("identities.txt", "record.json")]
+
+
+@pytest.mark.parametrize("file", LINES, ids=lambda file: file.name)
+def test_a_line_is_not_told_at_length(tmp_path: Path, file: TextFile) -> None:
+    path = made(file, tmp_path)
+    path.write_text("x" * 99_999 + "\n", "utf-8")
+    with pytest.raises(FacenetError) as caught:
+        file.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 700 + len(str(path))
+
+
 @pytest.mark.parametrize("sign", [";", "\t"])
 @pytest.mark.parametrize("file", TABLES, ids=lambda file: file.name)
 def test_other_signs_between_cells_are_told(tmp_path: Path, file: TextFile, sign: str) -> None:

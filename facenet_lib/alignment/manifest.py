@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from facenet_lib.alignment.faces import Box, Face
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.files import parse_table, read_text, write_text
 
 MANIFEST_FILE = "faces.csv"
@@ -188,7 +188,7 @@ def setting_problems(found: AlignmentSettings, expected: AlignmentSettings) -> l
     """Tell in which settings two differ, as sentences for :func:`facenet_lib.errors.refuse`."""
     there = asdict(found)
     return [
-        f"{name}: expected {value!r}, found {there[name]!r}"
+        f"{name}: expected {value!r}, found {shown(there[name])}"
         for name, value in asdict(expected).items()
         if there[name] != value
     ]
@@ -229,7 +229,7 @@ def _row(cells: Mapping[str, str]) -> FaceRow:
         _check_path(column, cells[column])
     status = cells["status"]
     if status not in STATUSES:
-        raise FacenetError(f"status: expected {' or '.join(STATUSES)}, found {status!r}")
+        raise FacenetError(f"status: expected {' or '.join(STATUSES)}, found {shown(status)}")
     box = _numbers(cells, Box._fields)
     score = _numbers(cells, ["score"])
     landmarks = _numbers(cells, _LANDMARKS)
@@ -272,7 +272,7 @@ def _number(cells: Mapping[str, str], column: str, kind: Callable[[str], Any]) -
         value = math.nan
     if not math.isfinite(value):
         what = "an integer" if kind is int else "a number"
-        raise FacenetError(f"{column}: expected {what}, found {cells[column]!r}")
+        raise FacenetError(f"{column}: expected {what}, found {shown(cells[column])}")
     return value
 
 
@@ -282,4 +282,4 @@ def _check_path(column: str, name: str) -> None:
     if not all(part not in ("", ".", "..") and "\0" not in part for part in parts) or (
         os.name == "nt" and any(sign in name for sign in "\\:")
     ):
-        raise FacenetError(f"{column}: expected a path below the folder, found {name!r}")
+        raise FacenetError(f"{column}: expected a path below the folder, found {shown(name)}")

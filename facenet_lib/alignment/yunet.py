@@ -38,7 +38,7 @@ class YunetDetector:
     name = "yunet"
 
     def __init__(self, path: str | Path, score_threshold: float = 0.7) -> None:
-        refuse("YunetDetector", number_problems("score_threshold", score_threshold, "[0, 1]"))
+        refuse("detector", number_problems("score_threshold", score_threshold, "[0, 1]"))
         with explain_missing("YuNet", "alignment"):
             import cv2
         data = read_bytes(Path(path))

@@ -21,8 +21,8 @@ FACES_HELP = (
 )
 MODEL_HELP = (
     "the folder of a run, of imported weights, or of an exported SavedModel, or the address of a "
-    "server: http://HOST:PORT/NAME for REST, grpc://HOST:PORT/NAME for gRPC; facenet if without "
-    "NAME"
+    "server: http://HOST:PORT/NAME for REST, grpc://HOST:PORT/NAME for gRPC, facenet if without "
+    "NAME; or as facenet serve prints it"
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from facenet_lib.drawn_faces.mathematics import FloatArray
-from facenet_lib.errors import FacenetError
+from facenet_lib.errors import FacenetError, shown
 from facenet_lib.files import parse_table, read_text, write_text
 
 TABLE = "faces.csv"
@@ -103,13 +103,15 @@ def _row_problems(cells: Sequence[str]) -> list[str]:
     problems = []
     path = PurePosixPath(cells[0])
     if not path.name or path.is_absolute() or ".." in path.parts:
-        problems.append(f"photograph: expected a file in this folder, found {cells[0]!r}")
+        problems.append(f"photograph: expected a file in this folder, found {shown(cells[0])}")
     if not cells[1]:
         problems.append("name: expected a person, found none")
     for column, cell in zip(_COLUMNS[2:], cells[2:], strict=True):
         low, high = (0.0, 1.0) if column == "hidden" else (-_FARTHEST, _FARTHEST)
         if not low <= _number(cell) <= high:
-            problems.append(f"{column}: expected a number from {low:g} to {high:g}, found {cell!r}")
+            problems.append(
+                f"{column}: expected a number from {low:g} to {high:g}, found {shown(cell)}"
+            )
     left, top, right, bottom = map(_number, cells[2:6])
     if not problems and not (left < right and top < bottom):
         problems.append(f"expected left < right and top < bottom, found {','.join(cells[2:6])}")

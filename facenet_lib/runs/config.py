@@ -324,7 +324,7 @@ class _SettingsLoader(yaml.SafeLoader):
         twice = [key for number, key in enumerate(keys) if key in keys[:number]]
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{twice[0]!r} stands twice", node.start_mark
+                None, None, f"{shown(twice[0])} stands twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
 

@@ -166,7 +166,8 @@ def _check_same_run(
     begun = begun_config.to_dict() | begun_data
     wanted = {**config.to_dict(), **data}
     problems = [
-        f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
+        f"{name} was {shown(begun.get(name), 200)} when the run began, now "
+        f"{shown(wanted[name], 200)}"
         for name in wanted
         if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
     ]
