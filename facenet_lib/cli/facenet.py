@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)
     except FacenetError as error:
-        print(f"facenet: {error}", file=sys.stderr)
+        print(f"facenet: {_escape_controls(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("facenet: interrupted", file=sys.stderr)
@@ -51,6 +52,14 @@ def _let_every_name_be_written() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # others, such as a notebook's, take all letters
             stream.reconfigure(errors="backslashreplace")
+
+
+def _escape_controls(text: str) -> str:
+    """Escape what would steer a terminal, which a name in a stranger's file may hold."""
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) == "Cc" and letter != "\n" else letter
+        for letter in text
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from toy_training import SETTINGS
 
 from facenet_lib import __version__
 from facenet_lib.cli import main
+from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import read_pairs
 from facenet_lib.recognition.fingerprint import Fingerprint
 from facenet_lib.recognition.gallery import Gallery
@@ -200,6 +201,19 @@ def test_a_name_that_the_output_s_encoding_lacks_is_escaped(tmp_path, monkeypatc
     assert (
         written["stderr"].getvalue().decode().startswith(f"facenet: {ESCAPED}/report.png: expected")
     )
+
+
+def test_what_would_steer_a_terminal_is_escaped(monkeypatch, capsys):
+    def refused(*arguments, **options):
+        raise FacenetError("a.h5: 2 problems\n  \x1b]0;title\x07\x9b: a\tlink\r\n  Zo\u00eb \u738b")
+
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", refused)
+    assert main(["draw-faces", "nowhere"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "facenet: a.h5: 2 problems",
+        "  \\x1b]0;title\\x07\\x9b: a\\tlink\\r",
+        "  Zo\u00eb \u738b",
+    ]
 
 
 @pytest.mark.slow
