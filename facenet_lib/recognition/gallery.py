@@ -267,8 +267,12 @@ class Gallery:
             )
         try:
             return cls._from_parts(arrays, state)
-        except (FacenetError, KeyError, TypeError, ValueError) as error:
+        except FacenetError as error:
             raise FacenetError(f"{path}: damaged gallery: {error}") from error
+        except KeyError as error:
+            raise FacenetError(f"{path}: damaged gallery: it lacks {error}") from error
+        except (TypeError, ValueError) as error:
+            raise FacenetError(f"{path}: damaged gallery: its settings are others") from error
 
     @classmethod
     def _from_parts(cls, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> Gallery:
