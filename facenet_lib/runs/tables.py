@@ -5,6 +5,7 @@ Derived in chapter 6, "Training".
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,8 +68,7 @@ def read_metrics(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
     array([2.5, 1.5])
     """
     found = _read_table(Path(path), needed)
-    rows = np.array(found.parse(_numbers), dtype=np.float64).reshape(-1, len(found.columns))
-    return dict(zip(found.columns, rows.T, strict=True))
+    return dict(zip(found.columns, _numbers(found).T, strict=True))
 
 
 def read_prelogits_histograms(
@@ -199,12 +199,11 @@ def _continued(path: Path, columns: Sequence[str], step: int) -> TextIO:
                 f"{path}: expected the columns {', '.join(columns)}, found "
                 f"{', '.join(found.columns)}; move the file away and a new one is begun"
             )
-        steps = found.parse(_numbers)
-        place = columns.index("step")
+        steps = _numbers(found)[:, columns.index("step")]
         kept = [
             ",".join(cells)
-            for (_, cells), row in zip(found.rows, steps, strict=True)
-            if row[place] <= step
+            for (_, cells), row_step in zip(found.rows, steps, strict=True)
+            if row_step <= step
         ]
     write_text(path, "".join(f"{line}\n" for line in [",".join(columns), *kept]))
     return path.open("a", encoding="utf-8", newline="\n")
@@ -216,7 +215,18 @@ def _read_table(path: Path, needed: Sequence[str] = ()) -> Table:
     return parse_table(text[: text.rfind("\n") + 1], str(path), needed)
 
 
-def _numbers(cells: Mapping[str, str]) -> list[float]:
+def _numbers(table: Table) -> NDArray[np.float64]:
+    """The cells as numbers, (rows, columns), read all at once; one by one if some are none."""
+    cells = [row for _, row in table.rows]
+    shape = (len(cells), len(table.columns))
+    with contextlib.suppress(ValueError):
+        numbers = np.array(cells, dtype=np.float64)
+        if numbers.shape == shape:
+            return numbers
+    return np.array(table.parse(_row_of_numbers), dtype=np.float64).reshape(shape)
+
+
+def _row_of_numbers(cells: Mapping[str, str]) -> list[float]:
     try:
         return [float(cell) for cell in cells.values()]
     except ValueError as error:
