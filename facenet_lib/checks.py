@@ -7,6 +7,7 @@ the first. A sentence reads ``NAME: expected THIS, found THAT``.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facenet_lib.errors import FacenetError
+from facenet_lib.errors import FacenetError, shown
 
 Kind = Literal["integers", "floating point numbers", "numbers"]
 """What an array holds."""
@@ -69,7 +70,7 @@ def integer_problems(
     span = "" if at_least is None else f" of at least {at_least}"
     if at_most is not None:
         span = f" of at most {at_most}" if at_least is None else f" from {at_least} to {at_most}"
-    return [f"{name}: expected an integer{span}, found {value!r}"]
+    return [f"{name}: expected an integer{span}, found {shown(value)}"]
 
 
 def number_problems(name: str, value: object, interval: str) -> list[str]:
@@ -87,11 +88,14 @@ def number_problems(name: str, value: object, interval: str) -> list[str]:
     """
     low, high = map(float, interval[1:-1].split(","))
     if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer that is larger than every float
+            number = math.inf
         above = low < number or (low == number and interval[0] == "[")
         if above and (number < high or (number == high and interval[-1] == "]")):
             return []
-    return [f"{name}: expected a number in {interval}, found {value!r}"]
+    return [f"{name}: expected a number in {interval}, found {shown(value)}"]
 
 
 def word_problems(name: str, value: object, words: Sequence[str]) -> list[str]:
@@ -102,7 +106,7 @@ def word_problems(name: str, value: object, words: Sequence[str]) -> list[str]:
     """
     if isinstance(value, str) and value in words:
         return []
-    return [f"{name}: expected {' or '.join(map(repr, words))}, found {value!r}"]
+    return [f"{name}: expected {' or '.join(map(repr, words))}, found {shown(value)}"]
 
 
 def check_array(name: str, values: ArrayLike, kind: Kind, shape: Shape) -> NDArray[Any]:
@@ -175,7 +179,8 @@ def check_model_name(name: str, what: str = "model name") -> None:
     """
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise FacenetError(
-            f"{what}: expected letters, digits, '.', '_' and '-', not '.' at first, found {name!r}"
+            f"{what}: expected letters, digits, '.', '_' and '-', not '.' at first, found "
+            f"{shown(name)}"
         )
 
 

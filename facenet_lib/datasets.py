@@ -28,7 +28,7 @@ from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, SETTINGS_FILE, writ
 from facenet_lib.drawn_faces.photograph_table import TABLE
 from facenet_lib.drawn_faces.photographs import PHOTOGRAPHING_VERSION, write_photographs
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_json
+from facenet_lib.files import is_reserved, read_json
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
     PairList,
@@ -108,8 +108,8 @@ def open_faces(
             the folder where scikit-learn keeps it (``SCIKIT_LEARN_DATA``), downloaded and
             checked by scikit-learn if it is not there; "drawn" for the book's own faces, drawn
             into :func:`cache_folder` on first use. None takes the environment variable
-            ``FACENET_FACES``, and "drawn" if that is not set. A folder that is called lfw is
-            written ``./lfw``.
+            ``FACENET_FACES``, and "drawn" if that is not set. A folder that is called lfw or
+            drawn is written ``./lfw`` or ``./drawn``.
         pairs: the pairs file, if it lies elsewhere or is called otherwise.
         train_people: the people file, likewise.
 
@@ -123,15 +123,16 @@ def open_faces(
     """
     if source is None:
         source = os.environ.get("FACENET_FACES") or "drawn"
-    if source == "lfw":
+    if is_reserved(source, ["lfw"], "LFW as scikit-learn keeps it", Path.is_dir):
         root = _lfw_folder()
-    elif source == "drawn":
+    elif is_reserved(source, ["drawn"], "the faces that the book draws", Path.is_dir):
         root = _drawn_folder()
     else:
         root = Path(source).expanduser()
         if not root.is_dir():
+            there = "a file" if root.is_file() else "no such folder"
             raise FacenetError(
-                f"{source}: expected a folder of faces, 'lfw' or 'drawn', found no such folder"
+                f"{source}: expected a folder of faces, 'lfw' or 'drawn', found {there}"
             )
     found = dict(zip(("pairs", "train_people"), _protocol_files(root), strict=True))
     given = {"pairs": pairs, "train_people": train_people}
@@ -558,6 +559,8 @@ def _download_lfw(data_home: Path, folder: Path) -> None:
         "if you have LFW, or other faces in one folder for each person, name that folder as the "
         "argument or in the environment variable FACENET_FACES"
     )
+    if Path("lfw").is_dir():
+        advice += "; the folder lfw that is here is named ./lfw"
     try:
         from sklearn.datasets import fetch_lfw_people
     except ImportError as error:

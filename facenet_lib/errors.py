@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 _MOST_SHOWN = 20
+_LONGEST_SHOWN = 2000  # characters; a name in a stranger's file may have many
 
 
 class FacenetError(ValueError):
@@ -26,17 +27,31 @@ def refuse(heading: str, problems: Sequence[str]) -> None:
 
     Raises:
         FacenetError: if ``problems`` is not empty. A single problem stands on the heading's
-            own line; of very many, the first 20 are shown and the rest are counted.
+            own line; of very many, the first 20 are shown and the rest are counted, and of a very
+            long one its beginning.
     """
     if not problems:
         return
+    told = [
+        problem if len(problem) <= _LONGEST_SHOWN else f"{problem[:_LONGEST_SHOWN]}..."
+        for problem in problems[:_MOST_SHOWN]
+    ]
     if len(problems) == 1:
-        raise FacenetError(f"{heading}: {problems[0]}")
-    lines = [f"{heading}: {len(problems)} problems"]
-    lines += [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
+        raise FacenetError(f"{heading}: {told[0]}")
+    lines = [f"{heading}: {len(problems)} problems", *(f"  {problem}" for problem in told)]
     if len(problems) > _MOST_SHOWN:
         lines.append(f"  ... and {len(problems) - _MOST_SHOWN} more")
     raise FacenetError("\n".join(lines))
+
+
+def shown(found: object, most: int = 60) -> str:
+    """Return what was found as a message shows it: quoted as Python does, and not at length.
+
+    >>> shown("a name"), shown("x" * 99, most=8)
+    ("'a name'", "'xxxxxxx...")
+    """
+    text = repr(found)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.checks import check_integer
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import open_whole_file, read_bytes
+from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.files import decode_text, open_whole_file, parse_table, read_bytes
 
 _COLUMNS = ["person", "image", "distance"]
 
@@ -119,29 +119,21 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     facenet_lib.errors.FacenetError: nowhere.csv: cannot be read: No such file or directory
     """
     # As names of files are read: bytes that are no UTF-8 then fit the name they stand for.
-    text = read_bytes(Path(path)).decode("utf-8-sig", errors="surrogateescape")
+    text = decode_text(read_bytes(Path(path)), os.fspath(path), errors="surrogateescape")
     distances: dict[tuple[str, str], float] = {}
-    problems = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        heading = next(reader, [])
-        if heading != _COLUMNS:
-            expected = ",".join(_COLUMNS)
-            problems.append(f"line 1: expected {expected}, found {','.join(heading)[:60]!r}")
-        for row in reader:
-            distance = _distance(row)
-            if distance is None:
-                problems.append(
-                    f"line {reader.line_num}: expected a person, an image and a distance of 0 or "
-                    f"more, found {','.join(row)[:60]!r}"
-                )
-            elif (row[0], row[1]) in distances:
-                problems.append(f"line {reader.line_num}: {row[0]}/{row[1]} stands twice")
-            else:
-                distances[row[0], row[1]] = distance
-    except csv.Error as error:
-        problems.append(f"line {reader.line_num}: {error}")
-    refuse(os.fspath(path), problems)
+
+    def add(row: Mapping[str, str]) -> None:
+        image, distance = (row["person"], row["image"]), _distance(row["distance"])
+        if distance is None:
+            raise FacenetError(
+                f"expected a person, an image and a distance of 0 or more, found "
+                f"{shown(','.join(row.values()))}"
+            )
+        if image in distances:
+            raise FacenetError(f"{'/'.join(image)} stands twice")
+        distances[image] = distance
+
+    parse_table(text, os.fspath(path), _COLUMNS).parse(add)
     return distances
 
 
@@ -214,11 +206,10 @@ def _image_names(faces: Mapping[str, Sequence[Path]]) -> list[tuple[str, str]]:
     return names
 
 
-def _distance(row: Sequence[str]) -> float | None:
-    """The distance of a row of three cells, else None."""
+def _distance(cell: str) -> float | None:
+    """The distance in a cell; None for what is none."""
     try:
-        _, _, distance = row
-        value = float(distance)
+        value = float(cell)
     except ValueError:
         return None
     return value if 0 <= value < math.inf else None

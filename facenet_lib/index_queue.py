@@ -202,8 +202,8 @@ class PeopleQueue(Sampler):
         self._images = [images for images in everyone if len(images) >= 2]
         if len(self._images) < people_per_batch:
             raise FacenetError(
-                f"label_list: expected at least {people_per_batch} people with two images or more, "
-                f"found {len(self._images)} among {len(np.unique(labels))} people"
+                f"people_per_batch: expected at least {people_per_batch} people with two images or "
+                f"more, found {len(self._images)} among {len(np.unique(labels))} people"
             )
 
     def peek_many(self, n: int) -> NDArray[np.int64]:

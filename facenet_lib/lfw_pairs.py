@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facenet_lib.checks import integer_problems
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_bytes, write_text
+from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.files import decode_text, read_bytes, write_text
 
 # In the order in which they are looked for; upper case counts as lower.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -194,11 +194,11 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
         index1, index2 = _number(fields[1]), _number(fields[-1])
         if index1 is None or index2 is None:
             bad = fields[1] if index1 is None else fields[-1]
-            problems.append((line, f"expected an image number, found {bad!r}"))
+            problems.append((line, f"expected an image number, found {shown(bad)}"))
             continue
         found = _pair_problems(name1, index1, name2, index2)
         if len(fields) == 4 and name1 == name2:
-            found.append(f"expected two people in 4 fields, found {name1!r} twice")
+            found.append(f"expected two people in 4 fields, found {shown(name1)} twice")
         problems += [(line, problem) for problem in found]
         if not found:
             pairs.append(Pair(name1, index1, name2, index2))
@@ -494,7 +494,7 @@ def _name_problems(name: str) -> list[str]:
         return ["expected a name, found nothing"]
     leaves = name in (".", "..") or "/" in name or "\\" in name or PureWindowsPath(name).drive
     if leaves or any(ord(character) < 32 or ord(character) == 127 for character in name):
-        return [f"expected a person's name that is one folder name, found {name!r}"]
+        return [f"expected a person's name that is one folder name, found {shown(name)}"]
     return []
 
 
@@ -515,10 +515,12 @@ def _person_problems(
         return [f"expected a name and its number of images, {_found(fields)}"]
     problems = _name_problems(fields[0])
     if not _number(fields[1]):
-        problems.append(f"expected a number of images of 1 or more, found {fields[1]!r}")
+        problems.append(f"expected a number of images of 1 or more, found {shown(fields[1])}")
     if fields[0] in first_places:
         first = first_places[fields[0]]
-        problems.append(f"expected every person once, found {fields[0]!r} of {place} {first} again")
+        problems.append(
+            f"expected every person once, found {shown(fields[0])} of {place} {first} again"
+        )
     return problems
 
 
@@ -566,8 +568,7 @@ def _count(fields: Sequence[str]) -> int | None:
 
 def _found(fields: Sequence[str]) -> str:
     text = "\t".join(fields)
-    shown = text if len(text) <= 60 else f"{text[:60]}..."
-    return f"found {len(fields)}: {shown!r}"
+    return f"found {len(fields)}: {shown(text)}"
 
 
 def _header_problem(lines: Sequence[tuple[int, list[str]]], expected: str) -> str:
@@ -585,18 +586,19 @@ def _read_lines(
             f"{what}: expected a file, found none: name one, or put {usual_name} into the folder "
             "of faces"
         )
-    content = read_bytes(Path(path))
+    content = decode_text(read_bytes(Path(path)), os.fspath(path), errors="surrogateescape")
     lines: list[tuple[int, list[str]]] = []
     problems: list[tuple[int, str]] = []
     # At \n alone: str.splitlines would also cut at characters that a name may hold.
-    encoded_lines = content.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n")
-    for number, encoded in enumerate(encoded_lines, start=1):
+    for number, line in enumerate(content.rstrip().split("\n"), start=1):
+        text = line.rstrip()
         try:
-            text = encoded.decode("utf-8").rstrip()
-        except UnicodeDecodeError as error:
-            byte = f"0x{encoded[error.start]:02x}"
-            problems.append((number, f"expected UTF-8, found byte {byte} at {error.start + 1}"))
-            text = encoded.decode("utf-8", errors="replace").rstrip()
+            text.encode()
+        except UnicodeEncodeError as error:  # a byte that decode_text let pass
+            byte = line[error.start].encode(errors="surrogateescape").hex()
+            place = error.start + 1
+            problems.append((number, f"expected UTF-8, found byte 0x{byte} at position {place}"))
+            text = text.encode(errors="surrogateescape").decode(errors="replace")
         if text:
             lines.append((number, text.split("\t") if "\t" in text else text.split()))
         elif content.strip():

@@ -175,7 +175,7 @@ def load_embedder(
             :func:`facenet_lib.export.export_model` made, a version's folder or the model's, of
             which the highest version is loaded; a server's address, ``http://HOST:PORT/NAME``
             for REST or ``grpc://HOST:PORT/NAME`` for gRPC, where the name is ``facenet`` if there
-            is none; or a network that is loaded already.
+            is none, or as ``facenet serve`` prints it; or a network that is loaded already.
         standardization: ``"fixed"`` or ``"per_image"``; None: what the model was trained with.
         crop_size: side in pixels of the window at the centre of an image that the network sees,
             for images that show faces larger or smaller than those of the training; None: as in
@@ -305,10 +305,14 @@ def _what_is_there(model: Path) -> str:
 def is_address(model: str | Path) -> bool:
     """Return whether ``model`` is the address of a server and no folder.
 
+    A folder whose name looks like one is written ``./NAME``, or given as a ``Path``.
+
     >>> is_address("grpc://localhost:8500/facenet"), is_address("models/facenet")
     (True, False)
     """
-    return isinstance(model, str) and re.match(r"\w+://", model) is not None
+    # facenet serve prints its address for gRPC without a scheme, as gRPC's own clients take it.
+    form = r"\w+://.*|([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}(/[^/]*)?"
+    return isinstance(model, str) and re.fullmatch(form, model) is not None
 
 
 def _saved_model_in(model: Path) -> Path | None:

@@ -293,11 +293,16 @@ class EvaluationPairs:
         """Read a pairs file and find its images below ``root``.
 
         Raises:
-            FacenetError: for a file that is not in one of LFW's formats or images not there.
+            FacenetError: for a file that is not in one of LFW's formats, images not there, or too
+                few pairs for two folds.
         """
         pairs = read_pairs(pairs_file)
         paths, issame = resolve_pairs(root, pairs)
-        return cls(paths, issame, pairs.fold_ids())
+        try:
+            folds = pairs.fold_ids()
+        except FacenetError as error:
+            raise FacenetError(f"{pairs_file}: {error}") from error
+        return cls(paths, issame, folds)
 
 
 def evaluate_pairs(

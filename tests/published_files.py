@@ -13,7 +13,7 @@ import sys
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -170,7 +170,7 @@ class TorchPickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> tuple | None:
         if not isinstance(obj, Storage):
             return None
-        name = {"f": "FloatStorage", "i": "LongStorage"}[obj.values.dtype.kind]
+        name = {"f": "FloatStorage", "i": "LongStorage", "u": "ByteStorage"}[obj.values.dtype.kind]
         kind = getattr(sys.modules["torch"], name)
         view = (None,) if self.legacy else ()
         return ("storage", kind, obj.key, "cpu", obj.values.size, *view)
@@ -180,21 +180,21 @@ def torch_pickle(state: object, legacy: bool = False) -> tuple[bytes, list[np.nd
     """Pickle as ``torch.save`` does, and return the storages' values with it."""
     values: list[np.ndarray] = []
 
-    def tensors() -> Iterator[tuple[str, object]]:
-        assert isinstance(state, dict)
-        for name, value in state.items():
-            if isinstance(value, np.ndarray):
-                values.append(value)
-                yield name, Tensor(Storage(str(len(values) - 1), value))
-            else:
-                yield name, value
+    def with_tensors(value: object) -> object:
+        if isinstance(value, np.ndarray):
+            values.append(value)
+            return Tensor(Storage(str(len(values) - 1), value))
+        if not isinstance(value, dict):
+            return value
+        made = {name: with_tensors(inner) for name, inner in value.items()}
+        if any(isinstance(inner, Tensor) for inner in made.values()):  # a state dict
+            made = OrderedDict(made)
+            made._metadata = OrderedDict(version=1)  # type: ignore[attr-defined]
+        return made
 
-    pickled: object = state
-    if isinstance(state, dict):
-        pickled = OrderedDict(tensors())
-        pickled._metadata = OrderedDict(version=1)  # type: ignore[attr-defined]
+    pickled = with_tensors(state)
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    for name in ("FloatStorage", "LongStorage"):
+    for name in ("FloatStorage", "LongStorage", "ByteStorage"):
         setattr(torch, name, type(name, (), {"__module__": "torch"}))
     exec("def _rebuild_tensor_v2(): pass", utils.__dict__)
     file = io.BytesIO()

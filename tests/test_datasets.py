@@ -364,6 +364,20 @@ def test_lfw_without_a_network_is_one_clear_error(no_network, tmp_path) -> None:
     assert "FACENET_FACES" in message
 
 
+def test_a_folder_that_a_word_hides_is_told(monkeypatch, tmp_path, drawn, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in ("lfw", "drawn"):
+        touch(tmp_path / word, "Ann/Ann_0001.jpg")
+    assert open_faces("drawn").root.is_absolute()
+    assert "what is here is named ./drawn\n" in capsys.readouterr().err
+    assert open_faces("./drawn").root == Path("drawn")
+    assert open_faces("./lfw").root == Path("lfw")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(FacenetError, match=r"; the folder lfw that is here is named \./lfw$"):
+        open_faces("lfw")
+    assert capsys.readouterr().err.startswith("lfw: taken for LFW as scikit-learn keeps it; what")
+
+
 def test_lfw_without_scikit_learn_is_one_clear_error(monkeypatch) -> None:
     import_module = builtins.__import__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 
 
 def test_nothing_is_raised_without_problems() -> None:
@@ -36,3 +36,17 @@ def test_very_many_problems_are_cut_short_but_counted(problems: int, lines: int)
 
 def test_it_is_a_value_error_for_callers_that_know_no_other() -> None:
     assert issubclass(FacenetError, ValueError)
+
+
+def test_a_very_long_problem_is_told_in_brief():
+    for problems in (["x" * 10**6], ["x" * 10**6, "y"]):
+        with pytest.raises(FacenetError) as caught:
+            refuse("weights.h5", problems)
+        assert "xxx..." in str(caught.value)
+        assert len(str(caught.value)) < 3000
+
+
+def test_what_was_found_is_quoted_and_cut():
+    assert shown("a\x1b") == "'a\\x1b'"
+    assert shown(b"\xff") == "b'\\xff'"
+    assert shown("x" * 100) == f"'{'x' * 59}..."

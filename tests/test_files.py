@@ -1,13 +1,20 @@
 """Files are written whole or not at all, and text is read as any editor saves it."""
 
+import os
+from pathlib import Path
+
+import numpy as np
 import pytest
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.files import (
     check_new_folder,
+    decode_text,
     explain_write_errors,
+    is_reserved,
     open_whole_file,
+    read_arrays,
     read_bytes,
     read_text,
     write_text,
@@ -55,12 +62,55 @@ def test_a_folder_to_write_is_new_or_empty(tmp_path):
         check_new_folder(tmp_path / ("x" * 5000))
 
 
+def test_a_word_goes_before_a_path_and_says_so_where_it_hides_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert is_reserved("lfw", ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == ""
+    (tmp_path / "lfw").mkdir()
+    assert is_reserved("lfw", ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == "lfw: taken for LFW; what is here is named ./lfw\n"
+    assert is_reserved("lfw", ["lfw"], "LFW", Path.is_file)  # a folder was not meant
+    for path in ("./lfw", Path("lfw"), "lfw/", "LFW", None):
+        assert not is_reserved(path, ["lfw", "drawn"], "LFW")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_text_can_hold_is_told_with_its_line(tmp_path):
+    name = os.fsdecode(b"Ren\xe9")
+    with pytest.raises(FacenetError, match=r"names in UTF-8 to write, found 'Ren\\udce9'; rename"):
+        write_text(tmp_path / "people.txt", f"Ann\n{name}\nBob\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
     path = tmp_path / "pairs.txt"
     write_text(path, "Zoë\n")
     assert read_text(path) == "Zoë\n"
     path.write_bytes("\ufeffZoë\r\n".encode())
     assert read_text(path) == "Zoë\n"
+
+
+def test_what_is_no_archive_of_ours_is_told_and_nothing_is_unpickled(tmp_path):
+    path = tmp_path / "people.npz"
+    for content, told in (
+        (b'{"a": 1}', "a file of another kind"),
+        (b"\x80\x04N.", "a pickle of Python"),
+        (b"\x93NUMPY\x01\x00", r"an array that NumPy saved \(\.npy\)"),
+        (b"", "a damaged file or another: No data left in file"),
+        (b"PK\x03\x04" + b"x" * 9999, "a damaged file or another: File is not a zip file"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FacenetError, match=rf"expected a gallery, found {told}$"):
+            read_arrays(path, "a gallery")
+    np.savez(path, embeddings=np.zeros(3))
+    with pytest.raises(FacenetError, match=r"a gallery, found an archive of 'embeddings'$"):
+        read_arrays(path, "a gallery")
+
+
+@pytest.mark.parametrize("sign", [b"\xfe\xff", b"\0a\0b", b"\xff\xfe\0\0"])
+def test_bytes_that_are_other_text_or_none_are_told(sign):
+    with pytest.raises(FacenetError, match=r"^a: expected names in UTF-8, found (UTF|a file that)"):
+        decode_text(sign * 9, "a", "names")
 
 
 def test_bytes_are_read_as_they_are_or_it_is_told_why_not(tmp_path):
@@ -72,8 +122,10 @@ def test_bytes_are_read_as_they_are_or_it_is_told_why_not(tmp_path):
 
 def test_what_is_no_text_is_told(tmp_path):
     path = tmp_path / "pairs.txt"
-    with pytest.raises(FacenetError, match=r"pairs\.txt: No such file"):
+    with pytest.raises(FacenetError, match=r"pairs\.txt: cannot be read: No such file"):
         read_text(path)
     path.write_bytes(b"Ann\xff")
-    with pytest.raises(FacenetError, match=r"pairs\.txt: expected UTF-8 text, found byte 3"):
+    with pytest.raises(
+        FacenetError, match=r"in UTF-8, found byte 0xff at position 4 of line 1; save"
+    ):
         read_text(path)

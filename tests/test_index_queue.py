@@ -309,7 +309,7 @@ def test_all_images_of_a_person_come_up_equally_often() -> None:
         ({"seed": None}, "seed: .* found None"),
         ({"label_list": [0.0, 0.0, 1.0, 1.0]}, "label_list: expected integers of shape"),
         ({"label_list": np.zeros((2, 2), int)}, r"found int64 of shape \(2, 2\)"),
-        ({"label_list": np.array([], int)}, "label_list: expected .* found 0 among 0 people"),
+        ({"label_list": np.array([], int)}, "people_per_batch: expected .* found 0 among 0 people"),
         ({"label_list": [[0], [1, 1]]}, "label_list: expected rows of one length"),
     ],
 )

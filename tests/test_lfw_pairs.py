@@ -236,7 +236,7 @@ def test_different_pairs_before_same_ones(tmp_path: Path) -> None:
 def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     content = VIEW1.encode().replace(b"Bob\t2", b"B\xf6b\t2")
     problems = problems_of(read_pairs, written(tmp_path, content))
-    assert problems[0].endswith("line 5: expected UTF-8, found byte 0xf6 at 2")
+    assert problems[0].endswith("line 5: expected UTF-8, found byte 0xf6 at position 2")
     assert len(problems) == 1
 
 

@@ -81,10 +81,17 @@ def test_the_threshold_is_that_of_the_images_it_was_measured_on(toy_run):
 
 def test_an_address_is_a_model(monkeypatch):
     monkeypatch.setattr("facenet_lib.serving.remote_embedder.RemoteEmbedder", Server)
-    for address in ("http://localhost:8501/facenet", "HTTPS://a.b/c", "grpc://localhost:8500"):
+    of_rest = ("http://localhost:8501/facenet", "HTTPS://a.b/c", "http://h:1/v1/models/a:predict")
+    for address in (*of_rest, "grpc://localhost:8500", "localhost:8500", "[::1]:8500/facenet"):
         assert models.is_address(address)
         assert models.load_embedder(address).address == address
         with pytest.raises(FacenetError, match="a server has its standardization and crop inside"):
             models.load_embedder(address, crop_size=100)
-    for folder in ("models/facenet", "localhost:8500", Path("http://localhost")):
+    for folder in (
+        "models/facenet",
+        "./localhost:8500",
+        "a:b",
+        Path("http://localhost"),
+        "run:1/a/b",
+    ):
         assert not models.is_address(folder)

@@ -16,6 +16,7 @@ from sklearn.model_selection import KFold
 from facenet_lib.errors import FacenetError
 from facenet_lib.lfw_pairs import Pair, PairList
 from facenet_lib.verification import (
+    EvaluationPairs,
     VerificationResult,
     distances,
     evaluate,
@@ -711,3 +712,13 @@ def test_metric_and_mean_reach_the_evaluation(toy_pairs):
         found = evaluate_pairs(lambda paths: embedded, toy_pairs, **options)
         expected = evaluate(embedded, toy_pairs.issame, folds=toy_pairs.folds, **options)
         assert found.to_dict() == expected.to_dict()
+
+
+def test_a_pairs_file_with_too_few_pairs_for_folds_is_named(tmp_path):
+    for name in ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    path = tmp_path / "pairs.txt"
+    path.write_text("1\nAnn\t1\t2\nAnn\t1\tBob\t1\n")
+    with pytest.raises(FacenetError, match=rf"^{path}: folds: expected at least 2 same and 2"):
+        EvaluationPairs.from_file(path, tmp_path)

@@ -190,7 +190,7 @@ def crop_again(
 
     >>> crop_again("photographs", "nowhere.csv", "out")
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: nowhere.csv: No such file or directory
+    facenet_lib.errors.FacenetError: nowhere.csv: cannot be read: No such file or directory
     """
     known = merge_manifests([read_manifest(manifest)])
     if not known:

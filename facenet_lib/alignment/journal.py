@@ -25,7 +25,7 @@ from facenet_lib.alignment.manifest import (
     write_manifest,
 )
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import explain_write_errors
+from facenet_lib.files import decode_text, explain_write_errors
 
 if sys.platform == "win32":
     fcntl = None
@@ -214,11 +214,7 @@ def _whole_rows(content: bytes, path: Path) -> tuple[list[FaceRow], int]:
     Rows have one line each, as no name with a line break in it is taken.
     """
     lines = content.split(b"\n")[:-1]
-    try:
-        text = b"\n".join(lines).decode()
-    except UnicodeDecodeError as error:
-        raise FacenetError(f"{path}: expected UTF-8 text: {error}") from error
-    rows = parse_manifest(text, str(path)) if lines else []
+    rows = parse_manifest(decode_text(b"\n".join(lines), str(path)), str(path)) if lines else []
     photographs: dict[str, list[FaceRow]] = {}
     first = 0
     while first < len(rows):

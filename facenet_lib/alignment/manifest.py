@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from facenet_lib.alignment.faces import Box, Face
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_text, write_text
+from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.files import parse_table, read_text, write_text
 
 MANIFEST_FILE = "faces.csv"
 
@@ -106,7 +106,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[FaceRow]:
 
     >>> read_manifest("nowhere.csv")
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: nowhere.csv: No such file or directory
+    facenet_lib.errors.FacenetError: nowhere.csv: cannot be read: No such file or directory
     """
     path = Path(path)
     return parse_manifest(read_text(path), str(path))
@@ -114,26 +114,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[FaceRow]:
 
 def parse_manifest(text: str, name: str) -> list[FaceRow]:
     """Read the text of a manifest; ``name`` is what errors call it."""
-    lines = csv.reader(io.StringIO(text), strict=True)
-    rows: list[FaceRow] = []
-    problems: list[str] = []
-    try:
-        columns = next(lines, [])
-        missing = [column for column in COLUMNS if column not in columns]
-        if missing:
-            found = ", ".join(columns) if columns else "an empty file"
-            raise FacenetError(f"{name}: expected the column {missing[0]}, found {found}")
-        for cells in filter(None, lines):  # an empty line is no row
-            try:
-                if len(cells) != len(columns):
-                    raise FacenetError(f"expected {len(columns)} cells, found {len(cells)}")
-                rows.append(_row(dict(zip(columns, cells, strict=True))))
-            except FacenetError as error:
-                problems.append(f"line {lines.line_num}: {error}")
-    except csv.Error as error:
-        problems.append(f"line {lines.line_num}: expected cells separated by commas: {error}")
-    refuse(name, problems)
-    return rows
+    return parse_table(text, name, COLUMNS).parse(_row)
 
 
 def write_manifest(path: str | os.PathLike[str], rows: Iterable[FaceRow]) -> None:
@@ -207,7 +188,7 @@ def setting_problems(found: AlignmentSettings, expected: AlignmentSettings) -> l
     """Tell in which settings two differ, as sentences for :func:`facenet_lib.errors.refuse`."""
     there = asdict(found)
     return [
-        f"{name}: expected {value!r}, found {there[name]!r}"
+        f"{name}: expected {value!r}, found {shown(there[name])}"
         for name, value in asdict(expected).items()
         if there[name] != value
     ]
@@ -248,7 +229,7 @@ def _row(cells: Mapping[str, str]) -> FaceRow:
         _check_path(column, cells[column])
     status = cells["status"]
     if status not in STATUSES:
-        raise FacenetError(f"status: expected {' or '.join(STATUSES)}, found {status!r}")
+        raise FacenetError(f"status: expected {' or '.join(STATUSES)}, found {shown(status)}")
     box = _numbers(cells, Box._fields)
     score = _numbers(cells, ["score"])
     landmarks = _numbers(cells, _LANDMARKS)
@@ -291,7 +272,7 @@ def _number(cells: Mapping[str, str], column: str, kind: Callable[[str], Any]) -
         value = math.nan
     if not math.isfinite(value):
         what = "an integer" if kind is int else "a number"
-        raise FacenetError(f"{column}: expected {what}, found {cells[column]!r}")
+        raise FacenetError(f"{column}: expected {what}, found {shown(cells[column])}")
     return value
 
 
@@ -301,4 +282,4 @@ def _check_path(column: str, name: str) -> None:
     if not all(part not in ("", ".", "..") and "\0" not in part for part in parts) or (
         os.name == "nt" and any(sign in name for sign in "\\:")
     ):
-        raise FacenetError(f"{column}: expected a path below the folder, found {name!r}")
+        raise FacenetError(f"{column}: expected a path below the folder, found {shown(name)}")

@@ -73,7 +73,7 @@ class MtcnnDetector:
         if len(thresholds) != 3:
             problems.append(f"thresholds: expected three, found {thresholds!r}")
         problems += [p for t in thresholds for p in number_problems("thresholds", t, "[0, 1]")]
-        refuse("MtcnnDetector", problems)
+        refuse("detector", problems)
         self._weights = read_mtcnn_weights()
         self._minimum_size = minimum_size
         self._thresholds = thresholds

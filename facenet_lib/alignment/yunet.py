@@ -17,6 +17,7 @@ import numpy as np
 from facenet_lib.alignment.faces import Box, Face, Image, check_image
 from facenet_lib.checks import number_problems
 from facenet_lib.errors import FacenetError, explain_missing, refuse
+from facenet_lib.files import read_bytes
 
 
 class YunetDetector:
@@ -31,19 +32,16 @@ class YunetDetector:
 
     >>> YunetDetector("nowhere.onnx")
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: nowhere.onnx: No such file or directory
+    facenet_lib.errors.FacenetError: nowhere.onnx: cannot be read: No such file or directory
     """
 
     name = "yunet"
 
     def __init__(self, path: str | Path, score_threshold: float = 0.7) -> None:
-        refuse("YunetDetector", number_problems("score_threshold", score_threshold, "[0, 1]"))
+        refuse("detector", number_problems("score_threshold", score_threshold, "[0, 1]"))
         with explain_missing("YuNet", "alignment"):
             import cv2
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise FacenetError(f"{path}: {error.strerror or error}") from error
+        data = read_bytes(Path(path))
         model = np.frombuffer(data, np.uint8)
         no_config = np.zeros(0, np.uint8)
         try:

@@ -23,6 +23,7 @@ from facenet_lib.cli.arguments import (
 )
 from facenet_lib.cli.loading import load_tensorflow, open_embedder
 from facenet_lib.errors import FacenetError
+from facenet_lib.files import is_reserved
 
 if TYPE_CHECKING:
     from facenet_lib.alignment.faces import Face, FaceDetector, Image
@@ -59,7 +60,8 @@ def add_align(commands: Any) -> None:
         metavar="NAME",
         default="mtcnn",
         help="mtcnn, if not named; yunet, which loses fewer faces, is faster on small photographs, "
-        "and whose file is downloaded once; or the path of that file, *.onnx",
+        "and whose file is downloaded once; or the path of that file, *.onnx "
+        "(./NAME for one that is called like a detector)",
     )
     how.add_argument(
         "--from-manifest",
@@ -218,14 +220,15 @@ def _embed_crops(model: Embedder, folder: Path, crops: Sequence[Image]) -> np.nd
 def detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], FaceDetector]:
     """Return what makes the detector that ``--detector`` names, in this process and others."""
     file = None
-    if name == "yunet":
-        from facenet_lib.published.fetching import fetch_file
-        from facenet_lib.published.releases import YUNET
+    if is_reserved(name, ["mtcnn", "yunet"], "the detector of that name", Path.is_file):
+        if name == "yunet":
+            from facenet_lib.published.fetching import fetch_file
+            from facenet_lib.published.releases import YUNET
 
-        file = fetch_file(YUNET)
-    elif name.endswith(".onnx"):
+            file = fetch_file(YUNET)
+    elif name.endswith(".onnx") or Path(name).is_file():
         name, file = "yunet", Path(name)
-    elif name != "mtcnn":
+    else:
         raise FacenetError(
             f"--detector: expected mtcnn, yunet or the path of YuNet's .onnx file, found {name!r}"
         )

@@ -15,11 +15,14 @@ from facenet_lib.errors import FacenetError
 if TYPE_CHECKING:
     from facenet_lib.recognition.gallery import Gallery
 
-FACES_HELP = "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'"
+FACES_HELP = (
+    "a folder with one folder a person, 'lfw' (downloaded), or 'drawn'; folders that are called so "
+    "are written ./lfw and ./drawn"
+)
 MODEL_HELP = (
     "the folder of a run, of imported weights, or of an exported SavedModel, or the address of a "
-    "server: http://HOST:PORT/NAME for REST, grpc://HOST:PORT/NAME for gRPC; facenet if without "
-    "NAME"
+    "server: http://HOST:PORT/NAME for REST, grpc://HOST:PORT/NAME for gRPC, facenet if without "
+    "NAME; or as facenet serve prints it"
 )
 
 

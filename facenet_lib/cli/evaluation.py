@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facenet_lib.checks import check_integer
 from facenet_lib.cli.arguments import (
     FACES_HELP,
     MODEL_HELP,
@@ -74,6 +75,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from facenet_lib.verification import EvaluationPairs, evaluate_pairs
 
     check_folder_of(options.json)
+    if options.crop is not None:
+        check_integer("--crop", options.crop, at_least=1)
     folder = open_faces(options.faces, options.pairs)
     if folder.pairs is None:
         raise FacenetError(f"{folder.root}: has no pairs.txt; name a pairs file with --pairs")

@@ -7,7 +7,9 @@ loaded only by the commands that compute with it, so that help comes at once.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,18 +28,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 1 after a failure that was explained on standard error. Wrong usage leaves
         through ``SystemExit(2)``, as argparse has it.
     """
+    _let_every_name_be_written()
     options = make_parser().parse_args(arguments)
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)
     except FacenetError as error:
-        print(f"facenet: {error}", file=sys.stderr)
+        print(f"facenet: {_escape_controls(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("facenet: interrupted", file=sys.stderr)
         return 1
     return 0
+
+
+def _let_every_name_be_written() -> None:
+    """Have what the encoding of the output lacks written as an escape, such as ``\\u0141``.
+
+    Otherwise a name could end a command after its work was done: on Windows, output that goes to
+    a file or a pipe has few letters.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # others, such as a notebook's, take all letters
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _escape_controls(text: str) -> str:
+    """Escape what would steer a terminal, which a name in a stranger's file may hold."""
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) == "Cc" and letter != "\n" else letter
+        for letter in text
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from facenet_lib.checks import check_integer
 from facenet_lib.cli.arguments import FACES_HELP, MODEL_HELP, add_command, check_folder_of
 from facenet_lib.cli.loading import open_embedder
 
@@ -67,7 +68,8 @@ def _draw_photographs(options: argparse.Namespace) -> None:
     """Draw photographs of made-up people, and faces.csv, which says where their faces are."""
     from facenet_lib.drawn_faces.photographs import write_photographs
 
-    first = options.first_identity
+    check_integer("--identities", options.identities, at_least=1)
+    first = check_integer("--first-identity", options.first_identity, at_least=0)
     drawn = write_photographs(
         options.out,
         options.photographs,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facenet_lib.cli.arguments import add_command, add_crop_arguments, check_folder_of
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import check_new_folder
+from facenet_lib.files import check_new_folder, is_reserved
 from facenet_lib.published.releases import RELEASES, find_release
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ def add_import_weights(commands: Any) -> None:
         "weights",
         metavar="WEIGHTS",
         help=f"a name, to download the weights once ({', '.join(RELEASES)}), or a path: the folder "
-        "of a TF 1 checkpoint, its frozen .pb, Keras' .h5 or PyTorch's .pt; a path that is also "
-        "a name is written ./NAME",
+        "of a TF 1 checkpoint, its frozen .pb, Keras' .h5, or PyTorch's .pt or checkpoint; a path "
+        "that is also a name is written ./NAME",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the model folder to write")
     parser.add_argument(
@@ -75,28 +74,26 @@ def _import_weights(options: argparse.Namespace) -> None:
 
 
 def _weights_file(words: str) -> Path:
-    """Return the path that is named, or that of the weights of this name, fetched.
-
-    A name goes before a path, as with 'lfw': what a command does shall not depend on what lies
-    around.
-    """
+    """Return the path that is named, or that of the weights of this name, fetched."""
     from facenet_lib.published.fetching import fetch_weights
 
-    path = Path(words)
     try:
-        is_there = path.exists() or path.with_name(f"{path.name}.index").exists()
+        if is_reserved(words, RELEASES, "the published weights", _holds_weights):
+            return fetch_weights(words)
+        is_there = _holds_weights(Path(words))
     except OSError as error:
         raise FacenetError(f"{words}: cannot be read: {error.strerror or error}") from error
-    if words in RELEASES:
-        if is_there:
-            print(f"{words}: the published weights; what is here is ./{words}", file=sys.stderr)
-        return fetch_weights(words)
     if not is_there:
         raise FacenetError(
             f"{words}: expected published weights, a path or one of {', '.join(RELEASES)}, found "
             "no such file, folder or name"
         )
-    return path
+    return Path(words)
+
+
+def _holds_weights(path: Path) -> bool:
+    """Whether a file or folder is there, or a checkpoint with this prefix."""
+    return path.exists() or path.with_name(f"{path.name}.index").exists()
 
 
 def add_export(commands: Any) -> None:

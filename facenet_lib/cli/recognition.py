@@ -27,7 +27,7 @@ from facenet_lib.alignment.detectors import LONGEST_SIDE
 from facenet_lib.alignment.folders import align_photographs, check_apart
 from facenet_lib.alignment.manifest import NO_CROP, NO_FACE, UNUSABLE, read_manifest
 from facenet_lib.alignment.photographs import PhotographFolder, can_be_written, find_photographs
-from facenet_lib.checks import number_problems
+from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.cli.alignment import detector_maker
 from facenet_lib.cli.arguments import (
     MODEL_HELP,
@@ -257,7 +257,10 @@ def _cluster(options: argparse.Namespace) -> None:
     check_new_folder(options.out)
     folder = find_photographs(options.photographs)
     check_apart(folder.root, options.out)
+    check_integer("--at-least", options.at_least, at_least=2)
     method = options.method or ("hdbscan" if options.threshold is None else "agglomerative")
+    if method != "hdbscan" and options.threshold is None:
+        options.parser.error(f"--method {method}: needs --threshold")
     cluster([[1.0]], method, options.threshold, options.at_least)  # refuses before the work
     with (
         _open_model(options.model, None) as (model, fingerprint),

@@ -24,7 +24,9 @@ def add_train(commands: Any) -> None:
     parser.add_argument("faces", metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder")
     parser.add_argument(
-        "--config", help=f"YAML file of settings, or a recipe: {', '.join(recipe_names())}"
+        "--config",
+        help=f"YAML file of settings, or a recipe: {', '.join(recipe_names())}; a file that is "
+        "called like a recipe is written ./NAME",
     )
     parser.add_argument("--people", type=Path, help="people file that names whom to train on")
     parser.add_argument("--pairs", type=Path, help="pairs file to evaluate on while training")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.files import read_json
 from facenet_lib.processes import compute_in_processes
 
@@ -63,7 +63,7 @@ def _claim_folder(root: Path, settings_name: str, settings: Mapping[str, int]) -
     refuse(
         f"{root} was drawn otherwise (choose another folder)",
         [
-            f"{key}: expected {value}, found {found.get(key)!r}"
+            f"{key}: expected {value}, found {shown(found.get(key))}"
             for key, value in wanted.items()
             if found.get(key) != value
         ],

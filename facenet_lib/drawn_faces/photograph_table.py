@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from facenet_lib.drawn_faces.mathematics import FloatArray
-from facenet_lib.errors import refuse
-from facenet_lib.files import read_text, write_text
+from facenet_lib.errors import FacenetError, shown
+from facenet_lib.files import parse_table, read_text, write_text
 
 TABLE = "faces.csv"
 
@@ -61,27 +61,22 @@ def read_photograph_faces(
 
     >>> read_photograph_faces("nowhere")
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: nowhere/faces.csv: No such file or directory
+    facenet_lib.errors.FacenetError: nowhere/faces.csv: cannot be read: No such file or directory
     """
     path = Path(folder) / TABLE
-    lines = read_text(path).split("\n")
-    problems = []
-    heading = ",".join(_COLUMNS)
-    if lines[0].rstrip("\r") != heading:
-        problems.append(f"line 1: expected {heading}, found {lines[0][:60]!r}")
     faces: dict[str, dict[str, DrawnFace]] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        cells = line.rstrip("\r").split(",")
-        if cells == [""] and number == len(lines):  # what follows the last line's end
-            continue
-        found = _row_problems(cells)
-        if not found:
-            face = _parse_face(cells)
-            if face.name in faces.setdefault(cells[0], {}):
-                found = [f"expected each person once in {cells[0]}, found {face.name} again"]
-            faces[cells[0]][face.name] = face
-        problems += [f"line {number}: {problem}" for problem in found]
-    refuse(str(path), problems)
+
+    def add(row: Mapping[str, str]) -> None:
+        cells = [row[column] for column in _COLUMNS]
+        problems = _row_problems(cells)
+        if problems:
+            raise FacenetError("; ".join(problems))
+        face = _parse_face(cells)
+        if face.name in faces.setdefault(cells[0], {}):
+            raise FacenetError(f"expected each person once in {cells[0]}, found {face.name} again")
+        faces[cells[0]][face.name] = face
+
+    parse_table(read_text(path), str(path), _COLUMNS).parse(add)
     return {photograph: tuple(people.values()) for photograph, people in faces.items()}
 
 
@@ -105,18 +100,18 @@ _COLUMNS = (
 
 
 def _row_problems(cells: Sequence[str]) -> list[str]:
-    if len(cells) != len(_COLUMNS):
-        return [f"expected {len(_COLUMNS)} columns, found {len(cells)}"]
     problems = []
     path = PurePosixPath(cells[0])
     if not path.name or path.is_absolute() or ".." in path.parts:
-        problems.append(f"photograph: expected a file in this folder, found {cells[0]!r}")
+        problems.append(f"photograph: expected a file in this folder, found {shown(cells[0])}")
     if not cells[1]:
         problems.append("name: expected a person, found none")
     for column, cell in zip(_COLUMNS[2:], cells[2:], strict=True):
         low, high = (0.0, 1.0) if column == "hidden" else (-_FARTHEST, _FARTHEST)
         if not low <= _number(cell) <= high:
-            problems.append(f"{column}: expected a number from {low:g} to {high:g}, found {cell!r}")
+            problems.append(
+                f"{column}: expected a number from {low:g} to {high:g}, found {shown(cell)}"
+            )
     left, top, right, bottom = map(_number, cells[2:6])
     if not problems and not (left < right and top < bottom):
         problems.append(f"expected left < right and top < bottom, found {','.join(cells[2:6])}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from facenet_lib import __version__
 from facenet_lib.alignment.graph import GraphAlignment, align_encoded
 from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.checks import check_integer, number_problems
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.export.warmup import write_warmup_requests
 from facenet_lib.files import open_whole_folder, read_json
 from facenet_lib.input_pipeline.decoding import MAX_PIXELS
@@ -310,24 +311,39 @@ def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]
     """The figures in a file that ``facenet evaluate --json`` wrote for this model."""
     expected = "what 'facenet evaluate --json' writes"
     figures = read_json(path, expected)
-    try:
-        figures |= {name: float(figures[name]) for name in _FIGURES}
+    of_server = "server" in figures
+    needed = [*_FIGURES, *_AS_SERVED, *(["preprocessing"] if not of_server else [])]
+    missing = [name for name in needed if name not in figures]
+    if missing:
+        raise FacenetError(
+            f"{path}: expected {expected}, with {', '.join(missing)}, found "
+            f"{shown(', '.join(figures)) if figures else 'nothing'}"
+        )
+    refuse(f"{path}: expected {expected}", _figure_problems(figures))
+    figures |= {name: float(figures[name]) for name in _FIGURES}
+    if isinstance(figures["metric"], str):
         figures["metric"] = OLD_METRICS.get(figures["metric"], figures["metric"])
-        if "chosen" in figures:
-            chosen = figures["chosen"]
-            _check_threshold(chosen["threshold"], chosen["false_accept_rate"])
-        found = {name: figures[name] for name in _AS_SERVED}
-        of_server = "that of a server, which does not tell it"
-        found["preprocessing"] = of_server if "server" in figures else figures["preprocessing"]
-    except (ValueError, OverflowError, LookupError, TypeError) as error:
-        raise FacenetError(f"{path}: expected {expected}, found: {error!r}") from error
+    found = {name: figures[name] for name in (*_AS_SERVED, "preprocessing") if name in figures}
+    if of_server:
+        found["preprocessing"] = "that of a server, which does not tell it"
     as_served = _AS_SERVED | {"preprocessing": dataclasses.asdict(preprocessing)}
     problems = [
-        f"evaluated with {name} {found[name]!r}, the model is exported with {as_served[name]!r}"
+        f"evaluated with {name} {shown(found[name], 200)}, the model is exported with "
+        f"{as_served[name]!r}"
         for name in as_served
         if found[name] != as_served[name]
     ]
-    for name in _FIGURES:
-        problems += number_problems(name, figures[name], _RANGES[name])
     refuse(str(path), problems)
     return figures
+
+
+def _figure_problems(figures: Mapping[str, Any]) -> list[str]:
+    """Tell what is wrong with the numbers of an evaluation."""
+    problems = []
+    for name in _FIGURES:
+        problems += number_problems(name, figures[name], _RANGES[name])
+    chosen = figures.get("chosen", {})
+    for name in ("threshold", "false_accept_rate") if "chosen" in figures else ():
+        value = chosen.get(name) if isinstance(chosen, dict) else chosen
+        problems += number_problems(f"chosen {name}", value, _RANGES[name])
+    return problems

@@ -11,10 +11,11 @@ chapter 11, "The published weights".
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import pickletools
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 
 TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickled number with which torch's layout from before version 1.6 begins."""
@@ -208,7 +209,7 @@ def _hdf5_array(path: Path, dataset: Any) -> StoredArray:
     return StoredArray(path, dataset.shape, dataset.dtype, lambda: dataset[()])
 
 
-# Of what a pickle may name, these are all that a state dict needs. None of them is imported or
+# Of what a pickle may name, these are all that a checkpoint needs. None of them is imported or
 # called: a storage is known by the type of its numbers, the other two by what they would make.
 _ORDERED_DICT = object()
 _TENSOR = object()
@@ -218,6 +219,8 @@ _NAMES: Mapping[str, Any] = {
     "torch HalfStorage": np.dtype("<f2"),
     "torch FloatStorage": np.dtype("<f4"),
     "torch DoubleStorage": np.dtype("<f8"),
+    "torch BoolStorage": np.dtype("?"),
+    "torch ByteStorage": np.dtype("u1"),  # a checkpoint's random numbers
     "torch IntStorage": np.dtype("<i4"),
     "torch LongStorage": np.dtype("<i8"),
 }
@@ -238,9 +241,10 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """How a storage's numbers are arranged; strides count numbers, not bytes."""
+    """How a storage's numbers are arranged; offset and strides count numbers, not bytes."""
 
     storage: _Storage
+    offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
@@ -254,6 +258,9 @@ class _Tensor:
 def open_torch(path: Path) -> Iterator[dict[str, StoredArray]]:
     """Open a state dict that ``torch.save`` wrote, in today's layout or the one before 1.6.
 
+    It may be alone or part of a checkpoint, beside an epoch or an optimizer's state, and of a
+    module that was trained inside ``DataParallel`` or compiled, whose prefix is taken off.
+
     The pickle in it is carried out by a machine that knows the few instructions of a state dict,
     imports nothing and calls nothing.
 
@@ -261,7 +268,7 @@ def open_torch(path: Path) -> Iterator[dict[str, StoredArray]]:
         Name to array; they can be read within the block.
 
     Raises:
-        FacenetError: when it is damaged, or is anything but a dictionary of tensors.
+        FacenetError: when it is damaged, or holds anything else.
     """
     with explain_damage(path):
         file = path.open("rb")
@@ -278,9 +285,7 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
     if len(pickles) != 1:
         raise FacenetError(
-            f"{path}: expected torch's archive with one data.pkl, found {', '.join(members)[:200]}"
-            "; an archive that was packed for the download, as the reference's are, is to be "
-            "unpacked first, and its folder named"
+            f"{path}: expected torch's archive with one data.pkl, found {_other_archive(members)}"
         )
     # torch compresses nothing: a member that is compressed was made by somebody else.
     packed = [name for name, m in members.items() if m.compress_type != zipfile.ZIP_STORED]
@@ -292,7 +297,7 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     if order is not None and (order.file_size > 16 or _bytes_of(path, archive, order) != b"little"):
         raise FacenetError(f"{path}: expected numbers in little-endian order")
     pickled = io.BytesIO(_bytes_of(path, archive, members[pickles[0]]))
-    tensors = _tensors(path, _carried_out(path, pickled))
+    tensors = _tensors(path, _carried_out(path, pickled, {}))
 
     def stored(name: str, tensor: _Tensor) -> StoredArray:
         member = members.get(f"{folder}data/{tensor.storage.key}")
@@ -310,16 +315,31 @@ def _zipped_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     return {name: stored(name, tensor) for name, tensor in tensors.items()}
 
 
+def _other_archive(members: Collection[str]) -> str:
+    """Say what a zip archive is that is not torch's, and what to do with it."""
+    if "model.weights.h5" in members:
+        return (
+            "a model that Keras 3 saved (.keras), where layers are numbered and not named; load it "
+            "with Keras and save it as HDF5: model.save('weights.h5')"
+        )
+    if members and all(name.endswith(".npy") for name in members):
+        return "arrays that NumPy saved (.npz), of no format that weights were published in"
+    return (
+        f"{shown(', '.join(itertools.islice(members, 5)), 200)}; an archive that was packed for "
+        "the download, as the reference's are, is to be unpacked first, and its folder named"
+    )
+
+
 def _legacy_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     # After the magic number: version, machine, state dict and the storages' order, all pickled;
     # then of each storage its count in eight bytes and its numbers.
-    _carried_out(path, file)
-    machine = _carried_out(path, file)
+    _carried_out(path, file, {})
+    machine = _carried_out(path, file, {})
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise FacenetError(f"{path}: expected numbers in little-endian order")
-    tensors = _tensors(path, _carried_out(path, file))
-    keys = _carried_out(path, file)
-    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    storages: dict[str, _Storage] = {}  # of all tensors, those of an optimizer too
+    tensors = _tensors(path, _carried_out(path, file, storages))
+    keys = _carried_out(path, file, {})
     # Text only: what else a small pickle can nest may take terabytes as text.
     names_only = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not names_only or sorted(keys) != sorted(storages):
@@ -346,23 +366,32 @@ def _legacy_torch(path: Path, file: IO[bytes]) -> dict[str, StoredArray]:
     return {name: stored(tensor) for name, tensor in tensors.items()}
 
 
-def _tensors(path: Path, state: Any) -> dict[str, _Tensor]:
-    if not isinstance(state, dict):
+_STATE_DICTS = ("state_dict", "model_state_dict", "model")
+"""What a checkpoint calls the state dict of its network."""
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before all names of the module that they wrap."""
+
+
+def _tensors(path: Path, pickled: Any) -> dict[str, _Tensor]:
+    """The state dict that was saved, alone or in a checkpoint, by the names of its module."""
+    if not isinstance(pickled, dict):
         raise FacenetError(f"{path}: expected a dictionary of tensors, found another object")
-    others = [name for name, tensor in state.items() if not isinstance(tensor, _Tensor)]
-    refuse(str(path), [f"{name}: expected a tensor, found another object" for name in others])
-    storages: dict[str, _Storage] = {}
-    problems = [
-        f"{name}: its storage is described twice, with different counts or types of numbers"
-        for name, tensor in state.items()
-        if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage
-    ]
-    refuse(str(path), problems)
+    inner = next((name for name in _STATE_DICTS if isinstance(pickled.get(name), dict)), None)
+    state = pickled if inner is None else pickled[inner]
+    others = [name for name, value in state.items() if not isinstance(value, _Tensor)]
+    hint = "" if inner else f" (a checkpoint has its tensors in {' or '.join(_STATE_DICTS)})"
+    problems = [f"{name}: expected a tensor, found another object{hint}" for name in others]
+    refuse(str(path), problems + [f"{n}: expected a name" for n in state if not isinstance(n, str)])
+    if not all(map(_fills_its_storage, state.values())):
+        raise _pickle_refused(path, "has a tensor that is not all of its storage")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
-def _carried_out(path: Path, file: IO[bytes]) -> Any:
-    """Carry out one pickle from ``file`` as far as a state dict needs it."""
+def _carried_out(path: Path, file: IO[bytes], storages: dict[str, _Storage]) -> Any:
+    """Carry out one pickle from ``file`` as far as a checkpoint needs it; note its storages."""
     stack: list[Any] = []
     below_marks: list[list[Any]] = []
     memo: dict[int, Any] = {}
@@ -376,7 +405,7 @@ def _carried_out(path: Path, file: IO[bytes]) -> Any:
                 pass
             case "NONE" | "NEWTRUE" | "NEWFALSE":
                 stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINUNICODE":
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE":
                 stack.append(argument)
             case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
                 stack.append({"EMPTY_DICT": {}, "EMPTY_LIST": []}.get(opcode.name, ()))
@@ -408,7 +437,13 @@ def _carried_out(path: Path, file: IO[bytes]) -> Any:
                     raise _pickle_refused(path, f"names {argument.replace(' ', '.')}")
                 stack.append(_NAMES[argument])
             case "BINPERSID":
-                stack.append(_storage(path, stack.pop()))
+                storage = _storage(path, stack.pop())
+                if storages.setdefault(storage.key, storage) != storage:
+                    raise FacenetError(
+                        f"{path}: storage {shown(storage.key)} is described twice, with different "
+                        "counts or types of numbers"
+                    )
+                stack.append(storage)
             case "REDUCE":
                 arguments = stack.pop()
                 stack.append(_made(path, stack.pop(), arguments))
@@ -421,9 +456,14 @@ def _carried_out(path: Path, file: IO[bytes]) -> Any:
 
 def _set_items(path: Path, target: Any, items: Sequence[Any]) -> None:
     keys = items[::2]
-    if not isinstance(target, dict) or not all(isinstance(key, str) for key in keys):
+    if not isinstance(target, dict) or not all(map(_is_key, keys)):
         raise _pickle_refused(path, "sets items of something other than a dictionary of names")
     target.update(zip(keys, items[1::2], strict=True))
+
+
+def _is_key(key: object) -> bool:
+    """Whether it is a name, or the number of a parameter, as an optimizer's state has them."""
+    return isinstance(key, str) or (type(key) is int and 0 <= key < 2**31)
 
 
 def _storage(path: Path, identifier: Any) -> _Storage:
@@ -439,20 +479,18 @@ def _made(path: Path, what: Any, arguments: Any) -> Any:
     match arguments:
         case () if what is _ORDERED_DICT:
             return {}
-        case (_Storage() as storage, 0, tuple(shape), tuple(strides), bool(), *_) if (
+        case (_Storage() as storage, int(offset), tuple(shape), tuple(strides), bool(), *_) if (
             what is _TENSOR
         ):
-            tensor = _Tensor(storage, shape, strides)
-            if _fills_its_storage(tensor):
-                return tensor
-            raise _pickle_refused(path, "has a tensor that is not all of its storage")
+            return _Tensor(storage, offset, shape, strides)
     raise _pickle_refused(path, "makes something other than tensors and dictionaries")
 
 
 def _fills_its_storage(tensor: _Tensor) -> bool:
     shape, strides = tensor.shape, tensor.strides
     return (
-        len(shape) == len(strides) <= 8
+        tensor.offset == 0
+        and len(shape) == len(strides) <= 8
         and all(type(number) is int and number >= 0 for number in shape + strides)
         and math.prod(shape) == tensor.storage.count
         and sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
@@ -463,5 +501,6 @@ def _fills_its_storage(tensor: _Tensor) -> bool:
 def _pickle_refused(path: Path, what: str) -> FacenetError:
     return FacenetError(
         f"{path}: expected a state dict of tensors, found a pickle that {what}; nothing of it was "
-        "run"
+        "run. Where you trust the file, load it with torch and save the state dict alone: "
+        "torch.save(model.state_dict(), FILE)"
     )

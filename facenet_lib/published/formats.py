@@ -2,9 +2,10 @@
 
 Four projects published them in four formats: davidsandberg/facenet as TF 1 checkpoints and as
 frozen graphs, keras-facenet and DeepFace as HDF5 files of Keras, facenet-pytorch as state dicts of
-torch. A file is recognised by its content, and what it holds is told by the names and in the
-layout that the reference gave it; nothing is run, and nothing is read before its shape is known
-to be right (see ``containers``). Derived in chapter 11, "The published weights".
+torch, which a checkpoint of torch may hold beside other things. A file is recognised by its
+content, and what it holds is told by the names and in the layout that the reference gave it;
+nothing is run, and nothing is read before its shape is known to be right (see ``containers``).
+Derived in chapter 11, "The published weights".
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib.errors import FacenetError
+from facenet_lib.errors import FacenetError, shown
+from facenet_lib.files import describe_bytes
 from facenet_lib.published.containers import (
     TORCH_MAGIC,
     StoredArray,
@@ -48,6 +50,8 @@ _TRAINING_ONLY = re.compile(
     r"(Logits/(weights|biases)|centers|global_step|Variable|beta[12]_power)(/.*)?|"
     r".*/(ExponentialMovingAverage|avg|Adagrad|Adadelta|Adam|RMSProp|Momentum)(_\d+)?"
 )
+_MOST_SAFETENSORS_HEADER = 10**8  # bytes, as its specification has it
+_NUMBERED_BY_KERAS = re.compile(r"(.*/)?vars/\d+")
 _GRAPH_VARIABLE = re.compile(
     rf"{TF1_SCOPE}/.*/(weights|biases|beta|gamma|moving_mean|moving_variance)"
 )
@@ -123,7 +127,7 @@ def open_weight_file(path: str | Path) -> Iterator[WeightFile]:
     elif start.startswith(b"\n"):  # a protocol buffer whose first field is a node
         yield WeightFile(path, path.name, "frozen_graph", read_frozen_graph(path), None)
     else:
-        raise FacenetError(f"{path}: expected {_EXPECTED}, found a file that begins with {start!r}")
+        raise FacenetError(f"{path}: expected {_EXPECTED}, found {_other_format(path, start)}")
 
 
 def read_tf1_checkpoint(prefix: Path) -> dict[str, StoredArray]:
@@ -187,8 +191,39 @@ def read_frozen_graph(path: Path) -> dict[str, StoredArray]:
         return arrays
 
 
+def _other_format(path: Path, start: bytes) -> str:
+    """Say what a file is that is none of the four formats, and what to do with it."""
+    text = " ".join(start.decode("ascii", "replace").split())
+    if start.startswith(b"\x08\x01\x12"):
+        return "the graph of a SavedModel; what facenet export wrote needs no import"
+    if start.startswith(b"\x08") and (path.suffix == ".onnx" or b"onnx" in start):
+        return "an ONNX model, which names weights as it likes; name the file that it was made of"
+    if start[4:8] == b"TFL3":
+        return "a LiteRT model, whose weights are rearranged; name the file that it was made of"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < _MOST_SAFETENSORS_HEADER:
+        return (
+            "a safetensors file; save what is in it with torch: "
+            "torch.save(safetensors.torch.load_file(FILE), 'weights.pt')"
+        )
+    if start[257:262] == b"ustar":
+        return "a tar archive; unpack it and name what was in it"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS in place of the file; 'git lfs pull' fetches it"
+    if start.lstrip()[:1] == b"<":
+        return "a web page, as a download that did not succeed leaves it"
+    if text.isascii() and text.isprintable():
+        return f"a text that begins with {shown(text, 30)}"
+    return describe_bytes(start) or "a file of another kind"
+
+
 def _from_keras(path: Path, stored: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
     """Rename ``<layer>/.../<variable>:0``, in a whole model below ``model_weights``."""
+    if stored and all(_NUMBERED_BY_KERAS.fullmatch(name) for name in stored):
+        raise FacenetError(
+            f"{path}: expected weights by the names of their layers, found a file of weights that "
+            "Keras 3 saved (.weights.h5), where layers are numbered; load it into its model and "
+            "save that as HDF5: model.save('weights.h5')"
+        )
     model = "model_weights/"
     if any(name.startswith(model) for name in stored):
         stored = {n.removeprefix(model): a for n, a in stored.items() if n.startswith(model)}
@@ -321,7 +356,7 @@ def _first_bytes(path: Path) -> bytes:
             found = "something else" if path.exists() else "nothing"
             raise FacenetError(f"{path}: expected {_EXPECTED}, found {found}")
         with path.open("rb") as file:
-            start = file.read(len(TORCH_MAGIC))
+            start = file.read(512)  # as far as a tar archive has its sign
     if not start:
         raise FacenetError(f"{path}: expected {_EXPECTED}, found an empty file")
     return start

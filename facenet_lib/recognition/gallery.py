@@ -29,7 +29,7 @@ from facenet_lib.checks import (
     number_problems,
     word_problems,
 )
-from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.files import lock_folder, read_arrays, write_arrays
 from facenet_lib.recognition.fingerprint import Fingerprint
 from facenet_lib.recognition.search import check_embeddings, distances_of_checked
@@ -262,12 +262,17 @@ class Gallery:
         arrays, state = read_arrays(path, "a gallery that 'facenet enroll' wrote")
         if state.get("gallery") != _FORMAT:
             raise FacenetError(
-                f"{path}: expected a gallery of format {_FORMAT}, found {state.get('gallery')!r}"
+                f"{path}: expected a gallery of format {_FORMAT}, found "
+                f"{shown(state.get('gallery'))}"
             )
         try:
             return cls._from_parts(arrays, state)
-        except (FacenetError, KeyError, TypeError, ValueError) as error:
+        except FacenetError as error:
             raise FacenetError(f"{path}: damaged gallery: {error}") from error
+        except KeyError as error:
+            raise FacenetError(f"{path}: damaged gallery: it lacks {error}") from error
+        except (TypeError, ValueError) as error:
+            raise FacenetError(f"{path}: damaged gallery: its settings are others") from error
 
     @classmethod
     def _from_parts(cls, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> Gallery:
@@ -335,7 +340,7 @@ def check_person_name(name: object) -> str:
     """
     text = unicodedata.normalize("NFC", name).strip() if isinstance(name, str) else ""
     if not text or any(unicodedata.category(letter) in _NO_LETTERS for letter in text):
-        raise FacenetError(f"name: expected one line of text, found {name!r}")
+        raise FacenetError(f"name: expected one line of text, found {shown(name)}")
     return text
 
 

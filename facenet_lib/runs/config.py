@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import read_text
+from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.files import is_reserved, read_text
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "recipes"
 END_OF_TRAINING = -1.0
@@ -211,8 +211,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: a file, or the name of a recipe that comes with the library, one of
-            :func:`recipe_names`. A schedule file, initial model or file of distances that it
-            names is looked for beside it.
+            :func:`recipe_names`; a file called like a recipe is written ``./NAME``. A schedule
+            file, initial model or file of distances that it names is looked for beside it.
 
     Returns:
         Setting to value, for :func:`config_from_dict`, which looks at both.
@@ -223,7 +223,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     >>> read_settings("drawn_faces")["embedding_size"] == read_config("drawn_faces").embedding_size
     True
     """
-    file = RECIPES_FOLDER / f"{path}.yaml" if str(path) in recipe_names() else Path(path)
+    is_recipe = is_reserved(path, recipe_names(), "the recipe of that name", Path.is_file)
+    file = RECIPES_FOLDER / f"{path}.yaml" if is_recipe else Path(path)
     if not file.exists():
         raise FacenetError(
             f"{path}: expected a YAML file or a recipe ({', '.join(recipe_names())}), found neither"
@@ -267,7 +268,7 @@ def config_from_dict(settings: Mapping[str, Any], source: str = "settings") -> T
     """
     defaults = vars(TrainingConfig())
     problems = [
-        f"unknown setting {name!r}; known are {', '.join(defaults)}"
+        f"unknown setting {shown(name)}; known are {', '.join(defaults)}"
         for name in settings
         if name not in defaults
     ]
@@ -310,7 +311,7 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
                 problems.append(f"line {number}: epoch {int(epoch)} stands twice")
             rates[int(epoch)] = float(rate)
         except ValueError:
-            problems.append(f"line {number}: expected 'epoch: rate', found {content!r}")
+            problems.append(f"line {number}: expected 'epoch: rate', found {shown(content)}")
     refuse(str(path), problems)
     return rates
 
@@ -323,7 +324,7 @@ class _SettingsLoader(yaml.SafeLoader):
         twice = [key for number, key in enumerate(keys) if key in keys[:number]]
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{twice[0]!r} stands twice", node.start_mark
+                None, None, f"{shown(twice[0])} stands twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
 
@@ -337,10 +338,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         content = yaml.load(text, _SettingsLoader)  # a SafeLoader: it makes no objects
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # or a date of month 13
         raise FacenetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise FacenetError(f"{path}: expected lines of 'setting: value', found {text[:40]!r}")
+        raise FacenetError(f"{path}: expected lines of 'setting: value', found {shown(text, 40)}")
     return content
 
 
@@ -422,14 +423,14 @@ def _setting_problems(setting: dataclasses.Field[Any], value: Any) -> list[str]:
     elif fits and about.get("lowest") is not None and not about["lowest"] <= value < about["below"]:
         limit = f" and below {about['below']}" if about["below"] < math.inf else ""
         expected, fits = f"at least {about['lowest']:g}{limit}", False
-    return [] if fits else [f"{name}: expected {expected}, found {value!r}"]
+    return [] if fits else [f"{name}: expected {expected}, found {shown(value)}"]
 
 
 def _blocks_problems(blocks: Any) -> list[str]:
     counts = blocks if isinstance(blocks, tuple) else ()
     if len(counts) == 3 and all(_is_int(count) and count >= 0 for count in counts):
         return []
-    return [f"blocks: expected three counts of at least 0, found {blocks!r}"]
+    return [f"blocks: expected three counts of at least 0, found {shown(blocks)}"]
 
 
 def _schedule_problems(rates: Any) -> list[str]:
@@ -438,9 +439,9 @@ def _schedule_problems(rates: Any) -> list[str]:
         for epoch, rate in rates.items()
     )
     if not good:
-        return [f"learning_rates: expected epoch: positive rate or -1, found {rates!r}"]
+        return [f"learning_rates: expected epoch: positive rate or -1, found {shown(rates)}"]
     if min(rates, default=None) != 0 or rates[0] == END_OF_TRAINING:
-        return [f"learning_rates: expected a positive rate for epoch 0, found {rates}"]
+        return [f"learning_rates: expected a positive rate for epoch 0, found {shown(rates)}"]
     return []
 
 

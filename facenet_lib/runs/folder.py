@@ -16,14 +16,22 @@ from typing import Any
 import numpy as np
 
 from facenet_lib import __version__
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, read_text, write_text
+from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.files import (
+    check_columns,
+    explain_write_errors,
+    read_json,
+    read_text,
+    write_text,
+)
 from facenet_lib.runs.config import TrainingConfig, config_from_dict, rename_old_settings
 from facenet_lib.runs.provenance import RECORD_FILE
 from facenet_lib.runs.tables import (
+    EVALUATED,
     EVALUATIONS_FILE,
     METRICS_FILE,
     PRELOGITS_FILE,
+    ROW_POSITION,
     VALIDATIONS_FILE,
     read_metrics,
     read_prelogits_histograms,
@@ -66,36 +74,47 @@ def read_run_tables(
     """
     run = Path(run)
     read_config_file(run)
-    tables = [
-        read_metrics(path) if path.exists() else {}
-        for path in (run / EVALUATIONS_FILE, run / VALIDATIONS_FILE)
-    ]
-    evaluations, validations = (table if table and len(table["step"]) else None for table in tables)
+    evaluations = _table_if_any(run / EVALUATIONS_FILE, EVALUATED)
+    validations = _table_if_any(run / VALIDATIONS_FILE, ROW_POSITION)
+    if validations and "validation_rate" in validations:  # of people held out, on pairs
+        check_columns(str(run / VALIDATIONS_FILE), validations, EVALUATED)
     histograms = None
     if (run / PRELOGITS_FILE).exists():
         found = read_prelogits_histograms(run / PRELOGITS_FILE)
         histograms = found if len(found[0]) else None
-    return read_metrics(run / METRICS_FILE), evaluations, validations, histograms
+    metrics = read_metrics(run / METRICS_FILE, ROW_POSITION)
+    return metrics, evaluations, validations, histograms
+
+
+def _table_if_any(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """A table with rows, else None."""
+    table = read_metrics(path, needed) if path.exists() else {}
+    return table if table and len(table["step"]) else None
 
 
 def read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
     """Return a run's configuration and what config.json says about its data."""
     path = run / CONFIG_FILE
     try:
-        settings = json.loads(read_text(path))
-        data = dict(settings.pop("data"))
-        del settings["facenet_lib"]
+        settings = read_json(path, "the configuration of a run")
     except FacenetError as error:
-        raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FacenetError(f"{path}: not the configuration of a run: {error!r}") from error
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise FacenetError(f"{run}: not a training run: no readable {CONFIG_FILE}") from error
+        raise
+    data = settings.pop("data", None)
+    if not isinstance(data, dict) or settings.pop("facenet_lib", None) is None:
+        raise FacenetError(
+            f"{path}: expected the configuration of a run, with facenet_lib and data, found "
+            f"{shown(', '.join(settings))}"
+        )
     return config_from_dict(rename_old_settings(settings), source=str(path)), data
 
 
 def read_identities(run: Path) -> list[str]:
     """Read the people of a run, in the order of their labels."""
     # Not splitlines(), which also splits at rare characters that a name may hold.
-    return read_text(run / IDENTITIES_FILE).split("\n")[:-1]
+    names = read_text(run / IDENTITIES_FILE).rstrip("\n")  # an editor adds one, or takes it away
+    return names.split("\n") if names else []
 
 
 @contextmanager
@@ -147,7 +166,8 @@ def _check_same_run(
     begun = begun_config.to_dict() | begun_data
     wanted = {**config.to_dict(), **data}
     problems = [
-        f"{name} was {begun.get(name)!r} when the run began, now {wanted[name]!r}"
+        f"{name} was {shown(begun.get(name), 200)} when the run began, now "
+        f"{shown(wanted[name], 200)}"
         for name in wanted
         if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
     ]

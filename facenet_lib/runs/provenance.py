@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from facenet_lib import __version__
-from facenet_lib.files import explain_write_errors, write_text
+from facenet_lib.errors import shown
+from facenet_lib.files import explain_write_errors, read_text, write_text
 
 RECORD_FILE = "record.json"
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
@@ -75,14 +76,14 @@ def append_record(path: str | Path, record: Mapping[str, Any]) -> None:
 
 
 def _read_records(path: Path) -> list[Any]:
-    try:
-        records = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, ValueError, RecursionError) as error:
-        return _move_aside(path, str(error))
+    try:
+        records = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        return _move_aside(path, str(error).removeprefix(f"{path}: "))
     if not isinstance(records, list):
-        return _move_aside(path, f"expected a list, found {str(records)[:40]!r}")
+        return _move_aside(path, f"expected a list, found {shown(records)}")
     return records
 
 

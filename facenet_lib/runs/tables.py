@@ -5,6 +5,7 @@ Derived in chapter 6, "Training".
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, read_text, write_text
+from facenet_lib.errors import FacenetError, shown
+from facenet_lib.files import Table, explain_write_errors, parse_table, read_text, write_text
 
 METRICS_FILE = "metrics.csv"
 EVALUATIONS_FILE = "evaluations.csv"
@@ -35,13 +36,21 @@ RATES = (
 PRELOGITS_EDGES = np.linspace(0.0, 10.0, 51)
 """Edges of the bins of prelogits.csv; the last bin is open: it counts larger values, too."""
 
-_POSITION = ("epoch", "step")
-_EVALUATIONS = (*_POSITION, "minutes", *RATES)
-_PRELOGITS = (*_POSITION, *(f"{edge:.1f}" for edge in PRELOGITS_EDGES[:-1]))
+ROW_POSITION = ("epoch", "step")
+"""The columns of every table that say where in the run a row belongs."""
+EVALUATED = (*ROW_POSITION, "accuracy", "standard_error", "validation_rate", "threshold")
+"""What is needed of a row of evaluations.csv."""
+
+_EVALUATIONS = (*ROW_POSITION, "minutes", *RATES)
+_PRELOGITS = (*ROW_POSITION, *(f"{edge:.1f}" for edge in PRELOGITS_EDGES[:-1]))
 
 
-def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
+def read_metrics(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read a run's metrics.csv, evaluations.csv or validations.csv, of a run that goes on as well.
+
+    Args:
+        path: the file.
+        needed: columns that must be there.
 
     Returns:
         Column to float64 array, one value a row. ``step`` counts the steps made; ``epoch`` is,
@@ -49,7 +58,8 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
         of epochs made.
 
     Raises:
-        FacenetError: when the file is missing or a row does not hold a number for every column.
+        FacenetError: when the file is missing or lacks a column, or a row does not hold a number
+            for every column.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile("w") as file:
@@ -57,18 +67,8 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
     ...     read_metrics(file.name)["total"]
     array([2.5, 1.5])
     """
-    columns, lines = _read_table(Path(path))
-    rows, problems = [], []
-    for number, line in enumerate(lines, start=2):
-        try:
-            rows.append([float(cell) for cell in line.split(",")])
-        except ValueError:
-            rows.append([])
-        if len(rows[-1]) != len(columns):
-            problems.append(f"line {number}: expected {len(columns)} numbers, found {line!r}")
-    refuse(str(path), problems)
-    table = np.array(rows, dtype=np.float64).reshape(-1, len(columns))
-    return dict(zip(columns, table.T, strict=True))
+    found = _read_table(Path(path), needed)
+    return dict(zip(found.columns, _numbers(found).T, strict=True))
 
 
 def read_prelogits_histograms(
@@ -85,22 +85,21 @@ def read_prelogits_histograms(
 
     >>> epochs, edges, counts = read_prelogits_histograms("run/prelogits.csv")  # doctest: +SKIP
     """
-    table = read_metrics(path)
-    if tuple(table) != _PRELOGITS:
-        raise FacenetError(
-            f"{path}: expected the columns epoch, step and the lower edges of "
-            f"{len(PRELOGITS_EDGES) - 1} bins, {_PRELOGITS[2]} to {_PRELOGITS[-1]}, "
-            f"found {', '.join(list(table)[:6])} ..."
-        )
+    table = read_metrics(path, _PRELOGITS)
     counts = np.stack([table[name] for name in _PRELOGITS[2:]], axis=1)
     return table["epoch"].astype(np.int64), PRELOGITS_EDGES.copy(), counts.astype(np.int64)
 
 
 def last_row(path: Path, step: int) -> dict[str, float] | None:
-    """Return the last row of a table that is not from after ``step``, or None."""
+    """Return the last row of a table that is not from after ``step``, or None.
+
+    Raises:
+        FacenetError: when the table is damaged or lacks a column that is needed of it.
+    """
     if not path.exists():
         return None
-    table = read_metrics(path)
+    is_of_pairs = path.name == EVALUATIONS_FILE
+    table = read_metrics(path, EVALUATED if is_of_pairs else ROW_POSITION)
     rows = np.flatnonzero(table["step"] <= step)
     return {name: float(column[rows[-1]]) for name, column in table.items()} if len(rows) else None
 
@@ -129,12 +128,12 @@ class RunTables:
     ) -> None:
         self._run = run
         self.columns: dict[str, tuple[str, ...]] = {
-            METRICS_FILE: (*_POSITION, "learning_rate", *columns),
+            METRICS_FILE: (*ROW_POSITION, "learning_rate", *columns),
             EVALUATIONS_FILE: _EVALUATIONS,
             PRELOGITS_FILE: _PRELOGITS,
         }
         if validation_columns:
-            self.columns[VALIDATIONS_FILE] = (*_POSITION, "minutes", *validation_columns)
+            self.columns[VALIDATIONS_FILE] = (*ROW_POSITION, "minutes", *validation_columns)
         with explain_write_errors(run), ExitStack() as opening:
             self._files = {
                 name: opening.enter_context(_continued(run / name, names, step))
@@ -159,8 +158,8 @@ class RunTables:
         Raises:
             FacenetError: when the file cannot be written.
         """
-        measured = self.columns[table][len(_POSITION) :]
-        cells = [f"{values[name]:d}" for name in _POSITION]
+        measured = self.columns[table][len(ROW_POSITION) :]
+        cells = [f"{values[name]:d}" for name in ROW_POSITION]
         self._write_row(table, cells + [f"{values[name]:.7g}" for name in measured])
 
     def add_prelogits(self, epoch: int, step: int, counts: NDArray[np.integer[Any]]) -> None:
@@ -194,21 +193,42 @@ def _continued(path: Path, columns: Sequence[str], step: int) -> TextIO:
     """Open a table for more rows, without those from after ``step``."""
     kept: list[str] = []
     if path.exists():
-        found, lines = _read_table(path)
-        if found != list(columns):
+        found = _read_table(path)
+        if found.columns != tuple(columns):
             raise FacenetError(
-                f"{path}: expected the columns {', '.join(columns)}, found {', '.join(found)}; "
-                "move the file away and a new one is begun"
+                f"{path}: expected the columns {', '.join(columns)}, found "
+                f"{', '.join(found.columns)}; move the file away and a new one is begun"
             )
-        steps = read_metrics(path)["step"]
-        kept = [line for line, row_step in zip(lines, steps, strict=True) if row_step <= step]
+        steps = _numbers(found)[:, columns.index("step")]
+        kept = [
+            ",".join(cells)
+            for (_, cells), row_step in zip(found.rows, steps, strict=True)
+            if row_step <= step
+        ]
     write_text(path, "".join(f"{line}\n" for line in [",".join(columns), *kept]))
     return path.open("a", encoding="utf-8", newline="\n")
 
 
-def _read_table(path: Path) -> tuple[list[str], list[str]]:
-    """Return the columns and the rows, without a last one that is not written to its end."""
-    lines = read_text(path).split("\n")[:-1]
-    if not lines:
-        raise FacenetError(f"{path}: expected a table of numbers, found an empty file")
-    return lines[0].split(","), lines[1:]
+def _read_table(path: Path, needed: Sequence[str] = ()) -> Table:
+    """Return a table without a last row that is not written to its end."""
+    text = read_text(path)
+    return parse_table(text[: text.rfind("\n") + 1], str(path), needed)
+
+
+def _numbers(table: Table) -> NDArray[np.float64]:
+    """The cells as numbers, (rows, columns), read all at once; one by one if some are none."""
+    cells = [row for _, row in table.rows]
+    shape = (len(cells), len(table.columns))
+    with contextlib.suppress(ValueError):
+        numbers = np.array(cells, dtype=np.float64)
+        if numbers.shape == shape:
+            return numbers
+    return np.array(table.parse(_row_of_numbers), dtype=np.float64).reshape(shape)
+
+
+def _row_of_numbers(cells: Mapping[str, str]) -> list[float]:
+    try:
+        return [float(cell) for cell in cells.values()]
+    except ValueError as error:
+        found = shown(",".join(cells.values()))
+        raise FacenetError(f"expected {len(cells)} numbers, found {found}") from error

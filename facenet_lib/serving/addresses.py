@@ -32,7 +32,8 @@ def parse_address(address: str, model: str | None = None) -> Address:
     """Return what an address says: the protocol, the server, and the model at its end.
 
     Args:
-        address: ``http://HOST:PORT[/NAME]``, or with ``https``, for REST;
+        address: ``http://HOST:PORT[/NAME]``, or with ``https``, for REST, or with the path of a
+            method, ``/v1/models/NAME:predict``, as ``facenet serve`` prints it;
             ``[grpc://]HOST:PORT[/NAME]`` for gRPC.
         model: the name, where the address does not end with it; a path in a URL then is a
             proxy's. None: what the address ends with, or else ``facenet``.
@@ -48,6 +49,16 @@ def parse_address(address: str, model: str | None = None) -> Address:
     if re.match(r"https?://", address, re.IGNORECASE):
         server = check_url(address)
         scheme, _, rest = server.partition("://")
+        printed = _METHOD.fullmatch(rest)
+        if model is None and printed:
+            if printed["version"]:
+                raise FacenetError(
+                    f"server: expected the address of a model, such as "
+                    f"{scheme}://{printed['server']}/{printed['model']}, found that of one of its "
+                    f"versions, {address!r}"
+                )
+            server = f"{scheme}://{printed['server']}"
+            return Address("REST", server, urllib.parse.unquote(printed["model"]))
         if model is None and "/" in rest:
             rest, _, name = rest.rpartition("/")
             return Address("REST", f"{scheme}://{rest}", urllib.parse.unquote(name))
@@ -58,6 +69,11 @@ def parse_address(address: str, model: str | None = None) -> Address:
         server, _, name = server.partition("/")
     check_host_and_port(server)
     return Address("gRPC", server, model or urllib.parse.unquote(name) or "facenet")
+
+
+_METHOD = re.compile(
+    r"(?P<server>.*)/v1/models/(?P<model>[^/:]+)(?P<version>/(versions|labels)/[^/:]+)?(:\w+)?"
+)
 
 
 def check_url(url: str) -> str:

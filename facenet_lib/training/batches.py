@@ -6,6 +6,7 @@ chapter 6, "Training".
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -74,6 +75,13 @@ def sampler_of(config: TrainingConfig, label_list: Sequence[int]) -> Sampler:
     """
     if config.loss == "triplet":
         people = config.batch_size // config.images_per_person
+        able = sum(count >= 2 for count in Counter(label_list).values())
+        if able < people:
+            raise FacenetError(
+                f"batch_size: {config.batch_size}, with {config.images_per_person} images_per_"
+                f"person, needs at least {people} people with two images or more, found {able} "
+                f"among {len(set(label_list))} people"
+            )
         return PeopleQueue(label_list, people, config.images_per_person, config.seed)
     return IndexQueue(len(label_list), config.seed)
 

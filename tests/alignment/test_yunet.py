@@ -82,7 +82,9 @@ def test_a_damaged_file_is_refused(yunet_file: Path, tmp_path: Path, kept: int):
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(FacenetError, match=r"yunet\.onnx: No such file or directory"):
+    with pytest.raises(
+        FacenetError, match=r"yunet\.onnx: cannot be read: No such file or directory"
+    ):
         YunetDetector(tmp_path / "yunet.onnx")
     with pytest.raises(FacenetError, match="Is a directory"):
         YunetDetector(tmp_path)

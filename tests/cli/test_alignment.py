@@ -104,6 +104,18 @@ def test_another_detector_is_refused(tmp_path, capsys):
     assert told in one_line(capsys.readouterr())
 
 
+def test_a_file_that_a_detector_s_name_hides_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mtcnn").write_bytes(b"")
+    made = alignment.detector_maker("mtcnn", 1000, False)
+    assert made.args[:2] == ("mtcnn", None)
+    told = "mtcnn: taken for the detector of that name; what is here is named ./mtcnn\n"
+    assert capsys.readouterr().err == told
+    made = alignment.detector_maker("./mtcnn", 1000, False)
+    assert made.args[:2] == ("yunet", Path("mtcnn"))
+    assert capsys.readouterr().err == ""
+
+
 def test_the_help_has_all_choices_and_the_licences(capsys):
     with pytest.raises(SystemExit):
         align("--help")

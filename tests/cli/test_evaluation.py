@@ -117,7 +117,8 @@ def test_a_server_embeds_as_the_model_does(server, exported, folder, tmp_path, c
     images = [str(folder / "Known_1" / f"Known_1_000{number}.jpg") for number in (3, 1, 3)]
     expected = load_embedder(exported).embed(images)
     grpc = f"grpc://{server.grpc_address}"
-    for address in (server.rest_url, grpc, f"{server.rest_url}/other", f"{grpc}/other"):
+    printed = (f"{server.rest_url}/v1/models/other:predict", server.grpc_address)  # by serve
+    for address in (server.rest_url, grpc, f"{server.rest_url}/other", f"{grpc}/other", *printed):
         out = tmp_path / "x.npz"
         assert main(["embed", address, *images, "--out", str(out)]) == 0
         assert capsys.readouterr().out == f"{out}: 3 embeddings of 16 numbers\n"

@@ -1,3 +1,5 @@
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ from toy_training import SETTINGS
 
 from facenet_lib import __version__
 from facenet_lib.cli import main
+from facenet_lib.errors import FacenetError
+from facenet_lib.lfw_pairs import read_pairs
+from facenet_lib.recognition.fingerprint import Fingerprint
+from facenet_lib.recognition.gallery import Gallery
 
 COMMANDS = (
     "draw-faces",
@@ -39,6 +45,23 @@ def test_help_comes_without_tensorflow(words):
         assert all(command in done.stdout for command in COMMANDS)
     if words[0] == "train":
         assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("train", "are written ./lfw and ./drawn"),
+        ("train", "called like a recipe is written ./NAME"),
+        ("evaluate", "are written ./lfw and ./drawn"),
+        ("distances", "are written ./lfw and ./drawn"),
+        ("import-weights", "a path that is also a name is written ./NAME"),
+        ("align", "./NAME for one that is called like a detector"),
+    ],
+)
+def test_help_says_how_to_name_what_a_word_hides(command, told, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow
@@ -138,11 +161,17 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         (["embed", str(run), image, "--out", str(tmp_path)], "expected a file in"),
         (["export", str(run), str(run)], "already there"),
         (["export", str(run), str(tmp_path / "m"), "--threshold", "1"], "no false_accept_rate"),
-        (["export", str(run), str(tmp_path / "m"), "--evaluation", image], "facenet evaluate --j"),
+        (
+            ["export", str(run), str(tmp_path / "m"), "--evaluation", image],
+            "'facenet evaluate --json' writes in UTF-8, found a JPEG image",
+        ),
         (["export", str(tmp_path), str(tmp_path / "model")], "expected the folder of a run"),
         (["export", "run", str(tmp_path / "n" / "x"), "--litert", "int8"], "expected a file in a"),
         (["evaluate", str(exported), str(folder), "--crop", "60"], "has its standardization and"),
-        (["evaluate", str(run), str(folder), "--crop", "0"], "crop_size"),
+        (
+            ["evaluate", str(run), str(folder), "--crop", "0"],
+            "--crop: expected an integer of at least 1",
+        ),
         (["import-weights", image, str(tmp_path / "model")], "Known_1_0001.jpg"),
         (["import-weights", str(tmp_path / "none"), str(tmp_path / "model")], "none"),
         (["train", str(folder), "--out", str(tmp_path / "x"), "--from", "none"], "none: expected"),
@@ -152,6 +181,59 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         assert main(words) == 1, words
         assert told in one_line(capsys.readouterr())
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+NAME = "\u0141ukasz \u738b"  # of two scripts that cp1252 lacks
+ESCAPED = "\\u0141ukasz \\u738b"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_name_that_the_output_s_encoding_lacks_is_escaped(tmp_path, monkeypatch, encoding):
+    gallery = Gallery(Fingerprint("facenet", np.eye(4, 2)))
+    gallery.enroll(NAME, [[1.0, 0.0]], ["1.jpg"])
+    gallery.save(tmp_path / "people.npz")
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, file in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(file, encoding, write_through=True))
+    assert main(["gallery", str(tmp_path / "people.npz")]) == 0
+    assert ESCAPED in written["stdout"].getvalue().decode()
+    assert main(["report", NAME]) == 1
+    assert (
+        written["stderr"].getvalue().decode().startswith(f"facenet: {ESCAPED}/report.png: expected")
+    )
+
+
+def test_what_would_steer_a_terminal_is_escaped(monkeypatch, capsys):
+    def refused(*arguments, **options):
+        raise FacenetError("a.h5: 2 problems\n  \x1b]0;title\x07\x9b: a\tlink\r\n  Zo\u00eb \u738b")
+
+    monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", refused)
+    assert main(["draw-faces", "nowhere"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "facenet: a.h5: 2 problems",
+        "  \\x1b]0;title\\x07\\x9b: a\\tlink\\r",
+        "  Zo\u00eb \u738b",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "C"])
+def test_commands_end_well_whatever_the_terminal_can_show(tmp_path, encoding):
+    """Redirected, with a bar of progress; "C" is the encoding of LANG=C, for names of files too."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    if encoding == "C":
+        of_python = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        environment = {**os.environ, "LC_ALL": "C", **of_python}
+    faces = tmp_path / NAME
+    words = ("--identities", 21, "--images-per-identity", 2, "--size", 64)
+    done = facenet("draw-faces", faces, *words, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "drawing: 100%" in done.stderr
+    assert "ukasz" in done.stdout
+    assert read_pairs(faces / "pairs.txt")
+    done = facenet("report", faces, env=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert ": not a training run" in done.stderr
 
 
 def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):

@@ -62,6 +62,7 @@ def test_an_album_of_photographs_has_folders_of_people(tmp_path):
 
 
 def test_people_who_cannot_be_are_refused_in_one_line(tmp_path, capsys):
-    words = ["draw-photographs", str(tmp_path / "out"), "--identities", "0"]
-    assert main(words) == 1
-    assert capsys.readouterr().err.startswith("facenet: identities: expected a range")
+    for option, value, least in (("--identities", "0", 1), ("--first-identity", "-1", 0)):
+        assert main(["draw-photographs", str(tmp_path / "out"), option, value]) == 1
+        told = f"facenet: {option}: expected an integer of at least {least}, found {value}\n"
+        assert capsys.readouterr().err == told

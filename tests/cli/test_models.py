@@ -127,7 +127,9 @@ def test_a_name_goes_before_a_path(server, without_tensorflow, tmp_path, capsys,
     assert server.asked == []
     assert main(["import-weights", "vggface2", "out"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("vggface2: the published weights; what is here is ./vggface2\n")
+    assert said.startswith(
+        "vggface2: taken for the published weights; what is here is named ./vggface2\n"
+    )
     assert server.asked == ["/20180402-114759-vggface2.pt"]
     assert RELEASES["vggface2"].file.about in said
     assert import_and_fail(capsys, "vggface2", "out") == "facenet: far enough"

@@ -401,7 +401,10 @@ def test_a_name_that_no_table_can_hold_is_told(gallery, tmp_path, capsys):
             ["identify", "GALLERY", "people", "--threshold", "nan"],
             "--threshold: distance: expected",
         ),
-        (["cluster", "people", "out", "--model", "m", "--at-least", "1"], "at_least: expected"),
+        (
+            ["cluster", "people", "out", "--model", "m", "--at-least", "1"],
+            "--at-least: expected an integer",
+        ),
         (["cluster", "people", "out", "--model", "m", "--threshold", "-1"], "threshold: expected"),
         (
             ["cluster", "people", "people/out", "--model", "m"],
@@ -414,6 +417,13 @@ def test_what_cannot_be_is_told_before_the_work(gallery, people, monkeypatch, ca
     monkeypatch.chdir(people.parent)
     assert facenet(*(gallery if word == "GALLERY" else word for word in words)) == 1
     assert told in one_line(capsys.readouterr())
+
+
+@pytest.mark.parametrize("method", ["dbscan", "agglomerative"])
+def test_a_method_that_needs_a_threshold_says_so(people, tmp_path, capsys, method):
+    with pytest.raises(SystemExit):
+        facenet("cluster", people, tmp_path / "out", "--model", "m", "--method", method)
+    assert f"--method {method}: needs --threshold" in capsys.readouterr().err
 
 
 def test_a_gallery_of_cut_out_faces_takes_no_photographs(embedders, people, tmp_path, capsys):

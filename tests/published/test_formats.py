@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import published_files
 import pytest
@@ -51,6 +52,12 @@ def torch_legacy(path: Path, arrays: dict) -> Path:
     return published_files.write_legacy_torch(path, published_files.torch_state(arrays))
 
 
+def torch_checkpoint(path: Path, arrays: dict) -> Path:
+    """As a training on several processors of graphics saves it."""
+    state = {f"module.{name}": a for name, a in published_files.torch_state(arrays).items()}
+    return published_files.write_torch(path, {"epoch": 3, "loss": 0.5, "state_dict": state})
+
+
 FORMATS: dict[Callable, tuple[str, int | None]] = {
     published_files.write_release: ("tf1_checkpoint", 8631),
     published_files.write_graph: ("frozen_graph", None),
@@ -59,6 +66,7 @@ FORMATS: dict[Callable, tuple[str, int | None]] = {
     deepface: ("keras_h5", None),
     torch_zip: ("facenet_pytorch", 8631),
     torch_legacy: ("facenet_pytorch", 8631),
+    torch_checkpoint: ("facenet_pytorch", 8631),
 }
 
 
@@ -316,32 +324,39 @@ def nothing(path: Path) -> str:
     return "nothing"
 
 
-def empty(path: Path) -> str:
-    path.write_bytes(b"")
-    return "an empty file"
+def holding(content: bytes, found: str, name: str = "weights") -> Callable[[Path], str]:
+    """A file of other bytes, and what an error then says."""
+
+    def make(path: Path) -> str:
+        path.write_bytes(content)
+        return found
+
+    make.__name__ = name
+    return make
 
 
-def text(path: Path) -> str:
-    path.write_text("weights of a network\n" * 9, encoding="utf-8")
-    return "a file that begins with b'weights of a ne"
+SAFETENSORS = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+OTHERS = [
+    nothing,
+    holding(b"", "an empty file", "empty"),
+    holding(
+        b"weights of a\tnetwork\n" * 9, "a text that begins with 'weights of a network", "text"
+    ),
+    holding(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(99), "a JPEG image", "picture"),
+    holding(b"\x08\x01\x12\xc4\x02\n", "the graph of a SavedModel; what facenet", "saved model"),
+    holding(b"\x80\x04}.", "a pickle of Python", "pickle"),
+    holding(b"\x08\x08\x12\x07tf2onnx" + bytes(99), "an ONNX model, which", "ONNX"),
+    holding(bytes([54, *bytes(7)]) + SAFETENSORS + bytes(4), "a safetensors file; save", "tensors"),
+    holding(b"\x1c\0\0\0TFL3" + bytes(99), "a LiteRT model, whose weights", "LiteRT"),
+    holding(b"a.index".ljust(257, b"\0") + b"ustar\x0000", "a tar archive; unpack it", "tar"),
+    holding(b"\x1f\x8b\x08" + bytes(99), "an archive that gzip packed", "gzip"),
+    holding(b"\n<!DOCTYPE html>\n<html>"[1:], "a web page, as a download that did", "web page"),
+    holding(b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "Git LFS"),
+    holding(b"\xfe\xed\xfa\xce" + bytes(99), "a file of another kind", "bytes"),
+]
 
 
-def picture(path: Path) -> str:
-    path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(99))
-    return r"a file that begins with b'\xff\xd8"
-
-
-def saved_model(path: Path) -> str:
-    path.write_bytes(b"\x08\x01\x12\xc4\x02\n")
-    return r"a file that begins with b'\x08\x01"
-
-
-def pickled(path: Path) -> str:
-    path.write_bytes(b"\x80\x04}.")
-    return r"a file that begins with b'\x80\x04}.'"
-
-
-@pytest.mark.parametrize("make", [nothing, empty, text, picture, saved_model, pickled])
+@pytest.mark.parametrize("make", OTHERS, ids=lambda make: make.__name__)
 def test_what_is_there_instead_is_told(make: Callable[[Path], str], tmp_path: Path) -> None:
     path = tmp_path / "20180402-114759.pb"
     found = make(path)
@@ -363,6 +378,35 @@ def test_a_release_that_is_still_packed_is_told(arrays: dict, tmp_path: Path) ->
     assert str(raised.value).endswith("is to be unpacked first, and its folder named")
     with open_weight_file(folder) as weights:
         assert weights.arrays.keys() == arrays.keys()
+
+
+def test_what_keras_3_saves_is_told_and_its_hdf5_is_read(tmp_path: Path) -> None:
+    """What the message advises, followed to its end."""
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(2, use_bias=False, name="Bottleneck")(inputs)
+    model = keras.Model(inputs, outputs)
+    for name, told in (
+        (
+            "a.keras",
+            r"found a model that Keras 3 saved \(\.keras\), .* model\.save\('weights\.h5'\)$",
+        ),
+        ("a.weights.h5", r"a file of weights that Keras 3 saved .* model\.save\('weights\.h5'\)$"),
+    ):
+        (model.save if name == "a.keras" else model.save_weights)(tmp_path / name)
+        with pytest.raises(FacenetError, match=told):
+            open_weight_file(tmp_path / name).__enter__()
+    model.save(tmp_path / "weights.h5")
+    with open_weight_file(tmp_path / "weights.h5") as weights:
+        assert list(weights.arrays) == ["InceptionResnetV1/Bottleneck/weights"]
+        np.testing.assert_array_equal(
+            np.asarray(weights.arrays["InceptionResnetV1/Bottleneck/weights"]), model.weights[0]
+        )
+
+
+def test_numpys_archive_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.zeros(3))
+    with pytest.raises(FacenetError, match=r"found arrays that NumPy saved \(\.npz\)"):
+        open_weight_file(tmp_path / "a.npz").__enter__()
 
 
 def test_a_text_that_begins_like_a_graph_is_told(tmp_path: Path) -> None:

@@ -204,7 +204,8 @@ def test_a_file_of_something_else_is_told(tmp_path: Path, missing: str, monkeypa
     monkeypatch.setattr(module, "write_arrays", write)
     path = tmp_path / "people.npz"
     filled({"Ann": 2}).save(path)
-    with pytest.raises(FacenetError, match=r"people.npz: (damaged gallery|expected a gallery)"):
+    told = rf"people.npz: (damaged gallery: it lacks '{missing}'$|expected a gallery)"
+    with pytest.raises(FacenetError, match=told):
         Gallery.load(path)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,19 @@ def test_a_file_beside_a_recipe_of_that_name_is_not_taken_for_it(tmp_path):
     assert read_config(path).epochs == 3
     with pytest.raises(FacenetError, match="expected a YAML file or a recipe"):
         read_config(tmp_path / "lfw_view1")  # without .yaml: no such file
+
+
+def test_a_file_that_a_recipe_hides_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drawn_faces").mkdir()  # as draw-faces makes it: no file of settings
+    assert read_config("drawn_faces").epochs > 3
+    assert capsys.readouterr().err == ""
+    written(tmp_path, "epochs: 3\n", "lfw_view1")
+    assert read_config("./lfw_view1").epochs == read_config(Path("lfw_view1")).epochs == 3
+    assert capsys.readouterr().err == ""
+    assert read_config("lfw_view1").epochs > 3
+    told = "lfw_view1: taken for the recipe of that name; what is here is named ./lfw_view1\n"
+    assert capsys.readouterr().err == told
 
 
 def test_what_is_neither_file_nor_recipe_is_refused_with_the_recipes():
@@ -177,7 +191,9 @@ def test_what_is_no_yaml_of_settings_is_refused_by_name(tmp_path, text):
 def test_a_file_of_other_bytes_is_refused(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_bytes(b"epochs: 3 # \xff\n")
-    with pytest.raises(FacenetError, match="expected UTF-8 text, found byte 12"):
+    with pytest.raises(
+        FacenetError, match="expected text in UTF-8, found byte 0xff at position 13 of line 1"
+    ):
         read_config(path)
     with pytest.raises(FacenetError, match=str(tmp_path)):
         read_config(tmp_path)  # a folder

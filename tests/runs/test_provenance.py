@@ -190,7 +190,8 @@ def test_every_start_adds_an_entry(tmp_path):
     [
         (b"", "Expecting value"),
         (b'[{"started": "2026', "Unterminated string"),
-        (b"\xff\xfe\xff", "decode"),
+        (b"\xff\xfe\xff", "found UTF-16 text"),
+        (b"\xff", "found byte 0xff at position 1"),
         (b'{"started": 1}', "expected a list, found"),
         (b"[" * 100_000, "recursion"),
     ],

@@ -56,6 +56,9 @@ def test_what_is_no_address_is_refused(address):
         ("http://localhost:8501/faces", ("REST", "http://localhost:8501", "faces")),
         ("https://host/behind/a/proxy/faces/", ("REST", "https://host/behind/a/proxy", "faces")),
         ("http://h:1/gr%C3%B6%C3%9Fe", ("REST", "http://h:1", "größe")),
+        ("http://h:1/v1/models/faces:predict", ("REST", "http://h:1", "faces")),
+        ("http://h:1/proxy/v1/models/faces", ("REST", "http://h:1/proxy", "faces")),
+        ("http://h:1/v1/models/gr%C3%B6%C3%9Fe:identify", ("REST", "http://h:1", "größe")),
         ("grpc://localhost:8500", ("gRPC", "localhost:8500", "facenet")),
         ("GRPC://localhost:8500/faces", ("gRPC", "localhost:8500", "faces")),
         ("[::1]:8500/faces", ("gRPC", "[::1]:8500", "faces")),
@@ -63,6 +66,12 @@ def test_what_is_no_address_is_refused(address):
 )
 def test_an_address_may_end_with_the_models_name(address, expected):
     assert parse_address(address) == Address(*expected)
+
+
+@pytest.mark.parametrize("version", ["versions/2:predict", "labels/stable", "versions/7"])
+def test_the_address_of_a_version_is_refused(version):
+    with pytest.raises(FacenetError, match=r"of a model, such as http://h:1/faces, found that of"):
+        parse_address(f"http://h:1/v1/models/faces/{version}")
 
 
 def test_a_path_before_a_model_that_is_named_is_a_proxys():

@@ -47,7 +47,10 @@ def test_triplets_are_drawn_from_batches_of_people_and_the_others_from_the_index
     people = sampler_of(changed(loss="triplet", seed=3), LABELS)
     expected = PeopleQueue(LABELS, people_per_batch=2, images_per_person=4, seed=3)
     np.testing.assert_array_equal(people.peek_many(20), expected.peek_many(20))
-    with pytest.raises(FacenetError, match="at least 4 people with two images"):
+    with pytest.raises(
+        FacenetError,
+        match=r"^batch_size: 16, with 4 images_per_person, needs at least 4 people with two ",
+    ):
         sampler_of(changed(loss="triplet", batch_size=16), LABELS)
 
 
