@@ -217,7 +217,8 @@ def _bytes(value: Any) -> bytes:
 def json_from_outputs(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
     """Write a Predict response in the format of its request: rows, or columns.
 
-    Strings are written as text, or in base64 where the output's name ends in ``_bytes``.
+    Strings are written as text, or in base64 where the output's name ends in ``_bytes``; numbers
+    of half and single precision with the fewest digits that are read as the same float32.
 
     Raises:
         ServingError: ``INVALID_ARGUMENT``, for rows that the outputs have not alike.
@@ -240,9 +241,12 @@ def _json_values(name: str, array: Array) -> Any:
         as_text = operator.methodcaller("decode", errors="replace")
         write = json_of_bytes if name.endswith("_bytes") else as_text
         return np.asarray(np.frompyfunc(write, 1, 1)(array), object).tolist()
-    if array.dtype.kind not in "biuf":  # bfloat16, which NumPy only borrows
-        array = array.astype(np.float32)
-    return array.tolist()
+    if array.dtype.kind in "biu" or array.dtype == np.float64:
+        return array.tolist()
+    # NumPy writes a float32 with the fewest digits that tell it from its neighbours. As a float64
+    # it would have those that tell it from far nearer ones, twice as many.
+    single = array.astype(np.float32)  # also bfloat16, which NumPy only borrows
+    return np.array([float(str(value)) for value in single.ravel()]).reshape(array.shape).tolist()
 
 
 def json_of_bytes(value: bytes) -> dict[str, str]:

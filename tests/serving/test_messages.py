@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import tracemalloc
 
 import numpy as np
@@ -160,11 +161,12 @@ def test_several_outputs_are_objects_and_one_is_its_values():
     assert [row["valid"] for row in rows["predictions"]] == [True, False]
     found = np.array([row["embeddings"] for row in rows["predictions"]], np.float32)
     np.testing.assert_array_equal(found, embeddings)
+    written = [[0.1, 2.0], [3.0, 4.0]]
     columns = json.loads(json_from_outputs(both, rows=False))["outputs"]
-    assert columns == {"embeddings": embeddings.tolist(), "valid": valid.tolist()}
+    assert columns == {"embeddings": written, "valid": valid.tolist()}
     one = {"embeddings": embeddings}
     for rows, key in ((True, "predictions"), (False, "outputs")):
-        assert json.loads(json_from_outputs(one, rows=rows)) == {key: embeddings.tolist()}
+        assert json.loads(json_from_outputs(one, rows=rows)) == {key: written}
 
 
 def test_bytes_are_base64_where_the_name_says_so():
@@ -182,11 +184,26 @@ def test_what_is_not_finite_is_written_as_tensorflow_serving_does():
 
 
 @settings(deadline=None)
-@given(st.floats(width=32, allow_nan=False))
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_float_that_is_written_is_read_as_the_same(value):
     written = json_from_outputs({"x": np.array([value], np.float32)}, rows=True)
     (read,) = json.loads(written)["predictions"]
-    assert np.float32(read) == np.float32(value)
+    assert np.float32(read).tobytes() == np.float32(value).tobytes()
+    digits = re.sub(r"e.*|[-.]", "", written.decode().partition("[")[2].rstrip("]}")).strip("0")
+    assert len(digits) <= 9  # which always do
+    shorter = np.float32(f"{value:.{max(len(digits) - 2, 0)}e}")
+    assert len(digits) <= 1 or shorter != np.float32(value)
+
+
+def test_embeddings_are_written_in_no_more_digits_than_they_have():
+    rows = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32)
+    written = json_from_outputs({"x": rows / np.linalg.norm(rows, axis=1, keepdims=True)}, rows=True)
+    assert len(written) < 14.5 * rows.size  # a sign, "0.", a zero, nine digits, ", "
+
+
+def test_a_float64_keeps_all_its_digits():
+    (read,) = json.loads(json_from_outputs({"x": np.array([0.1 + 0.2])}, rows=True))["predictions"]
+    assert read == 0.1 + 0.2
 
 
 def test_half_precision_is_written_in_numbers():
