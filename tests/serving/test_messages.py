@@ -197,7 +197,9 @@ def test_a_float_that_is_written_is_read_as_the_same(value):
 
 def test_embeddings_are_written_in_no_more_digits_than_they_have():
     rows = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32)
-    written = json_from_outputs({"x": rows / np.linalg.norm(rows, axis=1, keepdims=True)}, rows=True)
+    written = json_from_outputs(
+        {"x": rows / np.linalg.norm(rows, axis=1, keepdims=True)}, rows=True
+    )
     assert len(written) < 14.5 * rows.size  # a sign, "0.", a zero, nine digits, ", "
 
 
