@@ -92,7 +92,9 @@ class RequestRecord:
         page = generate_latest(self._registry)
         for name in (_REQUESTS, _BATCHES):
             # As a counter the client would lengthen the name by _total, which nobody reads it by.
-            page = page.replace(f"# TYPE {name} untyped".encode(), f"# TYPE {name} counter".encode())
+            page = page.replace(
+                f"# TYPE {name} untyped".encode(), f"# TYPE {name} counter".encode()
+            )
         return page
 
     def collect(self) -> Iterator[Metric]:

@@ -151,8 +151,8 @@ def test_every_field_is_explained(model_folder, text):
     [
         ({"name": "a/b"}, "model name"),
         ({"name": ""}, "model name"),
-        ({"versions": "newest"}, "expected 'latest', 'all' or numbers"),
-        ({"versions": ()}, "at least one number"),
+        ({"versions": "newest"}, "expected latest, latest:N, all or numbers"),
+        ({"versions": ()}, "found ()"),
         ({"versions": (1, 5, 3)}, "not [3, 5]"),
         ({"labels": {"stable": 1}}, "versions that stay"),
         ({"versions": (1, 2), "labels": {"stable": 10}}, "found 10"),
