@@ -46,7 +46,7 @@ def inference_refusal(
     """Return why a version does not classify or regress.
 
     Args:
-        method: :data:`CLASSIFY` or :data:`REGRESS`.
+        method: ``CLASSIFY`` or ``REGRESS``.
         signature: the one that is asked for; empty: the default one.
         signature_defs: those of the version that would answer.
 
@@ -59,7 +59,7 @@ def inference_refusal(
 
 
 def tasks_refusal(tasks: Sequence[Any], signature_defs: Mapping[str, Any]) -> ServingError:
-    """Return why the tasks of a MultiInference are not done; see :func:`inference_refusal`."""
+    """Return why the tasks of a MultiInference are not done; see ``inference_refusal``."""
     asked = set()
     for task in tasks:
         spec = task.model_spec

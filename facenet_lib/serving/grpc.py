@@ -1,7 +1,7 @@
 """The local server's gRPC front: TensorFlow Serving's PredictionService and ModelService.
 
 ``Predict``, ``GetModelMetadata`` and ``GetModelStatus``; ``Classify``, ``Regress`` and
-``MultiInference``, which are refused (:mod:`facenet_lib.serving.classification`); and ``Check`` of
+``MultiInference``, which are refused (``classification``); and ``Check`` of
 gRPC's own health service. Whatever else these services have is answered with ``UNIMPLEMENTED``,
 ``Watch`` of the health service among it: a client who watches holds a call for ever.
 

@@ -21,6 +21,7 @@ from asking_servers import (
 )
 from PIL import Image
 from serving_models import NAME, b64
+from tensorflow_serving.apis import predict_pb2
 from toy_training import SETTINGS, draw_people, load_run, train
 
 from facenet_lib import runs
@@ -309,3 +310,36 @@ def test_an_exported_model_answers_as_it_does_in_process(exported):
     assert (about["crop_size"], about["image_size"]) == (60, 75)
     assert about["threshold"] == card.get("threshold")
     assert about["max_body_bytes"] == Limits().body_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "found values from nan to nan"),
+        (float("inf"), "found values from inf to inf"),
+        (1e30, "found values from 1e+30 to 1e+30"),
+        (-1.0, "found values from -1 to -1"),
+        (0.5, "found fractions from 0.5 to 0.5"),
+    ],
+)
+def test_what_can_be_no_pixels_is_refused_by_the_model_s_server(exported, value, told):
+    """And not by that of any model: the protocol's suite sends such numbers to another one."""
+    images = np.full((3, 80, 80, 3), 128, np.float32)
+    with LocalServer({"facenet": exported[0]}) as server:
+        url = "/v1/models/facenet:predict"
+        document = {"signature_name": "embed_tensors", "inputs": images.tolist()}
+        good = ask(server, url, json.dumps(document).encode()).json()["outputs"]
+        np.testing.assert_allclose(np.linalg.norm(good, axis=1), 1, atol=1e-5)
+        images[2] = value
+        document["inputs"] = images.tolist()
+        answer = ask(server, url, json.dumps(document).encode())
+        assert answer.status == 400
+        assert f"images[2]: expected pixels from 0 to 255, {told}" in answer.json()["error"]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "facenet", "embed_tensors"
+        request.inputs["images"].CopyFrom(tf.make_tensor_proto(images))
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            call = stub(channel).Predict.future(request, timeout=SECONDS)
+            assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert f"images[2]: expected pixels from 0 to 255, {told}" in call.details()
