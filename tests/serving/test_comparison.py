@@ -57,7 +57,8 @@ HELD_BY = {
     "`Watch` of the health checks": "test_grpc.test_what_is_missing_is_told_as_such",
     "`HandleReloadConfigRequest`": "test_grpc.test_what_is_missing_is_told_as_such",
     "`SessionRun`": "test_grpc.test_what_is_missing_is_told_as_such",
-    "several models in one server": "../cli/test_serving.test_several_models_are_served_each_by_its_name",
+    "several models in one server": """
+        ../cli/test_serving.test_several_models_are_served_each_by_its_name""",
     "the latest version, the latest N, all, or those named": """
         test_versions.test_which_versions_are_served
         test_configuration.test_models_are_told_in_tf_servings_own_words""",
