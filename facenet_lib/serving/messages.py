@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _LONGEST_MESSAGE = 300
+_POWERS_OF_TEN = np.array([float(10**power) for power in range(23)])  # exact, the next is not
 
 
 class ServingError(FacenetError):
@@ -243,10 +244,26 @@ def _json_values(name: str, array: Array) -> Any:
         return np.asarray(np.frompyfunc(write, 1, 1)(array), object).tolist()
     if array.dtype.kind in "biu" or array.dtype == np.float64:
         return array.tolist()
-    # NumPy writes a float32 with the fewest digits that tell it from its neighbours. As a float64
-    # it would have those that tell it from far nearer ones, twice as many.
-    single = array.astype(np.float32)  # also bfloat16, which NumPy only borrows
-    return np.array([float(str(value)) for value in single.ravel()]).reshape(array.shape).tolist()
+    return _fewest_digits(array.astype(np.float32)).tolist()  # also bfloat16, which NumPy borrows
+
+
+def _fewest_digits(single: Array) -> Array:
+    """Each float32 as the float64 with the fewest digits that is read as the same float32.
+
+    As it is, a float64 has the digits that tell it from the next float64, twice as many.
+    """
+    exact = single.astype(np.float64)
+    size = np.abs(exact)
+    found = exact.copy()
+    usual = (size >= 1e-13) & (size < 1e6)  # all powers of ten below are exact
+    tens = np.floor(np.log10(np.where(usual, size, 1.0))).astype(int)
+    for digits in (9, 8, 7, 6):  # nine always do; trailing zeros are not written
+        power = _POWERS_OF_TEN[digits - 1 - tens]
+        rounded = np.rint(exact * power) / power
+        found = np.where(usual & (rounded.astype(np.float32) == single), rounded, found)
+    rest = ~usual & np.isfinite(exact) & (size > 0)
+    found[rest] = [float(str(value)) for value in single[rest]]  # NumPy does the same, but slowly
+    return found
 
 
 def json_of_bytes(value: bytes) -> dict[str, str]:
