@@ -1,6 +1,7 @@
 """The page that compares the local server with TensorFlow Serving: no line without a test."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -111,17 +112,22 @@ def lines_of_the_page() -> dict[str, str]:
     return {behaviour: stand for behaviour, stand in rows if behaviour != "behaviour"}
 
 
+@functools.cache
+def names_in(module: str) -> set[str]:
+    program = ast.parse((TESTS / f"{module}.py").read_text("utf-8"))
+    return {one.name for one in program.body if isinstance(one, ast.FunctionDef)}
+
+
 def test_each_line_has_its_tests_and_each_test_its_line():
     assert set(lines_of_the_page()) == {*HELD_BY, *NOT_THERE_AT_ALL}
     assert set(lines_of_the_page().values()) == {"same", "different", "missing"}
 
 
 @pytest.mark.parametrize("behaviour", HELD_BY)
-def test_the_tests_of_a_line_are_there(behaviour):
+def test_the_names_in_a_line_are_there(behaviour):
     for test in HELD_BY[behaviour].split():
         module, _, name = test.rpartition(".")
-        program = ast.parse((TESTS / f"{module}.py").read_text("utf-8"))
-        assert name in [one.name for one in program.body if isinstance(one, ast.FunctionDef)]
+        assert name in names_in(module)
 
 
 def test_what_is_the_same_is_asked_of_both_servers_where_a_client_can_ask():
