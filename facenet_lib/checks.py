@@ -146,6 +146,41 @@ def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
         raise FacenetError(f"{name}: expected rows of one length: {error}") from error
 
 
+LEAST_PIXEL, MOST_PIXEL = -0.5, 255.5
+"""What rounds to a pixel of 0 to 255: resizing leaves a 255.00002 behind."""
+
+
+def pixel_problems(name: str, images: NDArray[Any]) -> list[str]:
+    """Tell which of several images hold what no pixels of 0 to 255 are.
+
+    A network answers any numbers with an embedding of length one, and standardizes what is
+    standardized already. What is told: a value that is not from 0 to 255, not-a-number among
+    them; fractions of at most 1, as of an image that was divided by 255; and no pixels at all. The
+    wrong order of the colours cannot be known.
+
+    Args:
+        name: what an error calls the images.
+        images: numbers ``(n, height, width, 3)``.
+
+    >>> pixel_problems("images", np.array([[[[0, 128, 255]]], [[[np.nan, 0, 0]]]]))
+    ['images[1]: expected pixels from 0 to 255, found values from nan to nan']
+    >>> pixel_problems("images", np.array([[[[0, 0.5, 1]]]]))
+    ['images[0]: expected pixels from 0 to 255, found fractions from 0 to 1']
+    """
+    problems = []
+    for row, image in enumerate(images):
+        where = f"{name}[{row}]: expected pixels from 0 to 255, found"
+        if not image.size:
+            problems.append(f"{where} none")
+            continue
+        least, most = image.min(), image.max()  # of not-a-number among others, that
+        if not (least >= LEAST_PIXEL and most <= MOST_PIXEL):
+            problems.append(f"{where} values from {least:g} to {most:g}")
+        elif most <= 1 and (image != np.floor(image)).any():
+            problems.append(f"{where} fractions from {least:g} to {most:g}")
+    return problems
+
+
 def check_tensor(name: str, tensor: Any, kind: Kind, shape: Shape) -> None:
     """Refuse a tensor of another kind or shape, as far as the shape is known.
 

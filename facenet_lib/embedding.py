@@ -173,8 +173,8 @@ def embed_files(
         float32 ``(len(paths), width)``.
 
     Raises:
-        FacenetError: for one path in place of a sequence, or another batch size; and what
-            ``compute_batches`` raises.
+        FacenetError: for one path in place of a sequence, another batch size, or rows that are
+            not finite, as of a network whose weights are not; and what ``compute_batches`` raises.
 
     >>> def length_of_name(files, batch_size):
     ...     for file in files:
@@ -187,7 +187,10 @@ def embed_files(
     computed = np.empty((len(files), width), np.float32)
     row = 0
     for rows in compute_batches(files, batch_size) if files else ():
-        computed[row : row + len(rows)] = rows
+        part = computed[row : row + len(rows)]
+        part[:] = rows
+        broken = row + np.flatnonzero(~np.isfinite(part).all(axis=1))
+        refuse("embeddings that are not finite numbers", [files[place] for place in broken])
         row += len(rows)
     return computed[places]
 

@@ -9,6 +9,7 @@ from facenet_lib.checks import (
     check_tensor,
     integer_problems,
     number_problems,
+    pixel_problems,
     word_problems,
 )
 from facenet_lib.errors import FacenetError
@@ -126,3 +127,47 @@ def test_model_name_of_any_script(name):
 def test_name_that_would_have_to_be_quoted_somewhere_is_refused(name):
     with pytest.raises(FacenetError, match=r"^label: expected letters"):
         check_model_name(name, what="label")
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("images", [PIXELS, PIXELS[:0], PIXELS // 255, 0 * PIXELS, 1 + 0 * PIXELS])
+def test_pixels_are_pixels(images, dtype):
+    assert pixel_problems("images", images.astype(dtype)) == []
+    if dtype == np.float32 and images is PIXELS:  # as resizing leaves them
+        blurred = np.where(images == 255, np.float32(255.0002), images.astype(dtype) + 1 / 3)
+        assert pixel_problems("images", blurred) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.nan, "found values from nan to nan"),
+        (np.inf, "to inf"),
+        (-np.inf, "from -inf"),
+        (1e30, "to 1e+30"),
+        (-1, "from -1 to"),
+        (256, "to 256"),
+    ],
+)
+def test_one_value_that_is_none_spoils_its_image_alone(value, told):
+    images = PIXELS.astype(np.float32)
+    images[2, 3, 4, 1] = value
+    (problem,) = pixel_problems("faces", images)
+    assert problem.startswith("faces[2]: expected pixels from 0 to 255, found")
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    "standardize",
+    [lambda x: x / 255, lambda x: (x - 127.5) / 128, lambda x: (x - x.mean()) / x.std()],
+    ids=["divided", "fixed", "per image"],
+)
+def test_images_that_are_standardized_already_are_noticed(standardize):
+    assert len(pixel_problems("images", standardize(PIXELS.astype(np.float32)))) == len(PIXELS)
+
+
+def test_images_without_pixels_are_told():
+    assert len(pixel_problems("images", np.zeros((2, 0, 5, 3)))) == 2

@@ -160,6 +160,13 @@ def test_all_files_of_a_batch_that_are_not_valid_are_named(tmp_path):
     assert len(given) == 1
 
 
+def test_files_whose_embeddings_are_not_finite_are_named():
+    batches = iter([np.ones((2, 3)), np.array([[1, np.nan, 0], [np.inf, 0, 0]])])
+    with pytest.raises(FacenetError, match="not finite numbers: 2 problems") as caught:
+        embed_files(["a", "b", "c", "d"], 2, 3, lambda files, batch_size: batches)
+    assert str(caught.value).split()[-2:] == ["c", "d"]
+
+
 def test_no_files_are_no_work():
     assert embed_files([], 5, 7, lambda files, batch_size: 1 / 0).shape == (0, 7)
     for batch_size in (0, 2.5, "8"):

@@ -43,7 +43,9 @@ def export_litert(
 
     Its input ``images`` is float32 ``(1, window, window, 3)`` of values 0 to 255, the window of
     ``preprocessing.window_size`` pixels; its output ``embeddings`` is float32
-    ``(1, embedding_size)``, of length one.
+    ``(1, embedding_size)``, of length one. The file looks at no values: other ones than those of
+    pixels, not-a-number among them, get an embedding that means nothing, which only the program
+    around it can prevent (:func:`facenet_lib.checks.pixel_problems`).
 
     Args:
         model: a folder that :func:`facenet_lib.training.train` or

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from facenet_lib import __version__
@@ -27,6 +28,7 @@ from facenet_lib.files import open_whole_folder, read_json
 from facenet_lib.input_pipeline.decoding import MAX_PIXELS
 from facenet_lib.input_pipeline.preprocessing import (
     Preprocessing,
+    are_pixels,
     decode_and_preprocess,
     preprocess,
 )
@@ -70,7 +72,8 @@ def export_model(
         than ``input_pipeline.MAX_PIXELS``.
     ``embed_tensors``
         ``images``, float32 ``(n, height, width, 3)`` of values 0 to 255, to ``embeddings``. A
-        signature has one dtype: bytes are cast by who sends them.
+        signature has one dtype: bytes are cast by who sends them. The embedding of what can be
+        no pixels (:func:`facenet_lib.input_pipeline.are_pixels`) is not-a-number throughout.
     ``verify``
         ``images_a`` and ``images_b``, encoded, of one length, to ``distances``, squared
         Euclidean, float32 ``(n,)``; ``valid``, whether both images are; and ``same``, whether
@@ -216,7 +219,11 @@ def _serving_module(
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
         def embed_tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embeddings": _embeddings(preprocess(images, preprocessing))}
+            computed = _embeddings(preprocess(images, preprocessing))
+            # Not an error, since a server's batch holds the images of others; nor zeros, which
+            # are as near to any embedding as some people are to themselves.
+            no_numbers = tf.fill(tf.shape(computed), np.nan)
+            return {"embeddings": tf.where(are_pixels(images)[:, tf.newaxis], computed, no_numbers)}
 
         @tf.function(input_signature=[encoded, encoded])
         def verify(self, images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -17,6 +17,7 @@ from facenet_lib.input_pipeline.pipeline import (
 from facenet_lib.input_pipeline.preprocessing import (
     Control,
     Preprocessing,
+    are_pixels,
     decode_and_preprocess,
     decode_windows,
     preprocess,
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_PIXELS",
     "Control",
     "Preprocessing",
+    "are_pixels",
     "decode_and_preprocess",
     "decode_image",
     "decode_windows",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from facenet_lib.checks import integer_problems, word_problems
+from facenet_lib.checks import LEAST_PIXEL, MOST_PIXEL, integer_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.input_pipeline.decoding import decode
 
@@ -24,7 +24,8 @@ def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Cut, resize and standardize images without augmentation: the input of inference.
 
     Args:
-        images: uint8 or floating (n, height, width, 3), values 0 to 255.
+        images: uint8 or floating (n, height, width, 3), values 0 to 255; other values are not
+            noticed, see :func:`are_pixels`.
         preprocessing: sizes and standardization.
 
     Returns:
@@ -43,6 +44,28 @@ def preprocess(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
         raise FacenetError(f"images: expected uint8 or floats, found {images.dtype.name}")
     fixed = preprocessing.standardization == "fixed"
     return standardize(resize(cut_window(images, CENTRE, preprocessing), preprocessing), fixed)
+
+
+def are_pixels(images: tf.Tensor) -> tf.Tensor:
+    """Return which images hold what pixels can be: :func:`facenet_lib.checks.pixel_problems`.
+
+    An operation for graphs, which can mark a row and cannot refuse it without its neighbours.
+
+    Args:
+        images: float32 (n, height, width, 3).
+
+    Returns:
+        bool (n,).
+
+    >>> are_pixels(tf.stack([tf.fill([2, 2, 3], value) for value in (255.0, -1.0, 0.5)])).numpy()
+    array([ True, False, False])
+    """
+    each = [1, 2, 3]
+    within = tf.reduce_all((images >= LEAST_PIXEL) & (images <= MOST_PIXEL), axis=each)
+    divided = (tf.reduce_max(images, axis=each) <= 1) & tf.reduce_any(
+        images != tf.floor(images), axis=each
+    )
+    return within & ~divided & (tf.reduce_prod(tf.shape(images)[1:3]) > 0)
 
 
 @dataclass(frozen=True)

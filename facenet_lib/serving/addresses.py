@@ -106,6 +106,24 @@ def check_host_and_port(address: str) -> None:
         )
 
 
+def check_origin(origin: str) -> None:
+    """Refuse what is no origin of a web page, as browsers write it, and not ``*`` for any.
+
+    Raises:
+        FacenetError: for anything else, a slash at the end included.
+
+    >>> check_origin("https://example.com:8000")
+    >>> check_origin("https://example.com/")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: origin: expected a scheme, a host and a port if need be, ...
+    """
+    if not re.fullmatch(r"\*|https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", origin):
+        raise FacenetError(
+            "origin: expected a scheme, a host and a port if need be, in small letters, such as "
+            f"https://example.com, or * for any, found {origin!r}"
+        )
+
+
 def before_port(host: str) -> str:
     """Return an address as it stands before a port: of IPv6, in brackets.
 

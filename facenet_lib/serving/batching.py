@@ -20,8 +20,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from facenet_lib.checks import check_integer
-from facenet_lib.model_card import WARMUP_REQUESTS
+from facenet_lib.checks import check_integer, pixel_problems
+from facenet_lib.model_card import CARD, WARMUP_REQUESTS
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE
 from facenet_lib.serving.messages import Array, ServingError, serving_error
 from facenet_lib.serving.protos import array_from_proto
@@ -69,6 +69,7 @@ class _Signature:
     inputs: Mapping[str, tf.TensorSpec]
     outputs: frozenset[str]
     batched: bool  # every tensor's first axis is free: requests can be concatenated
+    pixels: bool  # its numbers are those of images, from 0 to 255
 
     def check(self, inputs: Mapping[str, Array], outputs: Sequence[str], most_rows: int) -> int:
         """Return the number of rows; refuse what would not run, before it meets others."""
@@ -86,6 +87,8 @@ class _Signature:
                 problems.append(f"{name}: expected {spec.dtype.name}, found {found}")
             elif not spec.shape.is_compatible_with(array.shape):
                 problems.append(f"{name}: expected shape {spec.shape}, found {array.shape}")
+            elif self.pixels and spec.dtype.is_floating:
+                problems += pixel_problems(name, array)
         if unknown := [name for name in outputs if name not in self.outputs]:
             problems.append(
                 f"output tensor alias not found in signature: {', '.join(unknown)}; expected some "
@@ -142,8 +145,10 @@ class LoadedVersion:
         self._batching = batching
         self._model = tf.saved_model.load(str(folder))
         self.signature_defs = _signature_defs(folder)
+        # What our export writes takes no numbers but pixels; of other models nobody knows.
+        pixels = (folder / CARD).is_file()
         self.signatures = {
-            name: _signature(name, function, self.signature_defs[name])
+            name: _signature(name, function, self.signature_defs[name], pixels)
             for name, function in self._model.signatures.items()
         }
         self._waiting: deque[_Request] = deque()
@@ -309,7 +314,7 @@ def _signature_defs(folder: Path) -> Mapping[str, Any]:
     return next(graph for graph in graphs if "serve" in graph.meta_info_def.tags).signature_def
 
 
-def _signature(name: str, function: Any, description: Any) -> _Signature:
+def _signature(name: str, function: Any, description: Any, pixels: bool) -> _Signature:
     described = [*description.inputs.values(), *description.outputs.values()]
     batched = all(
         len(info.tensor_shape.dim) > 0 and info.tensor_shape.dim[0].size == -1 for info in described
@@ -318,7 +323,7 @@ def _signature(name: str, function: Any, description: Any) -> _Signature:
         key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), key)
         for key, info in description.inputs.items()
     }
-    return _Signature(name, function, inputs, frozenset(description.outputs), batched)
+    return _Signature(name, function, inputs, frozenset(description.outputs), batched, pixels)
 
 
 def _concatenated(arrays: list[Array]) -> Array:

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from facenet_lib.checks import check_integer, check_model_name
-from facenet_lib.errors import FacenetError
+from facenet_lib.checks import check_integer, check_model_name, pixel_problems
+from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.serving.answers import (
     DEFAULT_SIGNATURE,
     Embedded,
@@ -126,8 +126,8 @@ class Client(abc.ABC):
                 number. REST sends them as decimal digits: encoded images are ten times smaller.
 
         Raises:
-            FacenetError: as :meth:`embed` does, and for an array of another shape or with a
-                value that is not from 0 to 255, as of images that are standardized already.
+            FacenetError: as :meth:`embed` does, and for an array of another shape or with values
+                that are no pixels, as of images that are standardized or divided by 255 already.
         """
         images = _checked_tensors(images)
         if not len(images):
@@ -283,11 +283,7 @@ def _checked_tensors(images: np.ndarray) -> np.ndarray:
         )
     if images.dtype == np.uint8:
         return images
-    if not ((images >= 0) & (images <= 255)).all():  # NaN is neither
-        raise FacenetError(
-            "expected values of images from 0 to 255, "
-            f"found some from {images.min()} to {images.max()}"
-        )
+    refuse("what is no image", pixel_problems("images", images))
     return images.astype(np.float32)
 
 

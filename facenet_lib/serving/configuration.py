@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import yaml
 
@@ -19,7 +18,7 @@ from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.files import explain_write_errors, write_text
 from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.answers import METRICS_PATH
-from facenet_lib.serving.model_folders import complete_versions
+from facenet_lib.serving.model_folders import complete_versions, latest_count, versions_problems
 
 TENSORFLOW_SERVING_IMAGE = "tensorflow/serving:2.21.0"
 """Docker image of the minor version of TensorFlow that the models are exported with. Never
@@ -45,7 +44,8 @@ class ServedModel:
         folder: holds the versions, each in a folder whose name is its number.
         name: what requests call it.
         versions: ``"latest"``, the highest number, also when a higher one is added later;
-            ``"all"``; or the numbers themselves, which stay until the configuration changes.
+            ``"latest:N"``, so many of the highest; ``"all"``; or the numbers themselves, which stay
+            until the configuration changes.
         labels: name to version, for requests that should not know numbers, such as ``stable``.
             Only with versions that stay: a label on what ``"latest"`` replaces would point to
             nothing.
@@ -57,7 +57,7 @@ class ServedModel:
 
     folder: Path
     name: str = "facenet"
-    versions: Literal["latest", "all"] | tuple[int, ...] = "latest"
+    versions: str | tuple[int, ...] = "latest"
     labels: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,16 +68,12 @@ class ServedModel:
                 f"{self.folder}: expected a model's folder with a version in it, such as "
                 f"{self.folder / '1' / 'saved_model.pb'}, as 'facenet export' writes it"
             )
+        for problem in versions_problems(self.versions):
+            raise FacenetError(problem)
         if isinstance(self.versions, str):
-            if self.versions not in ("latest", "all"):
-                raise FacenetError(
-                    f"versions: expected 'latest', 'all' or numbers, found {self.versions!r}"
-                )
-            kept = [] if self.versions == "latest" else there
+            kept = there if self.versions == "all" else []
         else:
             kept = list(self.versions)
-            if not kept:
-                raise FacenetError("versions: expected at least one number, found none")
         missing = sorted(set(kept) - set(there))
         if missing:
             raise FacenetError(f"{self.folder}: has the versions {there}, but not {missing}")
@@ -168,7 +164,10 @@ def models_config(models: Sequence[ServedModel], root: PurePosixPath | None = No
         config.model_platform = "tensorflow"
         if model.versions == "all":
             config.model_version_policy.all.SetInParent()
-        elif model.versions != "latest":
+        elif isinstance(model.versions, str):
+            if (count := latest_count(model.versions)) != 1:
+                config.model_version_policy.latest.num_versions = count
+        else:
             config.model_version_policy.specific.versions.extend(sorted(model.versions))
         for label, version in sorted(model.labels.items()):
             config.version_labels[label] = version
@@ -315,6 +314,7 @@ def flags(grpc_port: int, rest_port: int, configuration: PurePosixPath | Path) -
         "--model_config_file_poll_wait_seconds=10",
         # At the start no version is loaded yet, and a label on any would be refused.
         "--allow_version_labels_for_unavailable_models=true",
+        "--enable_grpc_healthcheck_service=true",
         "--enable_batching=true",
         f"--batching_parameters_file={configuration / _BATCHING_FILE}",
         f"--monitoring_config_file={configuration / _MONITORING_FILE}",

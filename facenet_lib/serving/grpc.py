@@ -1,7 +1,9 @@
 """The local server's gRPC front: TensorFlow Serving's PredictionService and ModelService.
 
-``Predict``, ``GetModelMetadata`` and ``GetModelStatus``; whatever else these services have is
-answered with ``UNIMPLEMENTED``.
+``Predict``, ``GetModelMetadata`` and ``GetModelStatus``; ``Classify``, ``Regress`` and
+``MultiInference``, which are refused (``classification``); and ``Check`` of
+gRPC's own health service. Whatever else these services have is answered with ``UNIMPLEMENTED``,
+``Watch`` of the health service among it: a client who watches holds a call for ever.
 
 Derived in chapter 8, "Serving".
 """
@@ -16,9 +18,19 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from grpc_health.v1 import health_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving.classification import CLASSIFY, REGRESS, inference_refusal, tasks_refusal
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import Array, ServingError, serving_error
 from facenet_lib.serving.protos import (
@@ -31,6 +43,10 @@ from facenet_lib.serving.versions import ServedModels
 
 _THREADS = 64  # each may hold one message; who sends slowly keeps one busy
 _MOST_CALLS = 256  # as many as there may be images that wait; others are refused
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_SERVICES = ("", "PredictionService", "ModelService")
+"""Whose health may be asked for, by the names that TensorFlow Serving has for them; empty: all."""
 
 _AnswerCall = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -75,13 +91,18 @@ class GrpcFront:
         )
         metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
         status_request = get_model_status_pb2.GetModelStatusRequest
+        predicts, tells = (f"tensorflow.serving.{service}" for service in _SERVICES[1:])
         for service, api, kind, answer in (
-            ("PredictionService", "Predict", predict_pb2.PredictRequest, self._predict),
-            ("PredictionService", "GetModelMetadata", metadata_request, self._metadata),
-            ("ModelService", "GetModelStatus", status_request, self._status),
+            (predicts, "Predict", predict_pb2.PredictRequest, self._predict),
+            (predicts, "Classify", classification_pb2.ClassificationRequest, self._classify),
+            (predicts, "Regress", regression_pb2.RegressionRequest, self._regress),
+            (predicts, "MultiInference", inference_pb2.MultiInferenceRequest, self._infer),
+            (predicts, "GetModelMetadata", metadata_request, self._metadata),
+            (tells, "GetModelStatus", status_request, self._status),
+            (_HEALTH, "Check", health_pb2.HealthCheckRequest, self._health),
         ):
             methods = {api: self._method(api, kind, answer)}
-            handler = grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", methods)
+            handler = grpc.method_handlers_generic_handler(service, methods)
             self._server.add_generic_rpc_handlers([handler])
         try:
             self.port = self._server.add_insecure_port(address)
@@ -133,9 +154,10 @@ class GrpcFront:
             began, code, model = time.perf_counter(), "OK", ""
             try:
                 request = _parsed(kind, self._received(messages, context))
-                model = request.model_spec.name
-                if not model:
-                    raise ServingError("ModelSpec has no name specified.")
+                if api != "Check":
+                    model = _model_spec(request).name
+                    if not model:
+                        raise ServingError("ModelSpec has no name specified.")
                 return answer(request, context).SerializeToString()
             except Exception as error:
                 refusal = serving_error(error)
@@ -145,7 +167,8 @@ class GrpcFront:
                 context.set_details(told)
                 return b""
             finally:
-                self._record.done("GRPC", api, model, code, time.perf_counter() - began)
+                if api != "Check":  # nor is health over REST
+                    self._record.done("GRPC", api, model, code, time.perf_counter() - began)
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -172,6 +195,21 @@ class GrpcFront:
             fill_proto(response.outputs[name], array)
         return response
 
+    def _classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        signature = request.model_spec.signature_name
+        raise inference_refusal(CLASSIFY, signature, self._signature_defs(request))
+
+    def _regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        signature = request.model_spec.signature_name
+        raise inference_refusal(REGRESS, signature, self._signature_defs(request))
+
+    def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise tasks_refusal(request.tasks, self._signature_defs(request))
+
+    def _signature_defs(self, request: Any) -> Mapping[str, Any]:
+        spec = _model_spec(request)
+        return self._models.version(spec.name, **_choice(spec)).signature_defs
+
     def _metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         if not request.metadata_field:
             raise ServingError("GetModelMetadataRequest must specify at least one metadata_field")
@@ -185,6 +223,16 @@ class GrpcFront:
         spec = request.model_spec
         return status_response(self._models.status(spec.name, **_choice(spec)))
 
+    def _health(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.service not in _SERVICES:
+            raise ServingError(
+                f"service: expected {' or '.join(_SERVICES[1:])} or none, found {request.service}",
+                "NOT_FOUND",
+            )
+        states = health_pb2.HealthCheckResponse
+        ready = self._models.ready()
+        return states(status=states.SERVING if ready else states.NOT_SERVING)
+
 
 def _parsed(kind: Any, content: bytes) -> Any:
     try:
@@ -192,6 +240,13 @@ def _parsed(kind: Any, content: bytes) -> Any:
     except DecodeError:
         name = kind.DESCRIPTOR.name
         raise ServingError(f"expected a {name}, found another message") from None
+
+
+def _model_spec(request: Any) -> Any:
+    """The model that a request names; of several tasks, the first one's, which all have to name."""
+    if not isinstance(request, inference_pb2.MultiInferenceRequest):
+        return request.model_spec
+    return request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
 
 
 def _arrays(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:

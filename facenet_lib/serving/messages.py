@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _LONGEST_MESSAGE = 300
+_POWERS_OF_TEN = np.array([float(10**power) for power in range(23)])  # exact, the next is not
 
 
 class ServingError(FacenetError):
@@ -217,7 +218,8 @@ def _bytes(value: Any) -> bytes:
 def json_from_outputs(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
     """Write a Predict response in the format of its request: rows, or columns.
 
-    Strings are written as text, or in base64 where the output's name ends in ``_bytes``.
+    Strings are written as text, or in base64 where the output's name ends in ``_bytes``; numbers
+    of half and single precision with the fewest digits that are read as the same float32.
 
     Raises:
         ServingError: ``INVALID_ARGUMENT``, for rows that the outputs have not alike.
@@ -240,9 +242,28 @@ def _json_values(name: str, array: Array) -> Any:
         as_text = operator.methodcaller("decode", errors="replace")
         write = json_of_bytes if name.endswith("_bytes") else as_text
         return np.asarray(np.frompyfunc(write, 1, 1)(array), object).tolist()
-    if array.dtype.kind not in "biuf":  # bfloat16, which NumPy only borrows
-        array = array.astype(np.float32)
-    return array.tolist()
+    if array.dtype.kind in "biu" or array.dtype == np.float64:
+        return array.tolist()
+    return _fewest_digits(array.astype(np.float32)).tolist()  # also bfloat16, which NumPy borrows
+
+
+def _fewest_digits(single: Array) -> Array:
+    """Each float32 as the float64 with the fewest digits that is read as the same float32.
+
+    As it is, a float64 has the digits that tell it from the next float64, twice as many.
+    """
+    exact = single.astype(np.float64)
+    size = np.abs(exact)
+    found = exact.copy()
+    usual = (size >= 1e-13) & (size < 1e6)  # all powers of ten below are exact
+    tens = np.floor(np.log10(np.where(usual, size, 1.0))).astype(int)
+    for digits in (9, 8, 7, 6):  # nine always do; trailing zeros are not written
+        power = _POWERS_OF_TEN[digits - 1 - tens]
+        rounded = np.rint(exact * power) / power
+        found = np.where(usual & (rounded.astype(np.float32) == single), rounded, found)
+    rest = ~usual & np.isfinite(exact) & (size > 0)
+    found[rest] = [float(str(value)) for value in single[rest]]  # NumPy does the same, but slowly
+    return found
 
 
 def json_of_bytes(value: bytes) -> dict[str, str]:

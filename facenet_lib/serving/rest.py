@@ -36,6 +36,13 @@ from facenet_lib.drawn_faces.render import render_face
 from facenet_lib.errors import FacenetError
 from facenet_lib.model_card import read_card
 from facenet_lib.serving.answers import METRICS_PATH
+from facenet_lib.serving.classification import (
+    CLASSIFY,
+    REGRESS,
+    check_examples,
+    inference_refusal,
+)
+from facenet_lib.serving.compression import GzipUnpacker
 from facenet_lib.serving.limits import Limits, RequestRecord
 from facenet_lib.serving.messages import (
     ServingError,
@@ -66,7 +73,12 @@ _STATUS = {
 }
 """HTTP's status for those of gRPC that a request may end with, as TensorFlow Serving maps them."""
 
-_REFUSAL_HEADERS = {405: {"allow": "GET, HEAD"}, 503: {"retry-after": "1"}}
+_REFUSAL_HEADERS = {
+    405: {"allow": "GET, HEAD"},
+    415: {"accept-encoding": "gzip"},
+    503: {"retry-after": "1"},
+}
+_METHODS = {"classify": CLASSIFY, "regress": REGRESS}
 
 _LONG = 256 * 1024  # bytes of a body whose parsing would keep other requests waiting
 
@@ -124,6 +136,8 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             machine alone answers to its own names only, so that no page of another site
             reaches it under a name that leads here.
         naming: the gallery, where one is served.
+        allowed_origins: of pages elsewhere whose scripts may read the answers of TensorFlow
+            Serving's API, such as ``https://example.com``; ``*``: any.
 
     Attributes:
         under_way: how many requests are being received or answered.
@@ -137,21 +151,25 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         record: RequestRecord,
         hosts: frozenset[str] | None,
         naming: Naming | None = None,
+        allowed_origins: frozenset[str] = frozenset(),
     ) -> None:
         self.models = models
         self.limits = limits
         self.record = record
         self.hosts = hosts
         self.naming = naming
+        self.allowed_origins = allowed_origins
         self.bytes_held = 0
         self.under_way = 0
         self.stopping = False
-        verbs = "(?P<verb>classify|regress|predict)"
         self._routes = [
-            _Route(f"{_MODEL}:{verbs}", "POST", self._predict, "predict"),
+            _Route(f"{_MODEL}:predict", "POST", self._predict, "predict"),
+            _Route(f"{_MODEL}:(?P<verb>classify)", "POST", self._infer, "classify"),
+            _Route(f"{_MODEL}:(?P<verb>regress)", "POST", self._infer, "regress"),
             _Route(f"{_MODEL}:identify", "POST", self._identify, "identify"),
             _Route(f"{_MODEL}/metadata", "GET", self._metadata, "GetModelMetadata"),
             _Route(_MODEL, "GET", self._status, "GetModelStatus"),
+            _Route("(?i)/v1/.*", "OPTIONS", self._preflight),
             _Route("/healthz", "GET", self._health),
             _Route(METRICS_PATH, "GET", self._metrics),
             _Route("/page/model", "GET", self._page_model),
@@ -175,11 +193,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
 
     # ------------------------------------------------------------ TensorFlow Serving's API
 
-    async def _predict(
-        self, request: _Request, name: str, version: str, label: str, verb: str
-    ) -> _Answer:
-        if verb.lower() != "predict":
-            raise ServingError(f"{verb}: these models have no signature for it; use predict")
+    async def _predict(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         choice, rows = _choice(version, label), False
 
         def submit(document: dict[str, Any]) -> Future[Any]:
@@ -207,6 +221,17 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         async with asyncio.timeout(self.limits.seconds_to_answer):
             return await asyncio.wrap_future(request.prediction)
 
+    async def _infer(
+        self, request: _Request, name: str, version: str, label: str, verb: str
+    ) -> _Answer:
+        """What the models of this library have no signature for."""
+
+        document = await asyncio.to_thread(parse_json, request.take_body())
+        check_examples(document)
+        signature = signature_of(document)
+        signature_defs = self.models.version(name, **_choice(version, label)).signature_defs
+        raise inference_refusal(_METHODS[verb.lower()], signature, signature_defs)
+
     async def _metadata(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         chosen = self.models.version(name, **_choice(version, label))
         spec = _json(metadata_response(name, chosen).model_spec)
@@ -217,6 +242,27 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
     async def _status(self, request: _Request, name: str, version: str, label: str) -> _Answer:
         statuses = self.models.status(name, **_choice(version, label))
         return _Answer(_json(status_response(statuses)).encode())
+
+    async def _preflight(self, request: _Request) -> _Answer:
+        """A browser asks whether a page elsewhere may ask."""
+        if not request.origin:
+            raise ServingError("OPTIONS: expected the origin of a page, as browsers send it")
+        return _Answer(
+            b"",
+            headers={
+                "access-control-allow-methods": "GET, POST",
+                "access-control-allow-headers": "content-type, content-encoding",
+            },
+        )
+
+    def allow_origin(self, path: str, origin: str) -> dict[str, str]:
+        """Return the headers that say which page's scripts may read an answer."""
+        if not self.allowed_origins or not _is_api(path):
+            return {}
+        allowed = "*" if "*" in self.allowed_origins else origin
+        if allowed not in self.allowed_origins:
+            return {"vary": "origin"}
+        return {"access-control-allow-origin": allowed, "vary": "origin"}
 
     async def _nothing(self, request: _Request) -> _Answer:
         """What answers where no route does."""
@@ -293,13 +339,14 @@ class _Request(httputil.HTTPMessageDelegate):
     """One request: its body within limits, its answer in time, its end told to the record."""
 
     def __init__(self, front: RestFront, connection: HTTP1Connection) -> None:
-        self.method = self.path = ""
-        self.size = 0  # bytes of the body
+        self.method = self.path = self.origin = ""
+        self.size = 0  # bytes of the body, unpacked
         self.left = False  # the client
         self.prediction: Future[Any] = Future()  # of nothing, until it waits for its turn
         self._front = front
         self._connection = connection
         self._chunks: list[bytes] = []
+        self._unpacker: GzipUnpacker | None = None
         self._code = "OK"
         self._answered = self._ended = False
         self._task: asyncio.Task[None] | None = None
@@ -318,6 +365,7 @@ class _Request(httputil.HTTPMessageDelegate):
             connection=self._connection, start_line=start_line, headers=headers
         )
         self.method, self.path = str(request.method), request.path
+        self.origin = headers.get("origin", "")
         self._route, self._named = self._front.route(self.method, self.path)
         self._peer = str(request.remote_ip)
         seconds = self._front.limits.seconds_to_send
@@ -333,12 +381,12 @@ class _Request(httputil.HTTPMessageDelegate):
         if self._answered:
             return
         try:
-            self._check_size(self.size + len(chunk))
-            self.size += len(chunk)
-            self._front.bytes_held += len(chunk)
-            if self._front.bytes_held > self._front.limits.total_body_bytes:
-                raise ServingError("too many large requests; try again later", "UNAVAILABLE")
-            self._chunks.append(chunk)
+            for piece in self._unpacker.unpack(chunk) if self._unpacker else [chunk]:
+                if self._answered or self.left:
+                    return
+                self._take(piece)
+                if self._unpacker:
+                    await asyncio.sleep(0)  # a chunk may hold hundreds: others have their turn
         except ServingError as error:
             await self._refuse(error)
 
@@ -361,6 +409,8 @@ class _Request(httputil.HTTPMessageDelegate):
 
     async def _respond(self) -> None:
         try:
+            if self._unpacker:
+                self._unpacker.finish()
             answer = await self._route.answer(self, **self._named)
         except Exception as error:
             await self._refuse(error)
@@ -380,12 +430,24 @@ class _Request(httputil.HTTPMessageDelegate):
         name = re.sub(r":\d*$", "", host).lower()  # without its port
         if hosts is not None and host and name not in hosts:
             raise _Refused("this server answers to the names of this machine alone", 403)
-        if headers.get("content-encoding", "identity") not in ("", "identity"):
-            raise _Refused("expected a body without content-encoding", 415)
+        encoding = headers.get("content-encoding", "").lower()
+        if encoding in ("gzip", "x-gzip"):
+            self._unpacker = GzipUnpacker()
+        elif encoding not in ("", "identity"):
+            raise _Refused(f"expected a body packed by gzip or by nothing, found {encoding}", 415)
         length = headers.get("content-length", "0")
         if length.isdecimal():  # else Tornado refuses it
             # More digits than any size has, which Python might not read.
             self._check_size(int(length) if len(length) < 20 else sys.maxsize)
+
+    def _take(self, piece: bytes) -> None:
+        """Keep a piece of the body, within the limits of one request and of all."""
+        self._check_size(self.size + len(piece))
+        self.size += len(piece)
+        self._front.bytes_held += len(piece)
+        if self._front.bytes_held > self._front.limits.total_body_bytes:
+            raise ServingError("too many large requests; try again later", "UNAVAILABLE")
+        self._chunks.append(piece)
 
     def _check_size(self, size: int) -> None:
         most = self._front.limits.body_bytes
@@ -419,6 +481,7 @@ class _Request(httputil.HTTPMessageDelegate):
             "content-type": answer.content_type,
             "content-length": str(len(answer.body)),
             "x-content-type-options": "nosniff",
+            **self._front.allow_origin(self.path, self.origin),
             **answer.headers,
         }
         if self._front.stopping:

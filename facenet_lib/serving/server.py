@@ -26,7 +26,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.addresses import before_port
+from facenet_lib.serving.addresses import before_port, check_origin
 from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.grpc import GrpcFront
 from facenet_lib.serving.limits import Limits, RequestRecord
@@ -52,6 +52,8 @@ class LocalServer:
         limits: see :class:`~facenet_lib.serving.Limits`.
         naming: a gallery beside the one model that is served then; see
             :class:`~facenet_lib.serving.Naming`.
+        allowed_origins: of web pages elsewhere, such as ``https://example.com``, whose scripts may
+            ask over REST; ``*`` for any, and none if not named.
 
     Entering waits until each model has a version that answers.
 
@@ -79,7 +81,10 @@ class LocalServer:
         poll_seconds: float = 1.0,
         limits: Limits | None = None,
         naming: Naming | None = None,
+        allowed_origins: Sequence[str] = (),
     ) -> None:
+        for origin in allowed_origins:
+            check_origin(origin)
         if naming is not None and len(models) != 1:
             raise FacenetError(f"a gallery: expected one model beside it, found {len(models)}")
         limits = limits or Limits()
@@ -102,7 +107,9 @@ class LocalServer:
         hosts = _LOCAL_NAMES | {shown.lower()} if local else None
         self.naming = naming
         self._listening = listening
-        self._rest = _RestServer(RestFront(self.models, limits, record, hosts, naming), listening)
+        origins = frozenset(allowed_origins)
+        front = RestFront(self.models, limits, record, hosts, naming, origins)
+        self._rest = _RestServer(front, listening)
         self.rest_url = f"http://{shown}:{listening.getsockname()[1]}"
         self.grpc_address = f"{shown}:{self._grpc.port}"
 

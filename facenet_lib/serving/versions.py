@@ -21,7 +21,13 @@ from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, VersionStatus
 from facenet_lib.serving.batching import Batching, Closed, Inputs, LoadedVersion, Prediction
 from facenet_lib.serving.messages import ServingError, one_line
-from facenet_lib.serving.model_folders import complete_versions, is_version
+from facenet_lib.serving.model_folders import (
+    complete_versions,
+    is_version,
+    label_problems,
+    latest_count,
+    versions_problems,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -31,15 +37,18 @@ class ServedModels:
 
     Versions load in the background, warm-up requests included. Under ``"latest"`` a new version
     answers from the moment at which it can, and only then is the one before unloaded, after it
-    has answered what waited for it: no request fails. A version that does not load leaves the
-    one before in its place, and is tried again when its files have changed.
+    has answered what waited for it: no request fails. ``"latest:N"`` keeps so many of the newest.
+    A version that does not load leaves the one before in its place, and is tried again when its
+    files have changed.
 
     Load only models whose origin you trust: a SavedModel is a program that TensorFlow runs.
 
     Args:
         folders: each model's folder, by the name under which it is asked for.
-        versions: ``"latest"``, ``"all"``, or the numbers of those to serve.
-        labels: for each model, numbers of versions by the label under which they are asked for.
+        versions: ``"latest"``, ``"latest:N"``, ``"all"``, or the numbers of those to serve, of each
+            model.
+        labels: for each model, numbers of versions by the label under which they are asked for;
+            of those that are there, and to be served, now.
         batching: see :class:`Batching`.
         poll_seconds: how often the folders are looked at.
         meet: is shown each version once it is loaded, before it answers.
@@ -256,16 +265,15 @@ def _problems(
                 f"{folder}: expected the folder that holds a model's numbered versions, found a "
                 f"version; name {folder.parent}"
             )
-    words = isinstance(versions, str) and versions in ("latest", "all")
-    if not words and not (
-        versions and all(type(number) is int and number >= 0 for number in versions)
-    ):
-        problems.append(f"versions: expected latest, all or numbers, found {versions!r}")
+    problems += versions_problems(versions)
     problems += [
         f"labels: expected names of models, found {name!r}"
         for name in labels
         if name not in folders
     ]
+    if not problems:
+        for name, known in labels.items():
+            problems += label_problems(known, versions, Path(folders[name]))
     return problems
 
 
@@ -311,7 +319,7 @@ class _Model:
         for number in wanted:
             if number in self.available or self._load(number, found[number]):
                 serving.append(number)
-                if self._versions == "latest":
+                if len(serving) == latest_count(self._versions):
                     break
         for number in self.available:
             # While the newest is being copied or will not load, the one before it goes on.

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -14,7 +15,9 @@ from facenet_lib.cli.loading import open_embedder
 from facenet_lib.model_card import CARD, read_card
 from facenet_lib.recognition.fingerprint import Fingerprint, take_fingerprint
 from facenet_lib.recognition.gallery import Gallery, GalleryThreshold
+from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
+from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.messages import json_of_bytes
 from facenet_lib.serving.rest_client import RestClient
 
@@ -52,7 +55,9 @@ def test_tf_serving_is_configured_and_run(exported, tmp_path, monkeypatch, capsy
     words = ["serve", str(exported), "--name", "mine", "--versions", "1", "--label", "stable=1"]
     words += ["--host", "0.0.0.0", "--rest-port", "81", "--grpc-port", "80"]
     out = tmp_path / "configuration"
-    assert main([*words, "--image", "serving:test", "--configure", str(out)]) == 0
+    rows = ["--max-batch-size", "48"]
+    assert main([*words, *rows, "--image", "serving:test", "--configure", str(out)]) == 0
+    assert "max_batch_size { value: 48 }" in (out / "batching.config").read_text()
     files = sorted(out.iterdir())
     assert sorted(capsys.readouterr().out.splitlines()) == list(map(str, files))
     compose = (out / "compose.yaml").read_text()
@@ -72,6 +77,91 @@ def test_tf_serving_is_configured_and_run(exported, tmp_path, monkeypatch, capsy
     assert main([*words, "--tensorflow-serving"]) == 0
     assert "listens at every address" in one_line(capsys.readouterr())
     assert runs == [([model], options | {"kind": kind}) for kind in ("docker", "binary")]
+
+
+def test_several_models_are_served_each_by_its_name(exported, folder):
+    models = [f"first={exported}", f"second={exported}"]
+    labels = ["--versions", "latest:2", "--label", "second:stable=1"]
+    with serving(*models, *labels) as process:
+        addresses = [process.stdout.readline().strip() for _ in models]
+        names = [address.partition("/v1/models/")[2] for address in addresses]
+        assert names == ["first:predict", "second:predict"]
+        image = (folder / "Known_1" / "Known_1_0001.jpg").read_bytes()
+        url = addresses[0].partition("/v1/")[0]
+        for name, label in (("first", None), ("second", "stable")):
+            with RestClient(url, name, label=label) as client:
+                assert client.embed([image]).valid.all()
+
+
+@pytest.fixture
+def options_of_serve(monkeypatch):
+    """The models and options with which the command would serve."""
+    found = []
+    monkeypatch.setattr(
+        "facenet_lib.serving.server.serve",
+        lambda models, **options: found.append((models, options)),
+    )
+    return found
+
+
+def test_models_and_labels_have_names_or_not(options_of_serve):
+    for words, models, labels in (
+        (["m"], {"facenet": Path("m")}, {}),
+        (["m", "--name", "x"], {"x": Path("m")}, {}),
+        (["x=m", "--label", "stable=1"], {"x": Path("m")}, {"x": {"stable": 1}}),
+        (["./x=m"], {"facenet": Path("x=m")}, {}),
+        (["/a=b/m"], {"facenet": Path("/a=b/m")}, {}),
+        (
+            ["x=m", "y=n", "--label", "y:stable=1", "--label", "y:old=2", "--label", "x:stable=3"],
+            {"x": Path("m"), "y": Path("n")},
+            {"y": {"stable": 1, "old": 2}, "x": {"stable": 3}},
+        ),
+    ):
+        assert main(["serve", *words]) == 0
+        assert options_of_serve[-1][0] == models
+        assert options_of_serve[-1][1]["labels"] == labels
+    assert list(options_of_serve[-1][0]) == ["x", "y"]
+
+
+def test_limits_are_named_and_their_defaults_are_told(options_of_serve, capsys):
+    assert main(["serve", "m"]) == 0
+    usual = options_of_serve[-1][1]
+    assert (usual["batching"], usual["limits"]) == (Batching(), Limits())
+    assert usual["allowed_origins"] == ()
+    words = ["--max-batch-size", "500", "--max-message-bytes", "1000000000"]
+    words += ["--seconds-to-send", "2.5", "--seconds-to-answer", "7"]
+    words += ["--allow-origin", "https://a.example", "--allow-origin", "http://b.example"]
+    assert main(["serve", "m", *words]) == 0
+    named = options_of_serve[-1][1]
+    assert named["batching"] == Batching(500, 500)
+    assert named["limits"] == Limits(10**9, 10**9, Limits.connections, 2.5, 7, Limits.seconds_idle)
+    assert named["allowed_origins"] == ["https://a.example", "http://b.example"]
+    assert main(["serve", "m", "--max-batch-size", "8"]) == 0
+    assert options_of_serve[-1][1]["batching"] == Batching(8)
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for option, default in (
+        ("--max-batch-size IMAGES", Batching.max_batch_size),
+        ("--max-message-bytes BYTES", Limits.body_bytes),
+        ("--seconds-to-send SECONDS", Limits.seconds_to_send),
+        ("--seconds-to-answer SECONDS", Limits.seconds_to_answer),
+    ):
+        described = told.rpartition(option)[2].partition(" --")[0]
+        assert float(described.split("; ")[1].split()[0]) == default
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--max-batch-size", "0"], "max_batch_size: expected an integer of at least 1, found 0"),
+        (["--max-message-bytes", "0"], "body_bytes: expected a number above 0, found 0"),
+        (["--seconds-to-answer", "nan"], "seconds_to_answer: expected a number above 0, found nan"),
+    ],
+)
+def test_limits_that_cannot_be_are_told(options_of_serve, words, told, capsys):
+    assert main(["serve", "m", *words]) == 1
+    assert told in one_line(capsys.readouterr())
 
 
 # With a gallery
@@ -190,9 +280,31 @@ def test_galleries_that_are_none_are_refused(exported, gallery, known, served, c
         (["--gallery", "people.npz", "--tensorflow-serving"], "--gallery: TF Serving names nobody"),
         (["--gallery", "people.npz", "--configure", "out"], "--gallery: TF Serving names nobody"),
         (["--threshold", "0.5"], "--threshold: only with --gallery"),
+        (["other"], "expected NAME=MODEL for each of several, found models/facenet"),
+        (["--docker", "--allow-origin", "*"], "--allow-origin: only for the local server"),
+        (["--docker", "--seconds-to-send", "1"], "--seconds-to-send: only for the local server"),
+        (["--label", "a=1", "--label", "a=2"], "--label: expected different labels"),
+        (["--label", "x:a=1"], "--label: expected the name of a model, found x"),
+        (["--label", "a"], "expected LABEL=VERSION"),
+        (["--versions", "latest:0"], "expected latest, latest:N, all, or numbers"),
     ],
 )
 def test_what_does_not_go_together_is_told(words, told, capsys):
     with pytest.raises(SystemExit):
         main(["serve", "models/facenet", *words])
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["x=m", "x=n"], "expected different names, found x twice"),
+        (["x=m", "--name", "y"], "--name: expected a MODEL without a name, found x=m"),
+        (["x=m", "y=n", "--label", "a=1"], "--label: expected NAME:a=1 with several models"),
+        (["x=m", "y=n", "--gallery", "g.npz"], "--gallery: expected one model beside it"),
+    ],
+)
+def test_what_does_not_go_with_several_models_is_told(words, told, capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", *words])
     assert told in capsys.readouterr().err

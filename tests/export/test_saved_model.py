@@ -236,6 +236,34 @@ def test_an_empty_batch_is_answered(exported):
     assert [verified[name].shape for name in ("distances", "valid")] == [(0,), (0,)]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda image: np.full_like(image, np.nan),
+        lambda image: np.full_like(image, np.inf),
+        lambda image: np.full_like(image, 1e30),
+        lambda image: np.where(image == image.max(), np.float32(np.nan), image),
+        lambda image: image - 128,
+        lambda image: image / 255,
+        lambda image: (image - 127.5) / 128,
+    ],
+)
+def test_what_can_be_no_pixels_is_marked_and_costs_its_neighbours_nothing(exported, spoil):
+    embed = tf.saved_model.load(str(exported)).signatures["embed_tensors"]
+    images = np.stack([image_file((90, 80), seed=seed)[0] for seed in range(3)]).astype(np.float32)
+    good = embed(images=tf.constant(images))["embeddings"].numpy()
+    np.testing.assert_allclose(np.linalg.norm(good, axis=1), 1, atol=1e-5)
+    images[1] = spoil(images[1])
+    found = embed(images=tf.constant(images))["embeddings"].numpy()
+    np.testing.assert_array_equal(found[[0, 2]], good[[0, 2]])
+    assert np.isnan(found[1]).all()
+
+
+def test_an_image_without_pixels_is_marked(exported):
+    embed = tf.saved_model.load(str(exported)).signatures["embed_tensors"]
+    assert np.isnan(embed(images=tf.zeros([2, 0, 80, 3]))["embeddings"]).all()
+
+
 def test_an_empty_batch_is_answered_by_the_real_network_too(tmp_path, faces):
     # Its first convolution is one that TensorFlow fuses with what stands before it.
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "epoch_size": 1})

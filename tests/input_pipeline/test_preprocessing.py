@@ -21,10 +21,12 @@ from drawn_images import (
 )
 from PIL import Image
 
+from facenet_lib.checks import pixel_problems
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import (
     Control,
     Preprocessing,
+    are_pixels,
     decode_and_preprocess,
     decode_image,
     decode_windows,
@@ -209,3 +211,28 @@ def test_windows_are_the_pixels_that_the_network_sees(faces: list[str]) -> None:
     expected = [np.asarray(Image.open(path))[8:40, 16:48] for path in paths]
     np.testing.assert_array_equal(windows[:-1], expected)
     np.testing.assert_array_equal(list(read_windows(paths, preprocessing)), expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4, 3), (2, 0, 4, 3), (2, 4, 0, 3)])
+def test_pixels_are_the_same_in_a_graph_where_there_are_few(shape: tuple[int, ...]) -> None:
+    images = np.zeros(shape, np.float32)
+    assert are_pixels(tf.constant(images)).numpy().tolist() == [False] * shape[0]
+    assert len(pixel_problems("images", images)) == shape[0]
+
+
+def test_pixels_are_the_same_in_a_graph() -> None:
+    """One rule, written for NumPy and for TensorFlow."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (64, 3, 4, 3)).astype(np.float32)
+    spoilt = [np.nan, np.inf, -np.inf, 1e30, -0.4, -0.6, 255.4, 255.6, -0.0]
+    for row, value in enumerate(spoilt):
+        images[row, random.integers(3), random.integers(4), random.integers(3)] = value
+    images[20:30] /= 255
+    images[30:40] = (images[30:40] - 127.5) / 128
+    images[40] = 1.0
+    images[41] = 0.0
+    images[42] = np.nan
+    found = are_pixels(tf.constant(images)).numpy()
+    expected = [not pixel_problems("images", image[np.newaxis]) for image in images]
+    assert found.tolist() == expected
+    assert 0 < sum(expected) < len(expected)

@@ -7,6 +7,7 @@ FACENET_DAMAGED_IMAGES sets how many damaged images are sent (100).
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -478,6 +479,16 @@ def test_a_body_just_under_the_limit_is_answered(service):
     assert status == 200, answer
     status, answer = service.post(body.ljust(MAX_BODY + 1))
     assert status == 413, answer
+
+
+def test_a_packed_body_that_would_fill_the_memory_is_refused(service):
+    packed = gzip.compress(bytes(300 * 2**20))
+    assert len(packed) < MAX_BODY
+    fields = ("Content-Encoding: gzip", f"Content-Length: {len(packed)}")
+    with service.memory_bounded(20 * MAX_BODY), lines_in_the_log(service, 1, 1):
+        status, answer = raw(service, head(*fields) + packed)
+    assert status == 413
+    assert json.loads(answer)["error"]
 
 
 def test_a_grpc_message_over_the_limit_is_refused(service):

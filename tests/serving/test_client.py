@@ -109,9 +109,10 @@ def test_tensors_are_embedded_and_split(asked_server, dtype):
         (np.zeros((2, 9, 9, 4), np.uint8), "(n, height, width, 3)"),
         (np.full((2, 9, 9, 3), "x"), "(n, height, width, 3)"),
         (np.zeros((2, 0, 9, 3), np.uint8), "(n, height, width, 3)"),
-        (np.full((2, 9, 9, 3), np.nan), "from 0 to 255, found some from nan"),
-        (np.full((2, 9, 9, 3), -0.5), "found some from -0.5"),
+        (np.full((1, 9, 9, 3), np.nan), "images[0]: expected pixels from 0 to 255, found values"),
+        (np.full((2, 9, 9, 3), -1), "found values from -1 to -1"),
         (np.full((2, 9, 9, 3), 256), "to 256"),
+        (np.full((2, 9, 9, 3), 0.5), "found fractions from 0.5 to 0.5"),
     ],
 )
 def test_tensors_of_another_kind_are_refused_before_they_are_sent(rest, images, told):

@@ -90,8 +90,9 @@ def test_models_are_told_in_tf_servings_own_words(model_folder):
         ServedModel(model_folder),
         ServedModel(model_folder, "all-of-them", "all", {"old": 2}),
         ServedModel(model_folder, "chosen", (10, 1), {"stable": 1, "canary": 10}),
+        ServedModel(model_folder, "two", "latest:2"),
     ]
-    newest, every, chosen = parsed(
+    newest, every, chosen, two = parsed(
         models_config(models), ModelServerConfig()
     ).model_config_list.config
     assert [one.name for one in (newest, every, chosen)] == ["facenet", "all-of-them", "chosen"]
@@ -103,6 +104,7 @@ def test_models_are_told_in_tf_servings_own_words(model_folder):
     assert dict(every.version_labels) == {"old": 2}
     assert chosen.model_version_policy.specific.versions == [1, 10]
     assert dict(chosen.version_labels) == {"stable": 1, "canary": 10}
+    assert two.model_version_policy.latest.num_versions == 2
 
 
 def test_a_container_sees_each_model_by_its_name(model_folder):
@@ -149,8 +151,8 @@ def test_every_field_is_explained(model_folder, text):
     [
         ({"name": "a/b"}, "model name"),
         ({"name": ""}, "model name"),
-        ({"versions": "newest"}, "expected 'latest', 'all' or numbers"),
-        ({"versions": ()}, "at least one number"),
+        ({"versions": "newest"}, "expected latest, latest:N, all or numbers"),
+        ({"versions": ()}, "found ()"),
         ({"versions": (1, 5, 3)}, "not [3, 5]"),
         ({"labels": {"stable": 1}}, "versions that stay"),
         ({"versions": (1, 2), "labels": {"stable": 10}}, "found 10"),

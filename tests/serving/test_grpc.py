@@ -12,7 +12,8 @@ from asking_servers import (
     code_of_predict,
     wait_until,
 )
-from serving_models import NAME
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from serving_models import NAME, remove_version
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
@@ -99,14 +100,43 @@ def test_a_refusal_does_not_send_the_request_back(models):
     assert len(told) < 400
 
 
-def test_the_server_is_not_told_over_the_network_what_to_serve(models):
+@pytest.mark.parametrize(
+    "method",
+    [
+        "tensorflow.serving.ModelService/HandleReloadConfigRequest",
+        "tensorflow.serving.SessionService/SessionRun",
+        "grpc.health.v1.Health/Watch",
+    ],
+)
+def test_what_is_missing_is_told_as_such(models, method):
+    """Above all, that the server is not told over the network what to serve."""
     with LocalServer({NAME: models}) as server:
         channel = grpc.insecure_channel(server.grpc_address)
-        call = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", timeout=SECONDS)
+            channel.unary_unary(f"/{method}")(b"", timeout=SECONDS)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
         channel.close()
+
+
+@pytest.mark.slow
+def test_health_is_that_of_every_model(folder):
+    states = health_pb2.HealthCheckResponse
+    with (
+        LocalServer({NAME: folder}, poll_seconds=0.02) as server,
+        grpc.insecure_channel(server.grpc_address) as channel,
+    ):
+
+        def health():
+            return health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=SECONDS
+            )
+
+        assert health().status == states.SERVING
+        remove_version(folder, 1)
+        wait_until(lambda: health().status == states.NOT_SERVING)
+        assert ask(server, "/healthz").status == 503
+        counted = ask(server, "/monitoring/prometheus/metrics").data.decode()
+        assert "request_count{" not in counted  # as little as health over REST
 
 
 @pytest.mark.slow

@@ -29,13 +29,24 @@ def test_limits_that_cannot_be_are_refused(name, value):
 
 
 def counts(server):
+    """Each number by its name and labels, and that the counters are typed as such."""
     answer = ask(server, "/monitoring/prometheus/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(answer.data.decode())
-        for sample in family.samples
-    }
+    page = answer.data.decode()
+    families = list(text_string_to_metric_families(page))
+    types = {family.name: family.type for family in families}
+    assert types[":tensorflow:serving:request_latency"] == "histogram"
+    assert types["facenet_rows_waiting"] == "gauge"
+    found = {}
+    for family in families:
+        for sample in family.samples:
+            # The parser calls a counter by OpenMetrics' name for it, which is longer.
+            name = sample.name.removesuffix("_total") if family.type == "counter" else sample.name
+            found[name, *sorted(sample.labels.values())] = sample.value
+    for counter in (":tensorflow:serving:request_count", "facenet_batches"):
+        assert f"# TYPE {counter} counter\n" in page
+        assert types[counter] == "counter"
+    return found
 
 
 @pytest.mark.slow
@@ -66,7 +77,7 @@ def test_requests_refused_before_they_are_read_are_counted_too(models):
     limits = Limits(body_bytes=len(BODY), total_body_bytes=len(BODY) - 1)
     with LocalServer({NAME: models}, limits=limits) as server:
         assert ask(server, body=BODY + b" ").status == 413
-        assert ask(server, body=BODY, **{"Content-Encoding": "gzip"}).status == 415
+        assert ask(server, body=BODY, **{"Content-Encoding": "br"}).status == 415
         assert ask(server, body=BODY).status == 503
         found = counts(server)
     requests = ":tensorflow:serving:request_count"

@@ -160,11 +160,12 @@ def test_several_outputs_are_objects_and_one_is_its_values():
     assert [row["valid"] for row in rows["predictions"]] == [True, False]
     found = np.array([row["embeddings"] for row in rows["predictions"]], np.float32)
     np.testing.assert_array_equal(found, embeddings)
+    written = [[0.1, 2.0], [3.0, 4.0]]
     columns = json.loads(json_from_outputs(both, rows=False))["outputs"]
-    assert columns == {"embeddings": embeddings.tolist(), "valid": valid.tolist()}
+    assert columns == {"embeddings": written, "valid": valid.tolist()}
     one = {"embeddings": embeddings}
     for rows, key in ((True, "predictions"), (False, "outputs")):
-        assert json.loads(json_from_outputs(one, rows=rows)) == {key: embeddings.tolist()}
+        assert json.loads(json_from_outputs(one, rows=rows)) == {key: written}
 
 
 def test_bytes_are_base64_where_the_name_says_so():
@@ -181,12 +182,41 @@ def test_what_is_not_finite_is_written_as_tensorflow_serving_does():
     )
 
 
+def written_as_numpy_writes(values):
+    """That the numbers in JSON are those that NumPy writes of a float32, by its own algorithm."""
+    document = json.loads(json_from_outputs({"x": values}, rows=True), parse_float=str)
+    for read, value in zip(document["predictions"], values, strict=True):
+        assert np.float32(float(read)).tobytes() == value.tobytes()
+        assert float(read) == float(str(value))
+        assert len(read) <= len(repr(float(str(value))))
+
+
 @settings(deadline=None)
-@given(st.floats(width=32, allow_nan=False))
-def test_a_float_that_is_written_is_read_as_the_same(value):
-    written = json_from_outputs({"x": np.array([value], np.float32)}, rows=True)
-    (read,) = json.loads(written)["predictions"]
-    assert np.float32(read) == np.float32(value)
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
+def test_a_float_is_written_in_the_fewest_digits_that_are_read_as_the_same(values):
+    written_as_numpy_writes(np.array(values, np.float32))
+
+
+def test_floats_of_every_size_are_too():
+    bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32)
+    of_every_size = bits.view(np.float32)
+    written_as_numpy_writes(of_every_size[np.isfinite(of_every_size)])
+    tens = np.float32(10.0) ** np.arange(-44, 39, dtype=np.float32)
+    neighbours = [tens, np.nextafter(tens, np.float32(0)), np.nextafter(tens, np.float32(np.inf))]
+    written_as_numpy_writes(np.concatenate(neighbours))
+
+
+def test_embeddings_are_written_in_no_more_digits_than_they_have():
+    rows = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32)
+    written = json_from_outputs(
+        {"x": rows / np.linalg.norm(rows, axis=1, keepdims=True)}, rows=True
+    )
+    assert len(written) < 14.5 * rows.size  # a sign, "0.", a zero, nine digits, ", "
+
+
+def test_a_float64_keeps_all_its_digits():
+    (read,) = json.loads(json_from_outputs({"x": np.array([0.1 + 0.2])}, rows=True))["predictions"]
+    assert read == 0.1 + 0.2
 
 
 def test_half_precision_is_written_in_numbers():

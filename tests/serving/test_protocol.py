@@ -7,6 +7,7 @@ and which answers are right is computed by ``serving_models`` with numpy.
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import subprocess
@@ -25,6 +26,7 @@ import pytest
 import serving_models
 import tensorflow as tf
 import urllib3
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serving_models import (
     EMBEDDING_SIZE,
     NAME,
@@ -41,10 +43,12 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from facenet_lib.errors import FacenetError
@@ -610,10 +614,42 @@ def test_outside_the_protocols_paths_nothing_is_found(http):
     assert http.request("GET", "/unheard_of").status == HTTPStatus.NOT_FOUND
 
 
-def test_classification_is_not_answered(http):
+EXAMPLES = {"examples": [{"x": 1.0}]}
+
+
+@pytest.mark.parametrize("method", ["classify", "regress"])
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (MODEL, EXAMPLES, HTTPStatus.BAD_REQUEST),
+        (MODEL, EXAMPLES | {"signature_name": "verify"}, HTTPStatus.BAD_REQUEST),
+        (MODEL, EXAMPLES | {"signature_name": "unheard_of"}, HTTPStatus.BAD_REQUEST),
+        (MODEL, {"instances": [ONE]}, HTTPStatus.BAD_REQUEST),
+        (MODEL, {"examples": []}, HTTPStatus.BAD_REQUEST),
+        (MODEL, {"examples": [1.0]}, HTTPStatus.BAD_REQUEST),
+        (MODEL, "no JSON", HTTPStatus.BAD_REQUEST),
+        (f"{MODEL}/versions/7", EXAMPLES, HTTPStatus.NOT_FOUND),
+        ("/v1/models/nobody", EXAMPLES, HTTPStatus.NOT_FOUND),
+        ("/v1/models/nobody", {}, HTTPStatus.BAD_REQUEST),
+    ],
+)
+def test_classification_is_refused(http, method, path, body, status):
     """No signature here is one of classification or regression."""
-    for method in ("classify", "regress"):
-        http.refused("POST", f"{MODEL}:{method}", {"examples": [{"images": ONE}]})
+    assert http.refused("POST", f"{path}:{method}", body) == status
+
+
+def test_a_body_may_be_packed_by_gzip(http):
+    body = gzip.compress(json.dumps({"instances": [ONE]}).encode())
+    answer = http.request("POST", PREDICT, body, **{"Content-Encoding": "gzip"})
+    assert answer.status == HTTPStatus.OK
+    assert answer.json() == http.predict({"instances": [ONE]})
+
+
+def test_browsers_may_ask_whether_they_may_ask(http):
+    options = http.request("OPTIONS", PREDICT, None, Origin="https://example.com")
+    assert options.status == HTTPStatus.OK
+    assert "access-control-allow-origin" not in options.headers  # for nobody was allowed to
+    assert http.request("OPTIONS", PREDICT, None).status == HTTPStatus.BAD_REQUEST
 
 
 # gRPC: predict
@@ -779,13 +815,56 @@ def test_grpc_wants_to_know_which_model(prediction):
     assert code_of(prediction.Predict, request) == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_grpc_does_not_classify(prediction):
-    request = classification_pb2.ClassificationRequest(model_spec=model_spec())
-    assert code_of(prediction.Classify, request) in {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.UNIMPLEMENTED,
-    }
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"signature_name": "verify"}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"signature_name": "unheard_of"}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"name": "nobody"}, grpc.StatusCode.NOT_FOUND),
+        ({"version": 7}, grpc.StatusCode.NOT_FOUND),
+        ({"name": ""}, grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+def test_grpc_does_not_classify(prediction, spec, code):
+    """No signature here is one of classification or regression."""
+    classify = classification_pb2.ClassificationRequest(model_spec=model_spec(**spec))
+    assert code_of(prediction.Classify, classify) == code
+    regress = regression_pb2.RegressionRequest(model_spec=model_spec(**spec))
+    assert code_of(prediction.Regress, regress) == code
+    for method in ("tensorflow/serving/classify", "tensorflow/serving/regress"):
+        both = inference_pb2.MultiInferenceRequest()
+        both.tasks.add(model_spec=model_spec(**spec), method_name=method)
+        assert code_of(prediction.MultiInference, both) == code
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code"),
+    [
+        ([], grpc.StatusCode.INVALID_ARGUMENT),
+        ([(NAME, "tensorflow/serving/predict")], grpc.StatusCode.UNIMPLEMENTED),
+        ([(NAME, "")], grpc.StatusCode.UNIMPLEMENTED),
+    ],
+)
+def test_grpc_does_not_infer(prediction, tasks, code):
+    request = inference_pb2.MultiInferenceRequest()
+    for name, method in tasks:
+        request.tasks.add(model_spec=model_spec(name), method_name=method)
+    assert code_of(prediction.MultiInference, request) == code
+
+
+@pytest.mark.parametrize("service", ["", "PredictionService", "ModelService"])
+def test_grpc_tells_its_health(channel, service):
+    answer = health_pb2_grpc.HealthStub(channel).Check(
+        health_pb2.HealthCheckRequest(service=service), timeout=SECONDS
+    )
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_grpc_knows_the_health_of_its_own_services_alone(channel):
+    request = health_pb2.HealthCheckRequest(service="Unheard")
+    code = code_of(health_pb2_grpc.HealthStub(channel).Check, request)
+    assert code == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_method_that_nobody_knows(channel):

@@ -1,5 +1,6 @@
 """The REST front beside the protocol: the page, hosts, waiting, and a model of ours."""
 
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -20,13 +21,16 @@ from asking_servers import (
 )
 from PIL import Image
 from serving_models import NAME, b64
+from tensorflow_serving.apis import predict_pb2
 from toy_training import SETTINGS, draw_people, load_run, train
 
 from facenet_lib import runs
+from facenet_lib.errors import FacenetError
 from facenet_lib.export.saved_model import export_model
 from facenet_lib.model_card import CARD
 from facenet_lib.models import load_embedder
 from facenet_lib.serving.batching import Batching
+from facenet_lib.serving.compression import GzipUnpacker
 from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
@@ -71,9 +75,109 @@ def test_bodies_together_have_a_limit_too(models, gate):
         assert ask(server, body=BODY).status == 200
 
 
-def test_a_body_in_another_encoding_is_refused(server):
-    answer = ask(server, body=BODY, **{"Content-Encoding": "gzip"})
+# Bodies that were packed
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip"])
+def test_a_body_in_another_encoding_is_refused(server, encoding):
+    answer = ask(server, body=BODY, **{"Content-Encoding": encoding})
     assert answer.status == 415
+    assert answer.headers["accept-encoding"] == "gzip"
+    assert f"found {encoding}" in answer.json()["error"]
+
+
+def packed(body, encoding="gzip"):
+    return {"body": gzip.compress(body), "Content-Encoding": encoding}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+def test_a_body_packed_by_gzip_is_a_body(server, encoding):
+    answer = ask(server, **packed(BODY, encoding))
+    assert (answer.status, answer.json()) == (200, ask(server, body=BODY).json())
+    assert ask(server, "/healthz", **{"Content-Encoding": encoding}).status == 200
+
+
+@pytest.mark.parametrize("spoilt", [BODY, gzip.compress(BODY)[:-9]], ids=["plain", "cut short"])
+def test_what_gzip_did_not_pack_is_refused(server, spoilt):
+    answer = ask(server, body=spoilt, **{"Content-Encoding": "gzip"})
+    assert answer.status == 400
+    assert "packed by gzip" in answer.json()["error"]
+
+
+def test_the_limit_is_that_of_the_body_unpacked(models):
+    with LocalServer({NAME: models}, limits=Limits(body_bytes=len(BODY))) as server:
+        assert ask(server, **packed(BODY)).status == 200
+        answer = ask(server, **packed(BODY + b" "))
+        assert answer.status == 413
+        assert answer.json() == {"error": f"expected a body of at most {len(BODY)} bytes"}
+    limits = Limits(total_body_bytes=len(BODY) - 1)
+    with LocalServer({NAME: models}, limits=limits) as server:
+        assert ask(server, **packed(BODY)).status == 503
+
+
+@pytest.mark.slow
+def test_a_body_that_would_fill_the_memory_is_refused_while_it_is_unpacked(models, monkeypatch):
+    """What is unpacked is no more than the limit and a piece, of 300 times as much."""
+    unpack, bytes_unpacked = GzipUnpacker.unpack, []
+
+    def counted(unpacker, chunk):
+        for piece in unpack(unpacker, chunk):
+            bytes_unpacked.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(GzipUnpacker, "unpack", counted)
+    with LocalServer({NAME: models}, limits=Limits(body_bytes=2**20)) as server:
+        answer = ask(server, **packed(bytes(300 * 2**20)))
+        assert answer.status == 413
+        assert ask(server, body=BODY).status == 200
+    assert sum(bytes_unpacked) <= 2**20 + 2**16
+
+
+# Pages elsewhere
+
+ELSEWHERE = "https://example.com"
+
+
+def cors(answer):
+    named = {name.lower(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in named.items() if "control-allow" in name}
+
+
+def test_a_script_elsewhere_may_ask_where_its_origin_is_allowed(models):
+    with LocalServer({NAME: models}, allowed_origins=[ELSEWHERE, "http://[::1]:3000"]) as server:
+        for origin in (ELSEWHERE, "http://[::1]:3000"):
+            allowed = {"access-control-allow-origin": origin}
+            preflight = ask(server, method="OPTIONS", Origin=origin)
+            assert (preflight.status, preflight.data) == (200, b"")
+            assert cors(preflight).items() > allowed.items()
+            assert cors(preflight)["access-control-allow-methods"] == "GET, POST"
+            assert "content-type" in cors(preflight)["access-control-allow-headers"]
+            for body in (BODY, b"{}"):  # so that a refusal can be read, too
+                answer = ask(server, body=body, Origin=origin)
+                assert cors(answer) == allowed
+                assert answer.headers["vary"] == "origin"
+        for origin in ("https://example.com.evil.org", "http://example.com", "null", ""):
+            preflight = ask(server, method="OPTIONS", Origin=origin or "x://")
+            assert "access-control-allow-origin" not in preflight.headers
+            answer = ask(server, body=BODY, **({"Origin": origin} if origin else {}))
+            assert (answer.status, cors(answer), answer.headers["vary"]) == (200, {}, "origin")
+        assert cors(ask(server, "/page/model", Origin=ELSEWHERE)) == {}
+    with LocalServer({NAME: models}, allowed_origins=["*"]) as server:
+        answer = ask(server, body=BODY, Origin=ELSEWHERE)
+        assert cors(answer) == {"access-control-allow-origin": "*"}
+
+
+def test_no_script_elsewhere_may_ask_unless_it_is_told(server):
+    for options in ({"method": "OPTIONS"}, {"body": BODY}):
+        answer = ask(server, Origin=ELSEWHERE, **options)
+        assert answer.status == 200
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["example.com", "https://example.com/", "ftp://x", "null", ""])
+def test_what_is_no_origin_is_refused(models, origin):
+    with pytest.raises(FacenetError, match="origin: expected a scheme, a host and a port"):
+        LocalServer({NAME: models}, allowed_origins=[origin])
 
 
 def test_the_version_that_answers_is_looked_up_once(models, server, monkeypatch):
@@ -206,3 +310,36 @@ def test_an_exported_model_answers_as_it_does_in_process(exported):
     assert (about["crop_size"], about["image_size"]) == (60, 75)
     assert about["threshold"] == card.get("threshold")
     assert about["max_body_bytes"] == Limits().body_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "found values from nan to nan"),
+        (float("inf"), "found values from inf to inf"),
+        (1e30, "found values from 1e+30 to 1e+30"),
+        (-1.0, "found values from -1 to -1"),
+        (0.5, "found fractions from 0.5 to 0.5"),
+    ],
+)
+def test_what_can_be_no_pixels_is_refused_by_the_model_s_server(exported, value, told):
+    """And not by that of any model: the protocol's suite sends such numbers to another one."""
+    images = np.full((3, 80, 80, 3), 128, np.float32)
+    with LocalServer({"facenet": exported[0]}) as server:
+        url = "/v1/models/facenet:predict"
+        document = {"signature_name": "embed_tensors", "inputs": images.tolist()}
+        good = ask(server, url, json.dumps(document).encode()).json()["outputs"]
+        np.testing.assert_allclose(np.linalg.norm(good, axis=1), 1, atol=1e-5)
+        images[2] = value
+        document["inputs"] = images.tolist()
+        answer = ask(server, url, json.dumps(document).encode())
+        assert answer.status == 400
+        assert f"images[2]: expected pixels from 0 to 255, {told}" in answer.json()["error"]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "facenet", "embed_tensors"
+        request.inputs["images"].CopyFrom(tf.make_tensor_proto(images))
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            call = stub(channel).Predict.future(request, timeout=SECONDS)
+            assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert f"images[2]: expected pixels from 0 to 255, {told}" in call.details()

@@ -37,7 +37,7 @@ from facenet_lib.serving.versions import ServedModels
 @pytest.mark.slow
 def test_versions_are_asked_for_by_number_and_label(folder, saved):
     add_version(saved[2], folder, 2)
-    labels = {NAME: {"stable": 1, "canary": 2, "gone": 3}}
+    labels = {NAME: {"stable": 1, "canary": 2}}
     with ready(folder, versions="all", labels=labels) as served:
         for asked, version in (
             ({}, 2),
@@ -55,7 +55,6 @@ def test_versions_are_asked_for_by_number_and_label(folder, saved):
             assert (found.number, found.folder) == (version, folder / str(version))
         for asked, code in (
             ({"version": 3}, "NOT_FOUND"),
-            ({"label": "gone"}, "NOT_FOUND"),
             ({"label": "unknown"}, "INVALID_ARGUMENT"),
             ({"version": 1, "label": "stable"}, "INVALID_ARGUMENT"),
         ):
@@ -256,6 +255,8 @@ def test_which_versions_are_served(folder, saved):
         ("latest", {10}),
         ("all", {1, 2, 10}),
         ([1, 2, 99], {1, 2}),
+        ("latest:2", {2, 10}),
+        ("latest:9", {1, 2, 10}),
     ):
         with ready(folder, versions=versions) as served:
             assert {status.version for status in served.status(NAME)} == expected
@@ -307,11 +308,40 @@ def test_models_that_cannot_be_served_are_refused(folder, tmp_path):
         with pytest.raises(FacenetError, match=r"models to serve: .*") as caught:
             ServedModels(models)
         assert told in str(caught.value)
-    for versions in ("newest", [], [-1], ["1"], [True]):
-        with pytest.raises(FacenetError, match="versions: expected latest, all or numbers"):
+    for versions in ("newest", "latest:0", "latest:x", "", [], [-1], ["1"], [True]):
+        with pytest.raises(FacenetError, match="versions: expected latest, latest:N, all or num"):
             ServedModels({NAME: folder}, versions=versions)
     with pytest.raises(FacenetError, match="labels: expected names of models, found 'other'"):
         ServedModels({NAME: folder}, labels={"other": {"stable": 1}})
+
+
+@pytest.mark.parametrize(
+    ("versions", "served"), [("all", "2, 1"), ("latest", "2"), ([1], "1"), ([3], "none")]
+)
+def test_a_label_of_a_version_that_is_not_there_is_refused(tmp_path, versions, served):
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    known = {"good": int(served[0])} if served != "none" else {}
+    with pytest.raises(FacenetError) as caught:
+        ServedModels({NAME: tmp_path}, versions=versions, labels={NAME: known | {"stable": 7}})
+    told = f"label 'stable': expected one of the versions that are served, {served}, found 7"
+    assert str(caught.value) == f"models to serve: {tmp_path}: {told}"
+
+
+@pytest.mark.slow
+def test_of_the_latest_so_many_stay(folder, saved):
+    add_version(saved[2], folder, 2)
+    with ready(folder, versions="latest:2") as served:
+        assert served.predict(NAME, files(IMAGES[:1]), version=1).result().version == 1
+        (folder / "4").mkdir()  # cannot be loaded: the two before stay
+        (folder / "4" / "saved_model.pb").write_bytes(b"nonsense")
+        wait_until(lambda: served.status(NAME)[0].error)
+        assert served.predict(NAME, files(IMAGES[:1]), version=1).result().version == 1
+        add_version(saved[2], folder, 5)
+        wait_until(lambda: VersionStatus(1, "END") in served.status(NAME))
+        for version in (2, 5):
+            assert served.predict(NAME, files(IMAGES[:1]), version=version).result()
 
 
 def test_a_folder_without_versions_is_told_when_one_waits_for_it(tmp_path):

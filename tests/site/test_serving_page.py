@@ -541,6 +541,78 @@ def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
+def test_no_answer_of_the_pair_before_stays_beside_a_file_that_is_refused(server, tmp_path):
+    server.files |= {"notes.txt": b"Dear diary"}
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await pickTwo();
+        const before = answer();
+        await choose("second", "notes.txt");
+        await until(() => text("#second .complaint"));
+        await until(() => state() === "idle");
+        const refused = {
+          ...answer(), complaint: text("#second .complaint"), prompt: !$("#second .prompt").hidden,
+          crop: !$("#second .crop").hidden, about: !$("#second .about").hidden,
+          label: $("#second .frame").ariaLabel, first: text("#first .name"),
+        };
+        pick(2); await settled();
+        report({ before, refused, after: answer(), complaint: $("#second .complaint").hidden });
+        """,
+    )
+    assert found["before"]["decision"] == "Same person"
+    refused = found["refused"]
+    assert refused["complaint"] == "notes.txt is not a JPEG or PNG file."
+    assert (refused["decision"], refused["pin"]) == ("None yet", None)
+    assert refused["reason"] == "Choose one more photograph."
+    assert (refused["prompt"], refused["crop"], refused["about"]) == (True, False, False)
+    assert (refused["label"], refused["first"]) == (None, "Drawn face 1")
+    assert found["after"]["decision"] == "Same person"  # the next face took the empty place
+    assert found["complaint"]
+
+
+@pytest.mark.slow
+@in_browser
+def test_no_late_answer_comes_beside_a_file_that_is_refused(server, tmp_path):
+    server.slow_first = True
+    server.files |= {"notes.txt": b"Dear diary"}
+    found = browse(
+        server,
+        tmp_path,
+        """
+        await ready(); pick(0); await shown("first"); pick(1);
+        await until(() => state() === "working"); await wait(300);
+        await choose("first", "notes.txt"); await until(() => text("#first .complaint"));
+        await wait(2000);
+        report(answer());
+        """,
+    )
+    assert len(server.predictions) == 1
+    assert (found["state"], found["decision"]) == ("idle", "None yet")
+
+
+@pytest.mark.slow
+@in_browser
+@pytest.mark.parametrize("width, height", [(20, 9), (32, 31), (200, 20)])
+def test_photograph_smaller_than_the_window_is_told(server, tmp_path, width, height):
+    server.files = {"small.jpg": jpeg((9, 9, 9), (width, height)), "fits.jpg": FACES[0]}
+    script = """
+        await ready(); await choose("first", "small.jpg"); await shown("first");
+        await choose("second", "fits.jpg"); await settled();
+        report([text("#first .seen"), text("#second .seen"), answer()]);
+    """
+    small, fits, answered = browse(server, tmp_path, script)
+    wide, high = min(width, 32), min(height, 32)
+    told = f"Seen: {wide} {TIMES} {high} of {width} {TIMES} {height} pixels."
+    told += f" Smaller than the 32 {TIMES} 32 that the model wants: the rest is black."
+    assert small == told + (" Cut the photograph to the face first." if width == 200 else "")
+    assert fits == f"Seen: 32 {TIMES} 32 of 32 {TIMES} 32 pixels."
+    assert answered["state"] == "same"
+
+
+@pytest.mark.slow
+@in_browser
 def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path):
     # The limit as the page tells it: (400,000 - 1,024) / 2 in base64.
     largest = 149_616
@@ -951,7 +1023,10 @@ def test_what_goes_wrong_with_a_photograph_is_told(gallery, tmp_path):
           await until(() => who(".complaint").textContent.startsWith(name));
           complaints.push(who(".complaint").textContent);
         }
-        report({ answers, complaints, after: told() });
+        report({
+          answers, complaints, after: told(), shown: who(".shown").textContent,
+          prompt: !who(".prompt").hidden && who(".crop").hidden, label: who(".frame").ariaLabel,
+        });
         """,
     )
     refused, busy, named, broken = found["answers"]
@@ -965,7 +1040,8 @@ def test_what_goes_wrong_with_a_photograph_is_told(gallery, tmp_path):
         "huge.jpg has 0.4 MB; at most 0.3 MB can be sent.",
         "notes.txt is not a JPEG or PNG file.",
     ]
-    assert found["after"] == broken
+    assert (found["after"]["decision"], found["after"]["faces"]) == ("None yet", [])
+    assert found["shown"] == "" and found["prompt"] and not found["label"]
     assert len(gallery.predictions) == 2
 
 

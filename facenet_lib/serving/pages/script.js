@@ -140,13 +140,25 @@ async function take(photo, blob, name) {
   try {
     picture = { blob, name, bitmap: await checkedBitmap(blob, name) };
   } catch (error) {
-    if (photo.turn === turn) complain(photo, error.message);
+    if (photo.turn === turn) await refuse(photo, error.message);
     return;
   }
   if (photo.turn !== turn) return;
   photo.picture = picture;
   show(photo);
   find(`input[name=next][value=${otherThan(photo).element.id}]`).checked = true;
+  await compare();
+}
+
+/** Say what is wrong with a file. The picture before it goes, and the answer to that: it would
+    look like the answer to this one. */
+async function refuse(photo, words) {
+  complain(photo, words);
+  photo.picture = null;
+  find(".about", photo.element).hidden = find(".crop", photo.element).hidden = true;
+  find(".prompt", photo.element).hidden = false;
+  find(".frame", photo.element).removeAttribute("aria-label");
+  find(`input[name=next][value=${photo.element.id}]`).checked = true;
   await compare();
 }
 
@@ -279,9 +291,14 @@ function drawWhole(canvas, bitmap, across, down) {
 }
 
 export function whatIsSeen(bitmap, across, down) {
-  const seen = `Seen: ${across.cut} × ${down.cut} of ${bitmap.width} × ${bitmap.height} pixels.`;
+  const side = model.crop_size;
+  const words = [`Seen: ${across.cut} × ${down.cut} of ${bitmap.width} × ${bitmap.height} pixels.`];
+  if (across.cut < side || down.cut < side) {
+    words.push(`Smaller than the ${side} × ${side} that the model wants: the rest is black.`);
+  }
   const share = (across.cut * down.cut) / (bitmap.width * bitmap.height);
-  return share < 0.25 ? `${seen} Cut the photograph to the face first.` : seen;
+  if (share < 0.25) words.push("Cut the photograph to the face first.");
+  return words.join(" ");
 }
 
 function complain(photo, words) {
@@ -476,7 +493,7 @@ async function takeFace(photo, number) {
   try {
     await take(photo, ...(await drawnFace(number)));
   } catch (error) {
-    complain(photo, error.message);
+    await refuse(photo, error.message);
   }
 }
 

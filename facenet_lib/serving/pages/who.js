@@ -25,10 +25,22 @@ async function take(blob, name) {
     if (turn !== mine) return;
     picture = { blob, name, bitmap };
   } catch (error) {
-    if (turn === mine) complain(error.message);
+    if (turn === mine) refuse(error.message);
     return;
   }
   await identify();
+}
+
+/** Say what is wrong with a file; the picture before it goes, and the answer to that. */
+function refuse(words) {
+  asking.abort();
+  complain(words);
+  picture = null;
+  part(".crop").hidden = true;
+  part(".prompt").hidden = false;
+  part(".shown").textContent = "";
+  part(".frame").removeAttribute("aria-label");
+  say("idle", "None yet", "Choose a photograph.");
 }
 
 async function identify() {
@@ -186,7 +198,7 @@ async function takeFace(face) {
   try {
     await take(...(await drawnFace(face)));
   } catch (error) {
-    complain(error.message);
+    refuse(error.message);
   }
 }
 
