@@ -448,7 +448,7 @@ def test_an_image_is_jpg_or_else_png(images: Path) -> None:
     assert image_path(images, "Ann", 1) == images / "Ann" / "Ann_0001.jpg"
     assert image_path(images, "Ann", 2) == images / "Ann" / "Ann_0002.png"
     assert image_path(images, "Bob", 12) == images / "Bob" / "Bob_0012.jpg"
-    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or \.jpeg or \.png, found n"):
+    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or \.jpeg or \.png or \.jfif or \.jpe, found n"):
         image_path(images, "Bob", 1)
     with pytest.raises(FacenetError, match="one folder name"):
         image_path(images / "Ann", "../Bob", 12)
@@ -492,7 +492,7 @@ def test_all_missing_images_are_told_once_each(images: Path) -> None:
         resolve_pairs(images, pairs)
     told = str(raised.value).splitlines()
     assert len(told) == 3
-    assert "expected Ann_0009.jpg or .jpeg or .png, found none" in told[1]
+    assert "expected Ann_0009.jpg or .jpeg or .png or .jfif or .jpe, found none" in told[1]
     assert "found no such folder" in told[2]
     with pytest.raises(FacenetError, match="980 more"):
         resolve_pairs(images, [Pair("Cem", i, "Cem", i + 1) for i in range(1, 1000)])

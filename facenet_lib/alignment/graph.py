@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from facenet_lib.alignment.crops import CROPS, DEFAULT_MARGINS, MOST_PIXELS_A_SIDE, place_template

@@ -32,8 +32,9 @@ def test_images_far_from_their_persons_mean_are_left_out(tmp_path, faces):
     config = changed(
         filter_distances=str(tmp_path / "far.csv"), filter_percentile=75.0, minimum_images=3
     )
-    kept, held_out = prepare_faces(config, faces)
-    assert not held_out
+    prepared = prepare_faces(config, faces)
+    kept = prepared.training
+    assert not prepared.held_out
     assert sum(len(paths) for paths in kept.values()) == 24
     assert list(kept) == list(faces)[:3]  # the last person's are the furthest
 
