@@ -204,7 +204,8 @@ def crop_again(
     folder = find_photographs(photographs)
     check_apart(folder.root, Path(out))
     rows = _on_disk(rows_by_source(known), folder.photographs)
-    left_out = (*folder.left_out, *(name for name in folder.photographs if name not in rows))
+    unknown = (f"{name} (not in the manifest)" for name in folder.photographs if name not in rows)
+    left_out = (*folder.left_out, *unknown)
     folder = replace(folder, photographs=tuple(sorted(rows)), left_out=left_out)
     settings = replace(before, rule=rule, crop_kind=crop, size=size, margin=margin)
 

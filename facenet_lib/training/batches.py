@@ -42,11 +42,14 @@ class PreparedFaces:
     left_out: tuple[LeftOut, ...]
 
     def __str__(self) -> str:
-        counts = [
-            f"{len(faces):,} people with {sum(map(len, faces.values())):,} images"
-            for faces in (self.training, self.held_out)
-        ]
-        return f"training on {counts[0]}" + f", validating on {counts[1]}" * bool(self.held_out)
+        training = f"training on {_count(self.training)}"
+        return f"{training}, validating on {_count(self.held_out)}" if self.held_out else training
+
+
+def _count(faces: Faces) -> str:
+    people, images = len(faces), sum(map(len, faces.values()))
+    who = "person" if people == 1 else "people"
+    return f"{people:,} {who} with {images:,} image{'' if images == 1 else 's'}"
 
 
 def prepare_faces(config: TrainingConfig, faces: Faces) -> PreparedFaces:

@@ -66,6 +66,8 @@ THRESHOLD = 0.3
 def deciding(tmp_path_factory, run):
     """The same model with a threshold."""
     out = tmp_path_factory.mktemp("models") / "deciding"
+    out.mkdir()
+    (out / "Thumbs.db").touch()  # a system's own file makes no folder another's
     return export_model(loaded(run), out, threshold=THRESHOLD, false_accept_rate=0.001)
 
 
