@@ -28,12 +28,14 @@ from facenet_lib.drawn_faces.dataset import DRAWING_VERSION, SETTINGS_FILE, writ
 from facenet_lib.drawn_faces.photograph_table import TABLE
 from facenet_lib.drawn_faces.photographs import PHOTOGRAPHING_VERSION, write_photographs
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import is_reserved, read_json
+from facenet_lib.files import is_reserved, is_system_file, list_folder, read_json
 from facenet_lib.lfw_pairs import (
     IMAGE_SUFFIXES,
+    OTHER_IMAGE_SUFFIXES,
     PairList,
     count_pairs,
     draw_fold_pairs,
+    name_folders,
     read_pairs,
     read_people,
 )
@@ -183,38 +185,101 @@ def cache_folder() -> Path:
 def read_faces(root: str | os.PathLike[str]) -> Faces:
     """List the images of every person in a tree with one folder for each person.
 
-    Hidden files, files that are no JPEG or PNG by their name, and folders without images are
-    left out. The order is that of the names' characters, on every system.
-
     Returns:
-        name of the person -> paths of the images, both sorted.
+        name of the person -> paths of the images, both sorted: what :func:`find_faces` finds,
+        without what it leaves out.
 
     Raises:
-        FacenetError: if ``root`` is no folder or cannot be read, holds no person with images, or
-            holds images that belong to nobody.
+        FacenetError: as :func:`find_faces`.
 
     >>> read_faces("nowhere")
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
+    """
+    return find_faces(root).faces
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was left out of a set of faces, for one reason.
+
+    Attributes:
+        what: what it is, and why it was left out.
+        names: all of it.
+
+    >>> print(LeftOut("people with fewer than 2 images", ("Ann", "Bob", "Cem", "Dan")))
+    left out people with fewer than 2 images: 4 (Ann, Bob, Cem and 1 more)
+    """
+
+    what: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = [name if name.isprintable() else ascii(name) for name in self.names[:_SHOWN]]
+        more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
+        return f"left out {self.what}: {len(self.names)} ({', '.join(shown)}{more})"
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces that were found, and what there was besides.
+
+    Attributes:
+        faces: name of the person -> paths of the images, both sorted. The name is in Unicode's
+            form NFC, in which names are compared; the paths are as they are.
+        left_out: an entry for each reason.
+    """
+
+    faces: Faces
+    left_out: tuple[LeftOut, ...]
+
+
+def find_faces(root: str | os.PathLike[str]) -> FoundFaces:
+    """List the images of every person in a tree with one folder for each person.
+
+    Images are JPEG and PNG files by their names. All else in the folders of people is left out and
+    told: images of other formats, images a folder deeper, other files, and people without an
+    image. What is hidden or a system's own, see :func:`facenet_lib.files.is_system_file`, is
+    passed over. The order is that of the names' characters, on every system.
+
+    Raises:
+        FacenetError: if ``root`` is no folder or cannot be read, holds no person with images,
+            images that belong to nobody, or two folders whose names differ in their Unicode form
+            alone.
+
+    >>> find_faces("nowhere")
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
     """
     root = Path(root)
     if not root.is_dir():
         raise FacenetError(f"{root}: expected a folder of people, found no such folder")
-    faces: Faces = {}
     problems: list[str] = []
-    for path in _visible(root, problems):
-        if _is_image(path):
-            problems.append(f"{path.name}: expected images in a folder named after the person")
-        elif path.is_dir():
-            images = tuple(image for image in _visible(path, problems) if _is_image(image))
-            if images:
-                faces[path.name] = images
+    entries = _visible(root, problems)
+    folders = name_folders(path for path in entries if not _is_image(path) and path.is_dir())
+    problems += [
+        f"{path.name}: expected images in a folder named after the person"
+        for path in entries
+        if _is_image(path)
+    ]
+    faces: Faces = {}
+    # Beside the people there may be lists and tables, but no images and no links into nothing.
+    beside = [path for path in entries if not path.is_dir()]
+    others = [path for path in beside if _is_other_image(path) or not path.exists()]
+    for name, folder in folders.items():
+        held = _visible(folder, problems)
+        faces[name] = tuple(filter(_is_image, held))
+        others += [path for path in held if not _is_image(path)]
+    left_out = _sort_out(root, faces, others)
+    faces = {name: images for name, images in faces.items() if images}
     if not faces and not problems:
-        deeper = next((path for path in _visible(root, problems) if _holds_people(path)), None)
-        hint = "" if deeper is None else f"; is {deeper} the folder?"
+        deeper = next((path for path in folders.values() if _holds_people(path)), None)
+        hint = "".join(f"; {told}" for told in left_out)
+        if deeper is not None:
+            hint = f"; is {deeper} the folder?"
         problems.append(f"expected folders of people with JPEG or PNG images, found none{hint}")
     refuse(f"{root}", problems)
-    return faces
+    return FoundFaces(faces, left_out)
 
 
 def training_faces(folder: FaceFolder) -> Faces:
@@ -224,18 +289,39 @@ def training_faces(folder: FaceFolder) -> Faces:
         folder: what :func:`open_faces` returned.
 
     Returns:
-        The people of ``train_people`` if there is such a file; else everyone whom ``pairs`` does
-        not name; without either file, everyone. In the form of :func:`read_faces`.
+        What :func:`find_training_faces` finds, without what it leaves out.
 
     Raises:
-        FacenetError: if the people file names someone, or more images of someone, than the
-            folder holds, or someone whom the pairs compare; or if nobody is left to train on.
+        FacenetError: as :func:`find_training_faces`.
 
     >>> training_faces(FaceFolder(Path("nowhere"), pairs=None, train_people=None))
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
     """
-    faces = read_faces(folder.root)
+    return find_training_faces(folder).faces
+
+
+def find_training_faces(folder: FaceFolder) -> FoundFaces:
+    """Find the faces to train on: never anyone whom the pairs compare.
+
+    Args:
+        folder: what :func:`open_faces` returned.
+
+    Returns:
+        The people of ``train_people`` if there is such a file; else everyone whom ``pairs`` does
+        not name; without either file, everyone; and whom that leaves out, beside what
+        :func:`find_faces` does.
+
+    Raises:
+        FacenetError: if the people file names someone, or more images of someone, than the
+            folder holds, or someone whom the pairs compare; or if nobody is left to train on.
+
+    >>> find_training_faces(FaceFolder(Path("nowhere"), pairs=None, train_people=None))
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: nowhere: expected a folder of people, found no such folder
+    """
+    found = find_faces(folder.root)
+    faces = found.faces
     compared: set[str] = set()
     if folder.pairs is not None:
         compared = {name for pair in read_pairs(folder.pairs) for name, _ in pair.images}
@@ -246,7 +332,7 @@ def training_faces(folder: FaceFolder) -> Faces:
                 f"{folder.root}: expected people to train on, found only the {len(faces)} whom "
                 f"{folder.pairs} compares"
             )
-        return training
+        return _without_others(found, training, f"people whom {folder.pairs} compares")
 
     people = {
         name: count for fold in read_people(folder.train_people) for name, count in fold.items()
@@ -263,7 +349,15 @@ def training_faces(folder: FaceFolder) -> Faces:
             "train and evaluate on files of one view"
         )
     refuse(f"{folder.train_people}", problems)
-    return {name: images for name, images in faces.items() if name in people}
+    training = {name: images for name, images in faces.items() if name in people}
+    return _without_others(found, training, f"people whom {folder.train_people} does not name")
+
+
+def _without_others(found: FoundFaces, training: Faces, others: str) -> FoundFaces:
+    """Leave out everyone who is not to be trained on."""
+    names = tuple(name for name in found.faces if name not in training)
+    left_out = (LeftOut(others, names),) if names else ()
+    return FoundFaces(training, found.left_out + left_out)
 
 
 def check_enough_faces(
@@ -500,14 +594,36 @@ def _protocol_files(root: Path) -> tuple[Path | None, Path | None]:
     return None, None
 
 
+_SHOWN = 3  # names of what was left out
+
+
+def _sort_out(root: Path, faces: Faces, others: Sequence[Path]) -> tuple[LeftOut, ...]:
+    """Say why each of the others was left out, and who has no image then."""
+    deeper = [image for path in others if path.is_dir() for image in _images_below(path)]
+    formats = [path for path in others if _is_other_image(path) and not path.is_dir()]
+    files = [path for path in others if not _is_other_image(path) and not path.is_dir()]
+    reasons = {
+        "images that are neither JPEG nor PNG": formats,
+        "images in a folder below the person's": deeper,
+        "other files": files,
+    }
+    left_out = {
+        what: tuple(path.relative_to(root).as_posix() for path in paths)
+        for what, paths in reasons.items()
+    }
+    left_out["people without a JPEG or PNG image"] = tuple(
+        name for name, images in faces.items() if not images
+    )
+    return tuple(LeftOut(what, names) for what, names in left_out.items() if names)
+
+
 def _visible(folder: Path, problems: list[str]) -> list[Path]:
-    """What ``folder`` holds and does not hide, sorted by name."""
+    """What ``folder`` holds that is somebody's, sorted by name."""
     try:
-        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return list_folder(folder)
     except OSError as error:
         problems.append(f"{folder}: cannot be read: {error.strerror}")
         return []
-    return sorted(paths, key=lambda path: path.name)
 
 
 def _is_image(path: Path) -> bool:
@@ -515,8 +631,21 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
+def _is_other_image(path: Path) -> bool:
+    return path.suffix.lower() in OTHER_IMAGE_SUFFIXES
+
+
+def _images_below(folder: Path) -> list[Path]:
+    images = []
+    for inside, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_system_file(name))
+        paths = [Path(inside, name) for name in sorted(files) if not is_system_file(name)]
+        images += [path for path in paths if _is_image(path) or _is_other_image(path)]
+    return images
+
+
 def _holds_people(folder: Path) -> bool:
-    return any(_is_image(image) for image in folder.glob("*/*"))
+    return any(_is_image(image) for image in _images_below(folder))
 
 
 def _drawn_folder() -> Path:

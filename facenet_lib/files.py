@@ -1,4 +1,4 @@
-"""Files written whole or not at all; arrays, text and tables read, whoever saved them."""
+"""Files written whole or not at all; folders, arrays, text and tables read, whoever saved them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -193,6 +194,54 @@ def lock_folder(folder: Path, wait: bool = True) -> Iterator[None]:
         os.close(file)
 
 
+_SYSTEM_FILES = frozenset(
+    name.casefold()
+    for name in (
+        *("Thumbs.db", "ehthumbs.db", "desktop.ini", "$RECYCLE.BIN", "RECYCLER"),  # Windows
+        "System Volume Information",
+        *("__MACOSX", "Icon\r", "Network Trash Folder", "Temporary Items"),  # macOS
+        *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),  # network storage
+        "lost+found",  # Linux
+    )
+)
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's own and not the user's.
+
+    Systems put them beside anyone's files: previews, lists of what is shown how, what was deleted,
+    and ``._name``, where macOS keeps what another disk cannot hold of the file ``name``.
+
+    >>> [name for name in ("Ann", "._Ann", "@eaDir", "thumbs.db") if not is_system_file(name)]
+    ['Ann']
+    """
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """List what a folder holds, but for hidden files and a system's own, sorted by name.
+
+    The order is that of the names' characters in Unicode's form NFC, on every system.
+
+    Raises:
+        OSError: when the folder cannot be read.
+    """
+    found = [path for path in folder.iterdir() if not is_system_file(path.name)]
+    return sorted(found, key=lambda path: normalize_name(path.name))
+
+
+def normalize_name(name: str) -> str:
+    """Return the name of a person or a file in the form in which names are compared.
+
+    That is Unicode's form NFC: systems disagree whether é is one character or two, and an archive
+    brings the names of one system to another.
+
+    >>> normalize_name("Jose\\u0301") == "Jos\\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def check_new_folder(folder: Path) -> None:
     """Refuse, before anything long is done, a folder to write that holds something already.
 
@@ -200,7 +249,7 @@ def check_new_folder(folder: Path) -> None:
         FacenetError: when it is there and not empty, or may not be looked into.
     """
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or list_folder(folder)):
             raise FacenetError(f"{folder}: already there; name a folder that is new or empty")
     except OSError as error:
         raise FacenetError(f"{folder}: cannot be read: {error.strerror or error}") from error

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.checks import check_integer
 from facenet_lib.errors import FacenetError, refuse, shown
-from facenet_lib.files import decode_text, open_whole_file, parse_table, read_bytes
+from facenet_lib.files import decode_text, normalize_name, open_whole_file, parse_table, read_bytes
 
 _COLUMNS = ["person", "image", "distance"]
 
@@ -108,7 +108,8 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     """Read what :func:`write_distances` wrote.
 
     Returns:
-        (person, file name of the image) -> distance, in the file's order.
+        (person, file name of the image) -> distance, in the file's order; the names in Unicode's
+        form NFC.
 
     Raises:
         FacenetError: if the file cannot be read, or naming every line that is damaged or stands
@@ -123,7 +124,7 @@ def read_distances(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]
     distances: dict[tuple[str, str], float] = {}
 
     def add(row: Mapping[str, str]) -> None:
-        image, distance = (row["person"], row["image"]), _distance(row["distance"])
+        image, distance = _same_form(row["person"], row["image"]), _distance(row["distance"])
         if distance is None:
             raise FacenetError(
                 f"expected a person, an image and a distance of 0 or more, found "
@@ -175,6 +176,7 @@ def filter_faces(
     check_integer("minimum of images", minimum_images, at_least=1)
     images = _image_names(faces)
     known = set(images)
+    distances = {_same_form(*image): distance for image, distance in distances.items()}
     problems = [f"{'/'.join(image)}: has no distance" for image in images if image not in distances]
     problems += [
         f"{'/'.join(image)}: has a distance, but is not among the faces"
@@ -186,7 +188,7 @@ def filter_faces(
         raise FacenetError("faces to filter: expected people with images, found none")
     farthest = float(np.percentile([distances[image] for image in images], percentile))
     near = {
-        name: tuple(path for path in paths if distances[name, path.name] <= farthest)
+        name: tuple(path for path in paths if distances[_same_form(name, path.name)] <= farthest)
         for name, paths in faces.items()
     }
     kept = {name: paths for name, paths in near.items() if len(paths) >= minimum_images}
@@ -200,10 +202,15 @@ def filter_faces(
 
 def _image_names(faces: Mapping[str, Sequence[Path]]) -> list[tuple[str, str]]:
     """Person and file name of every image, refused where they do not tell two images apart."""
-    names = [(name, path.name) for name, paths in faces.items() for path in paths]
+    names = [_same_form(name, path.name) for name, paths in faces.items() for path in paths]
     twice = [image for image, count in Counter(names).items() if count > 1]
     refuse("faces", [f"{'/'.join(image)}: stands more than once" for image in twice])
     return names
+
+
+def _same_form(person: str, image: str) -> tuple[str, str]:
+    """An image's names in the form in which they are compared."""
+    return normalize_name(person), normalize_name(image)
 
 
 def _distance(cell: str) -> float | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PureWindowsPath
@@ -30,10 +30,15 @@ from numpy.typing import NDArray
 
 from facenet_lib.checks import integer_problems
 from facenet_lib.errors import FacenetError, refuse, shown
-from facenet_lib.files import decode_text, read_bytes, write_text
+from facenet_lib.files import decode_text, list_folder, normalize_name, read_bytes, write_text
 
 # In the order in which they are looked for; upper case counts as lower.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".jfif", ".jpe")
+# What is an image, too, but not read as a face: facenet align makes PNG of what Pillow reads.
+OTHER_IMAGE_SUFFIXES = (
+    *(".mpo", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif", ".avif"),
+)
 _MOST_DIGITS = 9  # longer numbers are damage, not counts of images
 
 
@@ -66,7 +71,7 @@ class Pair:
     @property
     def issame(self) -> bool:
         """Whether both images show one person."""
-        return self.name1 == self.name2
+        return normalize_name(self.name1) == normalize_name(self.name2)
 
     @property
     def images(self) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -158,7 +163,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     """Read a pairs file of View 2 (header ``10<tab>300``) or View 1 (header ``500``).
 
     Returns:
-        The pairs in the file's order.
+        The pairs in the file's order; names in Unicode's form NFC, in which they are compared.
 
     Raises:
         FacenetError: if the file cannot be read or is damaged; all problems are told at once,
@@ -397,9 +402,10 @@ def image_path(root: str | os.PathLike[str], name: str, index: int) -> Path:
     facenet_lib.errors.FacenetError: nowhere/Ann: expected Ann_0001.jpg or ..., found no such folder
     """
     refuse("image", _name_problems(name) + integer_problems("image number", index, at_least=1))
-    path = _find_image(Path(root), name, index)
+    folder = _person_folders(Path(root), [name])[name]
+    path = _find_image(folder, index)
     if path is None:
-        raise FacenetError(_missing(Path(root), name, index))
+        raise FacenetError(_missing(folder, index))
     return path
 
 
@@ -430,8 +436,11 @@ def resolve_pairs(
         raise FacenetError(f"{root}: expected a folder of people, found no folder")
     pairs = tuple(pairs)
     images = [image for pair in pairs for image in pair.images]
-    paths = {image: _find_image(root, *image) for image in dict.fromkeys(images)}
-    missing = [_missing(root, *image) for image, path in paths.items() if path is None]
+    folders = _person_folders(root, {name for name, _ in images})
+    paths = {
+        (name, index): _find_image(folders[name], index) for name, index in dict.fromkeys(images)
+    }
+    missing = [_missing(folders[name], index) for (name, index), path in paths.items() if not path]
     refuse("images of the pairs", missing)
     issame = np.array([pair.issame for pair in pairs], dtype=bool)
     return [str(paths[image]) for image in images], issame
@@ -465,15 +474,51 @@ def _two_of(count: int, number: int) -> tuple[int, int]:
     return first, first + 1 + number
 
 
-def _find_image(root: Path, name: str, index: int) -> Path | None:
-    folder, stem = root / name, f"{name}_{index:04d}"
+def _person_folders(root: Path, names: Collection[str]) -> dict[str, Path]:
+    """Name to folder, in whichever Unicode form the name of the folder is on this disk."""
+    there: dict[str, Path] = {}
+    if not all(name.isascii() for name in names):  # which has one form, and needs no listing
+        try:
+            there = name_folders(list_folder(root))
+        except FileNotFoundError:
+            pass  # which is told of the first image
+        except OSError as error:
+            raise FacenetError(f"{root}: cannot be read: {error.strerror}") from error
+    return {name: there.get(normalize_name(name), root / name) for name in names}
+
+
+def name_folders(folders: Iterable[Path]) -> dict[str, Path]:
+    """Return folders by their names in the form in which names are compared.
+
+    Raises:
+        FacenetError: naming those of which two become one name.
+
+    >>> list(name_folders([Path("faces/Jose\\u0301")])) == ["Jos\\u00e9"]
+    True
+    """
+    named: dict[str, Path] = {}
+    problems = []
+    for folder in folders:
+        name = normalize_name(folder.name)
+        if name in named:
+            forms = f"{named[name].name!a} and {folder.name!a}"
+            problems.append(f"{name}: expected one folder of this name, found {forms}: merge them")
+        named[name] = folder
+    refuse("names that differ in their Unicode form alone", problems)
+    return named
+
+
+def _find_image(folder: Path, index: int) -> Path | None:
+    stem = f"{folder.name}_{index:04d}"
     for suffix in IMAGE_SUFFIXES:
         path = folder / f"{stem}{suffix}"
         if path.is_file():
             return path
-    # Only now, as listing a folder takes longer than asking for a file: .JPG and the like.
+    # Only now, as listing a folder takes longer than asking for a file: .JPG, another form of
+    # the name, and the like.
+    stem = normalize_name(stem)
     try:
-        found = [path for path in sorted(folder.iterdir()) if path.stem == stem]
+        found = [path for path in list_folder(folder) if normalize_name(path.stem) == stem]
     except OSError:
         return None
     ranks = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
@@ -481,9 +526,8 @@ def _find_image(root: Path, name: str, index: int) -> Path | None:
     return min(found, key=lambda path: ranks[path.suffix.lower()], default=None)
 
 
-def _missing(root: Path, name: str, index: int) -> str:
-    folder = root / name
-    expected = f"{name}_{index:04d}{' or '.join(IMAGE_SUFFIXES)}"
+def _missing(folder: Path, index: int) -> str:
+    expected = f"{folder.name}_{index:04d}{' or '.join(IMAGE_SUFFIXES)}"
     found = "none" if folder.is_dir() else "no such folder"
     return f"{folder}: expected {expected}, found {found}"
 
@@ -503,7 +547,7 @@ def _pair_problems(name1: str, index1: int, name2: str, index2: int) -> list[str
     problems = [problem for name in names for problem in _name_problems(name)]
     for index in (index1, index2):
         problems += integer_problems("image number", index, at_least=1)
-    if not problems and (name1, index1) == (name2, index2):
+    if not problems and (normalize_name(name1), index1) == (normalize_name(name2), index2):
         problems.append(f"expected two images, found image {index1} of {name1} twice")
     return problems
 
@@ -591,7 +635,7 @@ def _read_lines(
     problems: list[tuple[int, str]] = []
     # At \n alone: str.splitlines would also cut at characters that a name may hold.
     for number, line in enumerate(content.rstrip().split("\n"), start=1):
-        text = line.rstrip()
+        text = normalize_name(line.rstrip())
         try:
             text.encode()
         except UnicodeEncodeError as error:  # a byte that decode_text let pass

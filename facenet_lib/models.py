@@ -27,6 +27,7 @@ from facenet_lib.embedding import (
     image_embedder,
 )
 from facenet_lib.errors import FacenetError, explain_missing
+from facenet_lib.files import list_folder
 from facenet_lib.input_pipeline.decoding import decode_image
 from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
@@ -296,7 +297,7 @@ def _check_is_network(model: str | Path, or_of: str = "") -> None:
 
 def _what_is_there(model: Path) -> str:
     if model.is_dir():
-        return ", ".join(sorted(entry.name for entry in model.iterdir())[:5]) or "an empty folder"
+        return ", ".join(entry.name for entry in list_folder(model)[:5]) or "an empty folder"
     if model.exists():
         return "a file; facenet import-weights makes one of a published file"
     return "nothing"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from facenet_lib.input_pipeline import MAX_PIXELS, Preprocessing, input_pipeline
 
@@ -26,6 +26,16 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def noted(orientation: int, endian: str = "<") -> Image.Exif:
+    """EXIF data of a camera that was held so."""
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[ExifTags.Base.Make] = "a camera"  # so that it is not the only entry
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Software] = "a program"
+    return exif
 
 
 def coordinates(height: int, width: int) -> Array:

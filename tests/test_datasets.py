@@ -6,7 +6,9 @@ import builtins
 import inspect
 import math
 import os
+import sys
 import tarfile
+import unicodedata
 import urllib.error
 from collections import Counter
 from fractions import Fraction
@@ -22,13 +24,15 @@ from facenet_lib.datasets import (
     FaceFolder,
     cache_folder,
     draw_pairs,
+    find_faces,
+    find_training_faces,
     open_faces,
     read_faces,
     split_faces,
     training_faces,
 )
 from facenet_lib.errors import FacenetError
-from facenet_lib.lfw_pairs import read_pairs, resolve_pairs
+from facenet_lib.lfw_pairs import Pair, read_pairs, resolve_pairs
 from facenet_lib.verification import evaluate
 
 PAIRS = "1\nAnn\t1\t2\nAnn\t1\tBob\t1\n"
@@ -97,14 +101,109 @@ def test_what_is_no_image_is_left_out(faces: Path) -> None:
     assert read_faces(faces) == expected
 
 
+def test_what_is_left_out_is_told_for_each_reason(faces: Path) -> None:
+    expected = read_faces(faces)
+    touch(
+        faces,
+        "Ann/Ann_0003.webp",
+        "Ann/Ann_0004.BMP",
+        "Ann/notes.txt",
+        "Bob/more/Bob_0002.jpg",
+        "Bob/more/older/Bob_0003.png",
+        "Bob/more/readme.md",
+        "Eve/Eve_0001.heic",
+        "Fay/readme.md",
+        "beside.webp",
+        "people.csv",
+    )
+    found = find_faces(faces)
+    assert found.faces == expected == read_faces(faces)
+    assert [str(told) for told in found.left_out] == [
+        "left out images that are neither JPEG nor PNG: 4 "
+        "(beside.webp, Ann/Ann_0003.webp, Ann/Ann_0004.BMP and 1 more)",
+        "left out images in a folder below the person's: 2 "
+        "(Bob/more/Bob_0002.jpg, Bob/more/older/Bob_0003.png)",
+        "left out other files: 2 (Ann/notes.txt, Fay/readme.md)",
+        "left out people without a JPEG or PNG image: 2 (Eve, Fay)",
+    ]
+    assert found.left_out[0].names[3:] == ("Eve/Eve_0001.heic",)
+
+
+def test_folders_in_which_nothing_can_be_read_say_what_they_hold(tmp_path: Path) -> None:
+    touch(tmp_path, "Ann/Ann_0001.webp", "Bob/Bob_0001.webp")
+    with pytest.raises(FacenetError, match=r"found none; left out images that are neither .*: 2"):
+        read_faces(tmp_path)
+
+
+def test_jpegs_by_other_names_are_jpegs(tmp_path: Path) -> None:
+    touch(tmp_path, "Ann/Ann_0001.jfif", "Bob/Bob_0001.JPE")
+    assert list(read_faces(tmp_path)) == ["Ann", "Bob"]
+    assert resolve_pairs(tmp_path, [Pair("Ann", 1, "Bob", 1)])[0] == [
+        str(tmp_path / "Ann" / "Ann_0001.jfif"),
+        str(tmp_path / "Bob" / "Bob_0001.JPE"),
+    ]
+
+
+def test_a_system_s_own_files_are_nobody_s(faces: Path) -> None:
+    expected = find_faces(faces)
+    touch(
+        faces,
+        "@eaDir/Ann_0001.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "Ann/@eaDir/Ann_0001.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "__MACOSX/Ann/._Ann_0001.jpg",
+        "._Ann",
+        "Ann/._Ann_0001.jpg",
+        "Ann/.DS_Store",
+        "Ann/Thumbs.db",
+        "desktop.ini",
+        "$RECYCLE.BIN/x.jpg",
+        "lost+found/x.jpg",
+    )
+    assert find_faces(faces) == expected
+    assert expected.left_out == ()
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize("on_disk", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("in_files", [COMPOSED, DECOMPOSED])
+def test_names_are_one_in_whichever_form_they_are_written(faces: Path, on_disk, in_files) -> None:
+    touch(faces, *(f"{on_disk}/{on_disk}_000{number}.jpg" for number in (1, 2)))
+    assert list(read_faces(faces))[-1] == COMPOSED
+    people = faces / "peopleDevTrain.txt"
+    people.write_text(f"2\nAnn\t2\n{in_files}\t2\n", "utf-8")
+    assert list(training_faces(open_faces(faces))) == ["Ann", COMPOSED]
+    people.unlink()
+    pairs = faces / "pairs.txt"
+    pairs.write_text(f"1\n{in_files}\t1\t2\n{in_files}\t1\tBob\t1\n", "utf-8")
+    assert COMPOSED not in training_faces(open_faces(faces))
+    found, issame = resolve_pairs(faces, read_pairs(pairs))
+    assert [Path(path).parent.name for path in found] == [on_disk] * 3 + ["Bob"]
+    assert all(Path(path).is_file() for path in found)
+    assert issame.tolist() == [True, False]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="two such names are one for macOS")
+def test_two_folders_of_one_name_are_refused(faces: Path) -> None:
+    touch(faces, f"{COMPOSED}/1.jpg", f"{DECOMPOSED}/1.jpg")
+    for read in (read_faces, lambda root: resolve_pairs(root, [Pair(COMPOSED, 1, COMPOSED, 2)])):
+        with pytest.raises(FacenetError) as raised:
+            read(faces)
+        assert "José: expected one folder of this name, found" in str(raised.value)
+        assert ascii(COMPOSED) in str(raised.value) and ascii(DECOMPOSED) in str(raised.value)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
 def test_links_are_followed_and_broken_ones_kept_for_their_reader(faces: Path, tmp_path) -> None:
     touch(tmp_path, "elsewhere/Eve_0001.jpg")
+    (faces / "Fay").symlink_to(tmp_path / "gone")
     (faces / "Eve").symlink_to(tmp_path / "elsewhere")
     (faces / "Dan" / "Dan_0002.jpg").symlink_to(tmp_path / "gone.jpg")
-    found = read_faces(faces)
-    assert len(found["Eve"]) == 1
-    assert len(found["Dan"]) == 2
+    found = find_faces(faces)
+    assert len(found.faces["Eve"]) == 1
+    assert len(found.faces["Dan"]) == 2
+    assert [str(told) for told in found.left_out] == ["left out other files: 1 (Fay)"]
 
 
 def test_trees_that_are_none(tmp_path: Path, faces: Path) -> None:
@@ -425,6 +524,20 @@ def test_the_people_file_says_who_is_trained_on(faces: Path) -> None:
     assert list(training_faces(FaceFolder(faces, None, without_pairs.train_people))) == [
         "Ann",
         "Dan",
+    ]
+
+
+def test_who_is_not_trained_on_is_told(faces: Path) -> None:
+    (faces / "pairs.txt").write_text(PAIRS)
+    told = find_training_faces(open_faces(faces)).left_out
+    assert list(map(str, told)) == [
+        f"left out people whom {faces / 'pairs.txt'} compares: 2 (Ann, Bob)"
+    ]
+    (faces / "peopleDevTrain.txt").write_text("1\nCem\t2\n")
+    told = find_training_faces(open_faces(faces)).left_out
+    people = faces / "peopleDevTrain.txt"
+    assert list(map(str, told)) == [
+        f"left out people whom {people} does not name: 3 (Ann, Bob, Dan)"
     ]
 
 

@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and text is read as any editor saves it."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from facenet_lib.files import (
     decode_text,
     explain_write_errors,
     is_reserved,
+    list_folder,
+    normalize_name,
     open_whole_file,
     read_arrays,
     read_bytes,
@@ -129,3 +132,37 @@ def test_what_is_no_text_is_told(tmp_path):
         FacenetError, match=r"in UTF-8, found byte 0xff at position 4 of line 1; save"
     ):
         read_text(path)
+
+
+def test_what_is_the_user_s_is_listed_and_a_system_s_own_is_not(tmp_path):
+    systems = (
+        "._Ann",
+        ".DS_Store",
+        "Thumbs.db",
+        "thumbs.db",
+        "desktop.ini",
+        "@eaDir",
+        "__MACOSX",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "#recycle",
+        "lost+found",
+    )
+    users = ("Ann", "DS_Store", "Mac OS", "_Bob", "eaDir", "thumbs")
+    for name in systems + users:
+        (tmp_path / name).mkdir()
+    assert [path.name for path in list_folder(tmp_path)] == sorted(users)
+    with pytest.raises(FacenetError, match="already there"):
+        check_new_folder(tmp_path)
+    for name in users:
+        (tmp_path / name).rmdir()
+    check_new_folder(tmp_path)  # as good as empty
+
+
+def test_names_are_in_order_and_equal_in_whichever_form_they_came(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert normalize_name(composed) == normalize_name(decomposed) == composed
+    for name in (decomposed, "Josf"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_folder(tmp_path)] == ["Josf", decomposed]

@@ -256,3 +256,24 @@ def test_images_and_distances_that_do_not_belong_together_are_all_named() -> Non
         "P000/9.jpg: has a distance, but is not among the faces",
         "Zoe/0.jpg: has a distance, but is not among the faces",
     ]
+
+
+def test_names_are_compared_in_one_form(tmp_path: Path) -> None:
+    """A table that one system wrote and another reads; what stands in no form twice."""
+    faces = {"Zo\u00eb": [Path("Zoe\u0308/Zoe\u0308_1.jpg"), Path("Zoe\u0308/Zoe\u0308_2.jpg")]}
+    table = tmp_path / "distances.csv"
+    table.write_text(
+        "person,image,distance\nZoe\u0308,Zo\u00eb_1.jpg,0.1\nZo\u00eb,Zoe\u0308_2.jpg,0.9\n",
+        "utf-8",
+    )
+    distances = read_distances(table)
+    kept = filter_faces(faces, distances, 60, minimum_images=1)
+    assert kept == {"Zo\u00eb": (Path("Zoe\u0308/Zoe\u0308_1.jpg"),)}
+    written = {(name.replace("\u00eb", "e\u0308"), image): 0.5 for name, image in distances}
+    assert filter_faces(faces, written, 100, minimum_images=1)["Zo\u00eb"] == tuple(
+        faces["Zo\u00eb"]
+    )
+    with table.open("a", encoding="utf-8") as file:
+        file.write("Zo\u00eb,Zo\u00eb_1.jpg,0.1\n")
+    with pytest.raises(FacenetError, match="stands twice"):
+        read_distances(table)

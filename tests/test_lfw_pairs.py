@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -448,7 +449,7 @@ def test_an_image_is_jpg_or_else_png(images: Path) -> None:
     assert image_path(images, "Ann", 1) == images / "Ann" / "Ann_0001.jpg"
     assert image_path(images, "Ann", 2) == images / "Ann" / "Ann_0002.png"
     assert image_path(images, "Bob", 12) == images / "Bob" / "Bob_0012.jpg"
-    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or \.jpeg or \.png, found n"):
+    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or .* or \.jpe, found n"):
         image_path(images, "Bob", 1)
     with pytest.raises(FacenetError, match="one folder name"):
         image_path(images / "Ann", "../Bob", 12)
@@ -486,13 +487,39 @@ def test_pairs_become_paths_in_their_order(images: Path) -> None:
     assert issame.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_compared_in_one_form(tmp_path: Path, form: str) -> None:
+    """Whichever form the folder, the image and the line of a pairs file have."""
+    zoe = unicodedata.normalize(form, "Zoë")
+    for number in (1, 2):
+        other = unicodedata.normalize("NFD" if number == 1 else "NFC", f"Zoë_000{number}.JPG")
+        (tmp_path / zoe).mkdir(exist_ok=True)
+        (tmp_path / zoe / other).touch()
+    pair = Pair("Zo\u00eb", 1, "Zoe\u0308", 2)
+    assert pair.issame
+    paths, _ = resolve_pairs(tmp_path, [pair])
+    assert [Path(path).parent for path in paths] == [tmp_path / zoe] * 2
+    assert all(Path(path).is_file() for path in paths)
+    assert image_path(tmp_path, "Zoe\u0308", 1) == Path(paths[0])
+    with pytest.raises(FacenetError, match="twice"):
+        Pair("Zo\u00eb", 1, "Zoe\u0308", 1)
+
+
+def test_people_files_know_one_form_too(tmp_path: Path) -> None:
+    (tmp_path / "people.txt").write_text("1\nZoe\u0308\t2\n", "utf-8")
+    assert read_people(tmp_path / "people.txt") == ({"Zo\u00eb": 2},)
+    (tmp_path / "people.txt").write_text("2\nZoe\u0308\t2\nZo\u00eb\t2\n", "utf-8")
+    with pytest.raises(FacenetError, match="expected every person once"):
+        read_people(tmp_path / "people.txt")
+
+
 def test_all_missing_images_are_told_once_each(images: Path) -> None:
     pairs = [Pair("Ann", 1, "Ann", 9), Pair("Ann", 9, "Cem", 1), Pair("Ann", 1, "Ann", 2)]
     with pytest.raises(FacenetError) as raised:
         resolve_pairs(images, pairs)
     told = str(raised.value).splitlines()
     assert len(told) == 3
-    assert "expected Ann_0009.jpg or .jpeg or .png, found none" in told[1]
+    assert "expected Ann_0009.jpg or .jpeg or .png or .jfif or .jpe, found none" in told[1]
     assert "found no such folder" in told[2]
     with pytest.raises(FacenetError, match="980 more"):
         resolve_pairs(images, [Pair("Cem", i, "Cem", i + 1) for i in range(1, 1000)])

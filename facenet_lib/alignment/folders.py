@@ -9,7 +9,6 @@ import contextlib
 import functools
 import itertools
 import os
-import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -41,7 +40,7 @@ from facenet_lib.alignment.manifest import (
 from facenet_lib.alignment.photographs import PhotographFolder, find_photographs, read_photograph
 from facenet_lib.checks import integer_problems, number_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.files import explain_write_errors, open_whole_file
+from facenet_lib.files import explain_write_errors, normalize_name, open_whole_file
 from facenet_lib.processes import compute_in_processes
 
 PathLike = str | os.PathLike[str]
@@ -205,7 +204,8 @@ def crop_again(
     folder = find_photographs(photographs)
     check_apart(folder.root, Path(out))
     rows = _on_disk(rows_by_source(known), folder.photographs)
-    left_out = (*folder.left_out, *(name for name in folder.photographs if name not in rows))
+    unknown = (f"{name} (not in the manifest)" for name in folder.photographs if name not in rows)
+    left_out = (*folder.left_out, *unknown)
     folder = replace(folder, photographs=tuple(sorted(rows)), left_out=left_out)
     settings = replace(before, rule=rule, crop_kind=crop, size=size, margin=margin)
 
@@ -353,12 +353,7 @@ def _count_workers(workers: int | None, tasks: int) -> int:
 def _is_of_shard(source: str, shard: Shard) -> bool:
     # Not every n-th of the list, as machines may see lists of different lengths while the album
     # grows; and the same in every Unicode form.
-    return zlib.crc32(_same_form(source).encode()) % shard.count == shard.number - 1
-
-
-def _same_form(name: str) -> str:
-    """A name in one of the Unicode forms: systems disagree whether é is one character or two."""
-    return unicodedata.normalize("NFC", name)
+    return zlib.crc32(normalize_name(source).encode()) % shard.count == shard.number - 1
 
 
 def _on_disk(
@@ -366,10 +361,10 @@ def _on_disk(
 ) -> dict[str, list[FaceRow]]:
     """The rows by the names that photographs have on this disk, in whichever Unicode form."""
     there = set(photographs)
-    forms = {_same_form(name): name for name in photographs}
+    forms = {normalize_name(name): name for name in photographs}
     found = {}
     for source, of_one in rows.items():
-        name = source if source in there else forms.get(_same_form(source), source)
+        name = source if source in there else forms.get(normalize_name(source), source)
         if name == source or name not in rows:
             found[name] = [replace(row, source=name) for row in of_one]
     return found
@@ -389,16 +384,16 @@ def _name_crops(
         source -> path of its crops without a number and ``.png``.
     """
     stems = {source: _stem(row.crop, rule) for source in rows for row in rows[source] if row.crop}
-    taken = {_same_form(stem).casefold() for stem in stems.values()}
+    taken = {normalize_name(stem).casefold() for stem in stems.values()}
     for source in sources:
         if source in stems:
             continue
         numbered = (f"{source}-{number}" for number in itertools.count(2))
         for stem in itertools.chain([str(Path(source).with_suffix("")), source], numbered):
-            if _same_form(stem).casefold() not in taken:
+            if normalize_name(stem).casefold() not in taken:
                 break
         stems[source] = stem
-        taken.add(_same_form(stem).casefold())
+        taken.add(normalize_name(stem).casefold())
     return stems
 
 

@@ -5,18 +5,17 @@ What ``facenet align`` does by Pillow and NumPy, to the same pixels; derived in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from facenet_lib.alignment.crops import CROPS, DEFAULT_MARGINS, MOST_PIXELS_A_SIDE, place_template
 from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.checks import integer_problems, number_problems, word_problems
 from facenet_lib.errors import refuse
-from facenet_lib.input_pipeline.decoding import decode
+from facenet_lib.input_pipeline.decoding import decode_upright
 
 Tensor = Any  # TensorFlow has no types
 
@@ -64,8 +63,7 @@ def align_encoded(
     """Find the faces of encoded photographs and cut them out.
 
     Photographs are decoded and searched in parallel. A damaged one, and one of more than
-    ``input_pipeline.MAX_PIXELS``, is marked and costs no other. The EXIF orientation of a JPEG is
-    obeyed.
+    ``input_pipeline.MAX_PIXELS``, is marked and costs no other. The EXIF orientation is obeyed.
 
     Args:
         encoded: string (n,), the bytes of n JPEG or PNG files.
@@ -88,8 +86,7 @@ def align_encoded(
 
     @tf.autograph.experimental.do_not_convert
     def align(row: Tensor, file: Tensor) -> dict[str, Tensor]:
-        image = decode(file, bounded=True, accurate=True)  # as read_photograph
-        image = turn_upright(image, read_orientation(file))
+        image = decode_upright(file, bounded=True, accurate=True)  # as read_photograph
         boxes, scores, landmarks = detector.detect_in_graph(image, most)
         crops, are_cut = cut_faces(image, boxes, landmarks, alignment)
         found = {"boxes": boxes, "landmarks": landmarks, "scores": scores, "crops": crops}
@@ -127,87 +124,6 @@ def _fill(values: Tensor, count: int, shape: tuple[int, ...]) -> Tensor:
 
 def _in_place(rows: Tensor, values: Tensor, count: Tensor) -> Tensor:
     return tf.scatter_nd(rows, values, tf.concat([[count], tf.shape(values, tf.int64)[1:]], 0))
-
-
-# Upright
-
-
-def read_orientation(encoded: Tensor) -> Tensor:
-    """Read the orientation that a JPEG file's EXIF data note: int32, 1 to 8, and 1 where none is.
-
-    Args:
-        encoded: scalar string, the bytes of one file.
-
-    Source: CIPA DC-008, "Exif", sections 4.5 and 4.6.
-
-    >>> int(read_orientation(tf.constant(b"no photograph")))
-    1
-    """
-    # EXIF data are the first or second segment of a file; a segment has at most 65,535 bytes.
-    content = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 18), tf.uint8), tf.int32)
-    content = tf.concat([content, tf.zeros(16, tf.int32)], 0)  # so that a file cut short has an end
-    end = tf.size(content) - 16
-
-    def number(place: Tensor, length: int, is_little: Tensor | bool = False) -> Tensor:
-        place = tf.clip_by_value(place, 0, end)  # wherever damaged notes point
-        powers = 256 ** np.arange(length)
-        taken = content[place : place + length]
-        return tf.where(
-            is_little, tf.reduce_sum(taken * powers), tf.reduce_sum(taken * powers[::-1].copy())
-        )
-
-    def is_before_exif(place: Tensor) -> Tensor:
-        marker = number(place, 2)
-        is_segment = (marker >= 0xFFC0) & (marker < 0xFFFF) & (marker != _START_OF_SCAN)
-        is_exif = (marker == _APP1) & (number(place + 4, 4) == _EXIF)
-        return (place < end) & is_segment & ~is_exif
-
-    start = tf.while_loop(
-        is_before_exif, lambda place: (place + 2 + number(place + 2, 2),), (tf.constant(2),)
-    )[0]
-    header = start + 10  # after the marker, the length and "Exif\0\0"
-    is_little = number(header, 2) == _LITTLE_ENDIAN
-    directory = header + number(header + 4, 4, is_little)
-    entries = tf.minimum(number(directory, 2, is_little), _MOST_ENTRIES)
-
-    def is_other(entry: Tensor) -> Tensor:
-        tag = number(directory + 2 + 12 * entry, 2, is_little)
-        return (entry < entries) & (tag != _ORIENTATION)
-
-    entry = tf.while_loop(is_other, lambda entry: (entry + 1,), (tf.constant(0),))[0]
-    noted = number(directory + 2 + 12 * entry + 8, 2, is_little)
-    is_there = (number(tf.constant(0), 2) == _START_OF_IMAGE) & (number(start, 2) == _APP1)
-    is_there &= (number(start + 4, 4) == _EXIF) & (entry < entries)
-    return tf.where(is_there & (noted >= 1) & (noted <= 8), noted, 1)
-
-
-_START_OF_IMAGE, _START_OF_SCAN, _APP1 = 0xFFD8, 0xFFDA, 0xFFE1
-_EXIF, _LITTLE_ENDIAN = int.from_bytes(b"Exif"), int.from_bytes(b"II")
-_ORIENTATION = 0x0112
-_MOST_ENTRIES = 1000
-
-
-def turn_upright(image: Tensor, orientation: Tensor) -> Tensor:
-    """Turn or mirror an image as its EXIF orientation asks.
-
-    Args:
-        image: (height, width, 3).
-        orientation: int32, 1 to 8.
-
-    >>> turn_upright(tf.zeros((2, 3, 3)), tf.constant(6)).shape
-    TensorShape([3, 2, 3])
-    """
-    turns: list[Callable[[], Tensor]] = [
-        lambda: image,
-        lambda: image[:, ::-1],
-        lambda: image[::-1, ::-1],
-        lambda: image[::-1],
-        lambda: tf.transpose(image, (1, 0, 2)),
-        lambda: tf.transpose(image[::-1], (1, 0, 2)),
-        lambda: tf.transpose(image[::-1, ::-1], (1, 0, 2)),
-        lambda: tf.transpose(image[:, ::-1], (1, 0, 2)),
-    ]
-    return tf.switch_case(orientation - 1, turns)
 
 
 # Crops

@@ -25,7 +25,7 @@ from facenet_lib.alignment.manifest import (
     write_manifest,
 )
 from facenet_lib.errors import FacenetError
-from facenet_lib.files import decode_text, explain_write_errors
+from facenet_lib.files import decode_text, explain_write_errors, list_folder
 
 if sys.platform == "win32":
     fcntl = None
@@ -143,7 +143,7 @@ class AlignmentJournal:
 
     def _check_shards(self, found: Sequence[Path]) -> None:
         """Refuse a folder that is not ours, or in which the album was parted otherwise."""
-        strangers = sorted(path.name for path in self._out.iterdir())
+        strangers = [path.name for path in list_folder(self._out)]
         if not found and strangers:
             raise FacenetError(
                 f"{self._out}: expected a new or empty folder, or one that an alignment began, "

@@ -18,17 +18,15 @@ from PIL import ExifTags
 
 from facenet_lib.alignment.faces import Image
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.lfw_pairs import IMAGE_SUFFIXES
+from facenet_lib.files import list_folder
+from facenet_lib.lfw_pairs import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 
 MOST_PIXELS = 100_000_000
 """Width times height beyond which a photograph is refused: 300 MB decoded."""
 
-PHOTOGRAPH_SUFFIXES = (
-    *IMAGE_SUFFIXES,
-    *(".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".heic", ".heif", ".avif"),  # which are not read: a photograph is not left out for that
-)
-"""How the name of a photograph ends, in small or capital letters."""
+PHOTOGRAPH_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES)
+"""How the name of a photograph ends, in small or capital letters. Not all are read: a photograph is
+not left out for that, but told of."""
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Image:
@@ -87,9 +85,10 @@ class PhotographFolder:
 def find_photographs(root: str | os.PathLike[str]) -> PhotographFolder:
     """List the photographs of a folder and of all folders in it.
 
-    What is hidden (begins with a dot) is passed over. A file is a photograph by its suffix, one
-    of :data:`PHOTOGRAPH_SUFFIXES`: what it holds is found out when it is read. Folders that are
-    links are entered, but for one that leads back to a folder around it.
+    What is hidden (begins with a dot) and what is a system's own, see
+    :func:`facenet_lib.files.is_system_file`, is passed over. A file is a photograph by its suffix,
+    one of :data:`PHOTOGRAPH_SUFFIXES`: what it holds is found out when it is read. Folders that
+    are links are entered, but for one that leads back to a folder around it.
 
     Args:
         root: the folder: an album, or folders of people.
@@ -195,10 +194,10 @@ def _rgb(path: Path, picture: PIL.Image.Image) -> Image:
 
 
 def _files(folder: Path, around: frozenset[tuple[int, int]], problems: list[str]) -> Iterator[Path]:
-    """All files below a folder that are not hidden; ``around`` are the folders it lies in."""
+    """All files below a folder that are somebody's; ``around`` are the folders it lies in."""
     try:
         status = folder.stat()
-        entries = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir())]
+        entries = [(entry, entry.is_dir()) for entry in list_folder(folder)]
     except OSError as error:
         problems.append(f"{folder}: cannot be read: {error.strerror}")
         return
@@ -206,8 +205,6 @@ def _files(folder: Path, around: frozenset[tuple[int, int]], problems: list[str]
     if here in around:
         return
     for entry, is_folder in entries:
-        if entry.name.startswith("."):
-            continue
         if is_folder:
             yield from _files(entry, around | {here}, problems)
         else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from facenet_lib.errors import FacenetError
 
 if TYPE_CHECKING:
+    from facenet_lib.datasets import FoundFaces
     from facenet_lib.recognition.gallery import Gallery
 
 FACES_HELP = (
@@ -108,6 +109,12 @@ def check_folder_of(path: Path | None) -> None:
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise FacenetError(f"{path}: expected a file in a folder that exists")
+
+
+def tell_left_out(found: FoundFaces) -> None:
+    """Say on standard error what was left out of a folder of faces, a line for each reason."""
+    for told in found.left_out:
+        print(f"facenet: {told}", file=sys.stderr)
 
 
 def add_crop_arguments(parser: argparse.ArgumentParser, of_what: str = "") -> None:

@@ -20,6 +20,7 @@ from facenet_lib.cli.arguments import (
 )
 from facenet_lib.cli.loading import open_embedder
 from facenet_lib.errors import FacenetError
+from facenet_lib.files import normalize_name
 
 if TYPE_CHECKING:
     from facenet_lib.embedding import Embedder
@@ -101,7 +102,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _warn_of_known_people(identities: Sequence[str], paths: Sequence[str]) -> None:
     """Say that an accuracy is not one on unseen people, where the model knows whom it saw."""
-    compared = {Path(path).parent.name for path in paths}
+    compared = {normalize_name(Path(path).parent.name) for path in paths}
     known = compared.intersection(identities)
     if known:
         print(

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from facenet_lib.checks import check_integer
-from facenet_lib.cli.arguments import FACES_HELP, MODEL_HELP, add_command, check_folder_of
+from facenet_lib.cli.arguments import (
+    FACES_HELP,
+    MODEL_HELP,
+    add_command,
+    check_folder_of,
+    tell_left_out,
+)
 from facenet_lib.cli.loading import open_embedder
 
 
@@ -97,12 +103,14 @@ def add_distances(commands: Any) -> None:
 
 def _distances(options: argparse.Namespace) -> None:
     """Write each image's distance to the mean of its person's, for train --filter-distances."""
-    from facenet_lib.datasets import open_faces, training_faces
+    from facenet_lib.datasets import find_training_faces, open_faces
     from facenet_lib.filtering import distances_to_centers, write_distances
     from facenet_lib.index_queue import image_and_label_lists
 
     check_folder_of(options.out)
-    faces = training_faces(open_faces(options.faces, options.pairs, options.people))
+    found = find_training_faces(open_faces(options.faces, options.pairs, options.people))
+    tell_left_out(found)
+    faces = found.faces
     paths, labels = image_and_label_lists(faces)
     with open_embedder(options.model) as model:
         distances = distances_to_centers(model.embed(paths), labels)

@@ -91,8 +91,7 @@ def _enroll(options: argparse.Namespace) -> None:
     check_folder_of(options.gallery)
     known = Gallery.load(options.gallery) if options.gallery.exists() else None
     folder = find_photographs(options.photographs)
-    for source in folder.photographs:
-        _owner(source, options.name, folder.root)  # before anything is computed
+    _check_owners(folder, options.name)  # before anything is computed
     with (
         _open_model(options.model, known) as (model, fingerprint),
         _work_folder(options, known) as work,
@@ -363,6 +362,7 @@ def _choose_threshold(options: argparse.Namespace) -> None:
     people = len(gallery.people)
     if options.strangers:
         folder = find_photographs(options.strangers)
+        _check_owners(folder, None)
         with (
             _open_model(options.model, gallery) as (model, fingerprint),
             _work_folder(options, gallery) as work,
@@ -587,6 +587,25 @@ def _owner(source: str, name: str | None, root: Path) -> str:
             "whom all of them show"
         )
     return check_person_name(source.partition("/")[0])
+
+
+def _check_owners(folder: PhotographFolder, name: str | None) -> None:
+    """Refuse photographs that are nobody's, and two folders whose names become one.
+
+    Raises:
+        FacenetError: naming them.
+    """
+    folders: dict[str, set[str]] = {}
+    for source in folder.photographs:
+        of_whom = _owner(source, name, folder.root)
+        folders.setdefault(of_whom, set()).add("" if name else source.partition("/")[0])
+    problems = [
+        f"{of_whom}: expected one folder of this name, found "
+        f"{' and '.join(map(ascii, sorted(several)))}: merge them"
+        for of_whom, several in folders.items()
+        if len(several) > 1
+    ]
+    refuse(f"{folder.root}", problems)
 
 
 def _new_sources(

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from facenet_lib.cli.arguments import FACES_HELP, add_command, check_folder_of
+from facenet_lib.cli.arguments import FACES_HELP, add_command, check_folder_of, tell_left_out
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import FacenetError
 from facenet_lib.runs.config import (
@@ -55,11 +55,12 @@ def _argument_type(field: dataclasses.Field[Any]) -> dict[str, Any]:
 
 def _train(options: argparse.Namespace) -> None:
     """Train on FACES and write RUN; the same command again goes on where it stopped."""
-    from facenet_lib.datasets import open_faces, training_faces
+    from facenet_lib.datasets import find_training_faces, open_faces
 
     config = _training_config(options)  # first: FACES may be downloaded or drawn
     folder = open_faces(options.faces, options.pairs, options.people)
-    faces = training_faces(folder)
+    found = find_training_faces(folder)
+    tell_left_out(found)
 
     load_tensorflow()
     from facenet_lib.training.loop import train
@@ -69,7 +70,7 @@ def _train(options: argparse.Namespace) -> None:
     strategy = strategy_of_environment()  # several workers find each other here
     pairs = EvaluationPairs.from_file(folder.pairs, folder.root) if folder.pairs else None
     with strategy.scope():
-        result = train(config, faces, options.out, pairs, arguments=options.words)
+        result = train(config, found.faces, options.out, pairs, arguments=options.words)
     if not result.finished:
         raise FacenetError(
             f"stopped after step {result.steps}; the same command goes on from there"

@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from facenet_lib.errors import FacenetError, refuse, shown
-from facenet_lib.files import read_json
+from facenet_lib.files import list_folder, read_json
 from facenet_lib.processes import compute_in_processes
 
 Task = TypeVar("Task")
@@ -51,7 +51,7 @@ def _claim_folder(root: Path, settings_name: str, settings: Mapping[str, int]) -
     path = root / settings_name
     wanted = {key: int(value) for key, value in settings.items()}
     if not path.exists():
-        strangers = sorted(path.name for path in root.iterdir() if not path.name.endswith(_PART))
+        strangers = [path.name for path in list_folder(root) if not path.name.endswith(_PART)]
         if strangers:
             raise FacenetError(
                 f"{root}: expected a new or empty folder, or one drawn before, found "

@@ -24,7 +24,7 @@ from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.export.warmup import write_warmup_requests
-from facenet_lib.files import open_whole_folder, read_json
+from facenet_lib.files import list_folder, open_whole_folder, read_json
 from facenet_lib.input_pipeline.decoding import MAX_PIXELS
 from facenet_lib.input_pipeline.preprocessing import (
     Preprocessing,
@@ -171,7 +171,7 @@ def _new_version(out: Path, version: int | None) -> int:
             "the version's; found a name that is itself a version"
         )
     versions = version_folders(out)
-    if not versions and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not versions and out.exists() and (not out.is_dir() or list_folder(out)):
         raise FacenetError(
             f"{out}: already there; name a folder that is new, empty or holds versions"
         )

@@ -15,7 +15,12 @@ import tensorflow as tf
 
 from facenet_lib.checks import integer_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.input_pipeline.decoding import decode, explain_undecodable
+from facenet_lib.input_pipeline.decoding import (
+    decode_as_stored,
+    decode_upright,
+    explain_undecodable,
+)
+from facenet_lib.input_pipeline.orientation import are_surely_upright
 from facenet_lib.input_pipeline.preprocessing import (
     CENTRE,
     Control,
@@ -60,6 +65,9 @@ def input_pipeline(
 
     The article asks whether inference may leave out labels and controls: it may. This same
     function without them yields exactly what :func:`preprocess` makes of the images.
+
+    Images are upright, as the EXIF orientation of their files asks. Whether any file has to be
+    asked is found out when the pipeline is made, from the first bytes of each.
 
     Everything random about an image depends on ``(seed, first_index + its position)`` and on
     nothing else: neither on how many threads work nor on where a resumed run starts again.
@@ -120,6 +128,8 @@ def input_pipeline(
     part, parts = shard
     of_shard = np.arange(count) % batch_size * parts // batch_size == part
     elements = {name: values[of_shard] for name, values in elements.items()}
+    # A conditional for each image is left out where no image asks for it.
+    decode = decode_as_stored if are_surely_upright(elements["path"].tolist()) else decode_upright
 
     # AutoGraph finds nothing to translate here, and its search takes a second of a start.
     @tf.autograph.experimental.do_not_convert
@@ -248,7 +258,7 @@ def _damaged(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     @tf.autograph.experimental.do_not_convert
     def index_and_shape(index: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # The shape is asked for so that the decoding is not optimized away.
-        return index, tf.shape(decode(tf.io.read_file(path)))
+        return index, tf.shape(decode_as_stored(tf.io.read_file(path)))
 
     names = [os.fspath(path) for path in paths]
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from facenet_lib.checks import LEAST_PIXEL, MOST_PIXEL, integer_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.input_pipeline.decoding import decode
+from facenet_lib.input_pipeline.decoding import decode_upright
 
 # The place of a window in its frame is a fraction in [0, 1) of the places it could take.
 # Just under one half is the centre, rounded as tf.image.resize_with_crop_or_pad rounds it.
@@ -175,7 +175,7 @@ def decode_and_preprocess(
 
     @tf.autograph.experimental.do_not_convert
     def cut(row: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return row, cut_window(decode(file, bounded=True), CENTRE, preprocessing)
+        return row, cut_window(decode_upright(file, bounded=True), CENTRE, preprocessing)
 
     decoded = (
         tf.data.Dataset.from_tensor_slices(encoded)

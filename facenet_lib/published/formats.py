@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from facenet_lib.errors import FacenetError, shown
-from facenet_lib.files import describe_bytes
+from facenet_lib.files import describe_bytes, list_folder
 from facenet_lib.published.containers import (
     TORCH_MAGIC,
     StoredArray,
@@ -334,9 +334,9 @@ def _checkpoint_prefix(path: Path) -> Path | None:
     """Return the prefix of the one checkpoint at ``path``; None if ``path`` is a file."""
     if not path.is_dir():
         return path if not path.exists() and _beside(path, ".index").is_file() else None
-    names = sorted(entry.name.removesuffix(".index") for entry in path.glob("*.index"))
+    names = [entry.stem for entry in list_folder(path) if entry.suffix == ".index"]
     if not names:
-        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        found = ", ".join(entry.name for entry in list_folder(path)[:5]) or "nothing"
         raise FacenetError(f"{path}: expected a folder with a TF 1 checkpoint, found {found}")
     if len(names) > 1:
         raise FacenetError(

@@ -30,7 +30,7 @@ from facenet_lib.checks import (
     word_problems,
 )
 from facenet_lib.errors import FacenetError, refuse, shown
-from facenet_lib.files import lock_folder, read_arrays, write_arrays
+from facenet_lib.files import lock_folder, normalize_name, read_arrays, write_arrays
 from facenet_lib.recognition.fingerprint import Fingerprint
 from facenet_lib.recognition.search import check_embeddings, distances_of_checked
 
@@ -338,7 +338,7 @@ def check_person_name(name: object) -> str:
     >>> check_person_name("Zoe\\u0308") == "Zo\\u00eb"
     True
     """
-    text = unicodedata.normalize("NFC", name).strip() if isinstance(name, str) else ""
+    text = normalize_name(name).strip() if isinstance(name, str) else ""
     if not text or any(unicodedata.category(letter) in _NO_LETTERS for letter in text):
         raise FacenetError(f"name: expected one line of text, found {shown(name)}")
     return text

@@ -54,9 +54,11 @@ def write_checkpoint(
     path = folder / f"{step:08d}.npz"
     write_arrays(path, arrays, state)
     # What has a later step was damaged, or the run would have gone on from there.
-    kept = [other for other in _newest_first(folder) if other.name <= path.name][:CHECKPOINTS_KEPT]
+    kept = [other for other in list_checkpoints(folder) if other.name <= path.name][
+        :CHECKPOINTS_KEPT
+    ]
     with explain_write_errors(folder):
-        for other in _newest_first(folder):
+        for other in list_checkpoints(folder):
             if other not in kept:
                 other.unlink()
     return path
@@ -85,7 +87,7 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     None
     """
     problems: list[str] = []
-    for path in _newest_first(folder):
+    for path in list_checkpoints(folder):
         try:
             found = read_checkpoint(path)
         except FacenetError as error:
@@ -98,7 +100,13 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def _newest_first(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints of a run, the newest first; none where there is no such folder.
+
+    >>> list_checkpoints(Path("nowhere"))
+    []
+    """
+    # A system's own file beside one, such as ._00000040.npz, begins with no digit.
     return sorted(folder.glob("[0-9]*.npz"), reverse=True)
 
 

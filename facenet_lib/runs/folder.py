@@ -20,6 +20,8 @@ from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.files import (
     check_columns,
     explain_write_errors,
+    list_folder,
+    normalize_name,
     read_json,
     read_text,
     write_text,
@@ -111,10 +113,10 @@ def read_config_file(run: Path) -> tuple[TrainingConfig, dict[str, Any]]:
 
 
 def read_identities(run: Path) -> list[str]:
-    """Read the people of a run, in the order of their labels."""
+    """Read the people of a run, in the order of their labels, in the form to be compared."""
     # Not splitlines(), which also splits at rare characters that a name may hold.
     names = read_text(run / IDENTITIES_FILE).rstrip("\n")  # an editor adds one, or takes it away
-    return names.split("\n") if names else []
+    return [normalize_name(name) for name in names.split("\n")] if names else []
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def _refuse_foreign_folder(out: Path) -> None:
     ours = {CHECKPOINTS_FOLDER, LOCK_FILE, RECORD_FILE, f"{RECORD_FILE}.part"} | {
         f"{name}{suffix}" for name in (CONFIG_FILE, IDENTITIES_FILE) for suffix in ("", ".part")
     }
-    if out.is_dir() and any(entry.name not in ours for entry in out.iterdir()):
+    if out.is_dir() and any(entry.name not in ours for entry in list_folder(out)):
         raise FacenetError(f"{out}: not empty and no training run; name another folder")
 
 
@@ -171,7 +173,7 @@ def _check_same_run(
         for name in wanted
         if name not in (*FREE_SETTINGS, "image_names") and begun.get(name) != wanted[name]
     ]
-    if not problems and read_identities(out) != list(identities):
+    if not problems and read_identities(out) != list(map(normalize_name, identities)):
         problems.append("the people are not those that the run began with")
     if not problems and begun.get("image_names") != wanted["image_names"]:
         problems.append("the people's images are not those that the run began with")
@@ -180,7 +182,7 @@ def _check_same_run(
 
 def checksum_images(image_list: Sequence[str], label_list: Sequence[int]) -> str:
     """A checksum of whose image is called what, without the folders, which may be moved."""
-    names = zip(label_list, (Path(path).name for path in image_list), strict=True)
+    names = zip(label_list, (normalize_name(Path(path).name) for path in image_list), strict=True)
     listed = "\n".join(f"{label}/{name}" for label, name in names)
     return f"{zlib.crc32(listed.encode(errors='surrogateescape')):08x}"
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import tensorflow as tf
 
-from facenet_lib.datasets import split_faces
+from facenet_lib.datasets import LeftOut, split_faces
 from facenet_lib.errors import FacenetError
 from facenet_lib.filtering import filter_faces, read_distances
 from facenet_lib.index_queue import IndexQueue, PeopleQueue, Sampler
@@ -27,27 +28,54 @@ MakeSampler = Callable[[TrainingConfig, Sequence[int]], Sampler]
 """From a run's settings and the label of every image to the order of its images."""
 
 
-def prepare_faces(config: TrainingConfig, faces: Faces) -> tuple[Faces, Faces]:
+@dataclass(frozen=True)
+class PreparedFaces:
+    """What a run does with the faces that it is given.
+
+    Attributes:
+        training: the faces to train on.
+        held_out: those to validate with, which are none where nothing is held out.
+        left_out: what is neither, an entry for each reason.
+    """
+
+    training: Faces
+    held_out: Faces
+    left_out: tuple[LeftOut, ...]
+
+    def __str__(self) -> str:
+        training = f"training on {_count(self.training)}"
+        return f"{training}, validating on {_count(self.held_out)}" if self.held_out else training
+
+
+def _count(faces: Faces) -> str:
+    people, images = len(faces), sum(map(len, faces.values()))
+    who = "person" if people == 1 else "people"
+    return f"{people:,} {who} with {images:,} image{'' if images == 1 else 's'}"
+
+
+def prepare_faces(config: TrainingConfig, faces: Faces) -> PreparedFaces:
     """Leave out and hold out what a run's settings say.
 
     Args:
         config: ``filter_distances``, ``minimum_images``, ``validation_part`` ... are read.
         faces: person to images.
 
-    Returns:
-        The faces to train on and those to validate with, which are none where nothing is held
-        out.
-
     Raises:
         FacenetError: when fewer than two people are left to train on, or the file of distances
             is not about these faces.
     """
-    kept = faces
+    kept: Faces = faces
+    left_out: dict[str, Sequence[str]] = {}
     if config.filter_distances:
         distances = read_distances(config.filter_distances)
-        kept = filter_faces(kept, distances, config.filter_percentile, config.minimum_images)
+        kept = filter_faces(kept, distances, config.filter_percentile, minimum_images=1)
+        near = {path for paths in kept.values() for path in paths}
+        far = [f"{name}/{path.name}" for name in faces for path in faces[name] if path not in near]
+        left_out[f"images beyond percentile {config.filter_percentile:g} of the distances"] = far
     # Of a person with one image there is no triplet.
     minimum = max(config.minimum_images, 2) if config.loss == "triplet" else config.minimum_images
+    few = [name for name, paths in kept.items() if len(paths) < minimum]
+    left_out[f"people with fewer than {minimum} images"] = few
     kept = {name: paths for name, paths in kept.items() if len(paths) >= minimum}
     held_out: Faces = {}
     if config.validation_part and kept:
@@ -57,7 +85,8 @@ def prepare_faces(config: TrainingConfig, faces: Faces) -> tuple[Faces, Faces]:
         raise FacenetError(
             f"training needs at least 2 people with {minimum} or more images, found {len(kept)}"
         )
-    return kept, held_out
+    told = tuple(LeftOut(what, tuple(names)) for what, names in left_out.items() if names)
+    return PreparedFaces(kept, held_out, told)
 
 
 def sampler_of(config: TrainingConfig, label_list: Sequence[int]) -> Sampler:

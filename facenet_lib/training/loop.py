@@ -35,6 +35,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from facenet_lib.datasets import LeftOut
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline.pipeline import explained_errors, skipped_paths
 from facenet_lib.models import BuildNetwork, network_of
@@ -46,7 +47,7 @@ from facenet_lib.training.measuring import Measurements, lacks_measurements, ope
 from facenet_lib.training.progress import describe_epoch, epoch_bar, say
 from facenet_lib.training.state import DivergedError, RunState
 from facenet_lib.training.step import StepResult, training_step
-from facenet_lib.training.workers import check_agreement, watch_peers
+from facenet_lib.training.workers import check_agreement, watch_peers, worker_of
 from facenet_lib.verification import EvaluationPairs
 
 
@@ -59,12 +60,14 @@ class TrainingResult:
         steps: steps in the run so far, those of earlier calls included.
         finished: whether the schedule is at its end; False after Ctrl-C.
         evaluation: the last row of evaluations.csv, or None where there were no pairs.
+        left_out: what of the faces was neither trained on nor held out, an entry for each reason.
     """
 
     run: Path
     steps: int
     finished: bool
     evaluation: dict[str, float] | None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def train(
@@ -91,7 +94,8 @@ def train(
         faces: person to images, as ``datasets.training_faces`` gives them.
         out: the run's folder; made where there is none.
         pairs: what to evaluate on. Their people should not be among ``faces``.
-        progress: show a bar and a line an epoch on standard error.
+        progress: show a bar and a line an epoch on standard error, and before them how many people
+            and images are trained on, and what is left out.
         callbacks: Keras callbacks. Their ``model`` is the network; they see steps, with the
             step's metrics as logs, and epochs, with those of the last step and of the
             evaluation (``pairs_accuracy`` ...), and may set ``model.stop_training``.
@@ -113,8 +117,12 @@ def train(
 
     >>> result = train(TrainingConfig(), faces, "run", pairs)  # doctest: +SKIP
     """
-    faces, held_out = prepare_faces(config, faces)
+    prepared = prepare_faces(config, faces)
+    faces, held_out = prepared.training, prepared.held_out
     strategy = tf.distribute.get_strategy()
+    if progress and worker_of(strategy).is_chief:
+        for told in (*prepared.left_out, prepared):
+            say(f"facenet: {told}")
     with watch_peers(strategy), ExitStack() as opened:
         run = RunState(config, faces, Path(out), build_network, make_sampler)
         run.begin_or_resume(opened)
@@ -129,7 +137,7 @@ def train(
         # Workers that end early would look to the others like workers that died.
         check_agreement(strategy, {"step": run.step})
     evaluation = last_row(run.out / EVALUATIONS_FILE, run.step)
-    return TrainingResult(run.out, run.step, run.finished, evaluation)
+    return TrainingResult(run.out, run.step, run.finished, evaluation, prepared.left_out)
 
 
 class _Loop:

@@ -23,6 +23,7 @@ from facenet_lib.runs.checkpoints import (
     assign_variables,
     is_float,
     last_checkpoint,
+    list_checkpoints,
     name_variables,
     write_checkpoint,
 )
@@ -94,7 +95,7 @@ class RunState:
         self.optimizer.build(self.trainable)
         # The network that is evaluated and exported; its variables are the averages.
         self.averaged = build_network(config) if config.ema_decay else self.network
-        if config.initial_model and not self._has_checkpoints():
+        if config.initial_model and not list_checkpoints(self.out / CHECKPOINTS_FOLDER):
             take_initial_weights(self.network, config, build_network)
 
     @property
@@ -170,9 +171,6 @@ class RunState:
         for average, variable in self.average_pairs():
             average.assign(variable.value)
 
-    def _has_checkpoints(self) -> bool:
-        return any((self.out / CHECKPOINTS_FOLDER).glob("*.npz"))
-
     def _restore(self, checkpoint: Checkpoint) -> None:
         assign_variables(checkpoint.path, self.variables(), checkpoint.arrays)
         state = checkpoint.state
@@ -223,8 +221,8 @@ class DivergedError(FacenetError):
             "Begin another run with a lower learning rate, or with clip_norm"
         ]
         lines += [f"Warned of before: {warning}" for warning in warnings]
-        kept = sorted((run / CHECKPOINTS_FOLDER).glob("[0-9]*.npz"))
-        lines.append(f"Last good checkpoint: {kept[-1] if kept else 'none yet'}")
+        kept = list_checkpoints(run / CHECKPOINTS_FOLDER)
+        lines.append(f"Last good checkpoint: {kept[0] if kept else 'none yet'}")
         if paths:
             shown = ", ".join(paths[:_MOST_PATHS_SHOWN])
             more = f" and {len(paths) - _MOST_PATHS_SHOWN} more" * (len(paths) > _MOST_PATHS_SHOWN)

@@ -7,8 +7,9 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from drawn_images import noted
 from pasted_faces import Pixels, picture_of
-from PIL import ExifTags, Image
+from PIL import Image
 
 from facenet_lib.alignment.crops import CROPS, crop_face
 from facenet_lib.alignment.faces import Box, Face
@@ -16,28 +17,16 @@ from facenet_lib.alignment.graph import (
     GraphAlignment,
     align_encoded,
     cut_faces,
-    read_orientation,
-    turn_upright,
 )
 from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.alignment.photographs import read_photograph
 from facenet_lib.errors import FacenetError
-from facenet_lib.input_pipeline.decoding import decode
 
 
 def encoded(image: Pixels, kind: str = "PNG", **settings: object) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind, **settings)
     return file.getvalue()
-
-
-def noted(orientation: int, endian: str = "<") -> Image.Exif:
-    exif = Image.Exif()
-    exif.endian = endian
-    exif[ExifTags.Base.Make] = "a camera"  # so that it is not the only entry
-    exif[ExifTags.Base.Orientation] = orientation
-    exif[ExifTags.Base.Software] = "a program"
-    return exif
 
 
 @pytest.fixture(scope="module")
@@ -97,37 +86,6 @@ def test_a_box_outside_or_without_an_area_is_not_cut(photograph: Pixels) -> None
         image = tf.constant(photograph)
         _, are_cut = cut_faces(image, boxes, nowhere, GraphAlignment(kind, 8.0))
         assert are_cut.numpy().tolist() == expected
-
-
-@pytest.mark.parametrize("endian", ["<", ">"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientations_are_read_and_obeyed(tmp_path, orientation: int, endian: str) -> None:
-    image = np.random.default_rng(2).integers(0, 256, (40, 56, 3), dtype=np.uint8)
-    file = encoded(image, "JPEG", exif=noted(orientation, endian), quality=95)
-    (tmp_path / "photograph.jpg").write_bytes(file)
-    read = read_orientation(tf.constant(file))
-    assert int(read) == orientation
-    turned = turn_upright(decode(tf.constant(file), accurate=True), read)
-    np.testing.assert_array_equal(turned, read_photograph(tmp_path / "photograph.jpg"))
-
-
-@pytest.mark.slow
-def test_files_without_or_with_damaged_notes_are_upright() -> None:
-    image = np.zeros((8, 8, 3), np.uint8)
-    plain = encoded(image, "JPEG")
-    file = encoded(image, "JPEG", exif=noted(6))
-    assert int(read_orientation(tf.constant(plain))) == 1
-    assert int(read_orientation(tf.constant(encoded(image)))) == 1
-    assert int(read_orientation(tf.constant(encoded(image, "JPEG", exif=noted(9))))) == 1
-    assert int(read_orientation(tf.constant(b""))) == 1
-    generator = np.random.default_rng(3)
-    read = tf.function(read_orientation, input_signature=[tf.TensorSpec((), tf.string)])
-    for _ in range(200):  # whatever the bytes say, it ends and answers
-        damaged = bytearray(file)
-        for place in generator.integers(2, 80, 5):
-            damaged[place] = generator.integers(0, 256)
-        cut = bytes(damaged[: generator.integers(0, len(damaged))])
-        assert 1 <= int(read(tf.constant(cut))) <= 8
 
 
 @pytest.fixture(scope="module")

@@ -280,6 +280,7 @@ def test_albums_and_folders_of_people_are_listed_in_order(tmp_path: Path) -> Non
     root = touch(
         tmp_path / "album", *names, "faces.csv", "Ann/note.txt", ".hidden.jpg", ".git/a.jpg"
     )
+    touch(root, "Ann/@eaDir/a.webp/THUMB.jpg", "__MACOSX/Ann/b.png", "Ann/Thumbs.db", "._z.jpeg")
     found = find_photographs(root)
     assert found.root == root
     assert found.photographs == tuple(sorted(names))

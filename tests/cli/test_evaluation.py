@@ -6,7 +6,7 @@ import pytest
 from running_commands import evaluated, one_line
 from toy_training import draw_people, write_ten_folds
 
-from facenet_lib.cli import main
+from facenet_lib.cli import evaluation, main
 from facenet_lib.datasets import read_faces
 from facenet_lib.models import load_embedder
 from facenet_lib.verification import EvaluationPairs, evaluate_pairs
@@ -111,6 +111,11 @@ def test_people_whom_the_run_was_trained_on_are_told(run, folder, tmp_path, caps
     write_ten_folds(pairs, known)
     assert main(["evaluate", str(run), str(folder), "--pairs", str(pairs)]) == 0
     assert "trained on 4 of the 4 people in these pairs" in capsys.readouterr().err
+
+
+def test_known_people_are_told_in_whichever_form_their_folders_are(capsys):
+    evaluation._warn_of_known_people(["Zo\u00eb"], ["faces/Zoe\u0308/Zoe\u0308_0001.jpg"])
+    assert "was trained on 1 of the 1 people in these pairs" in capsys.readouterr().err
 
 
 def test_a_server_embeds_as_the_model_does(server, exported, folder, tmp_path, capsys):

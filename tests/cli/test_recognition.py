@@ -147,6 +147,14 @@ def test_photographs_without_a_name_are_refused(gallery, tmp_path, capsys):
     assert "in a folder named after the person, or --name" in capsys.readouterr().err
 
 
+def test_two_folders_of_one_name_are_refused(gallery, tmp_path, capsys):
+    for name in ("Zo\u00eb", "Zoe\u0308"):
+        draw(tmp_path / "more" / name / "0.png", 60)
+    assert facenet("enroll", gallery, tmp_path / "more") == 1
+    told = one_line(capsys.readouterr())
+    assert "Zoë: expected one folder of this name, found 'Zoe\\u0308' and 'Zo\\xeb'" in told
+
+
 def test_what_was_enrolled_is_passed_over(gallery, people, capsys):
     draw(people / "Ann" / "9.png", BLUE["Ann"] + 9)
     assert facenet("enroll", gallery, people, *DOUBTFUL) == 0

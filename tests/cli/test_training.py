@@ -33,6 +33,29 @@ def test_training_says_where_the_run_stands(run, folder, schedule, capsys):
     assert settings["learning_rates"] == {"0": 0.01, "1": 0.005}
 
 
+def test_training_says_what_it_took_and_what_it_left_out(folder, schedule, tmp_path, capsys):
+    faces = Path(shutil.copytree(folder, tmp_path / "faces"))
+    (faces / "Known_0" / "Known_0_0009.webp").touch()
+    (faces / "Known_1" / "old").mkdir()
+    (faces / "Known_1" / "Known_1_0001.jpg").rename(faces / "Known_1" / "old" / "1.jpg")
+    for path in sorted((faces / "Known_2").iterdir())[1:]:
+        path.rename(path.with_suffix(".tiff"))
+    (faces / "Known_3" / "Known_3_0001.jpg").rename(faces / "Known_3" / "Known_3_0001.jfif")
+    words = ["train", faces, "--out", tmp_path / "run", "--learning-rates", schedule, *TRAIN_WORDS]
+    words += ["--minimum-images", 2, "--epochs", 1, "--epoch-size", 1]
+    assert main(list(map(str, words))) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("facenet: ")]
+    assert lines == [
+        "facenet: left out images that are neither JPEG nor PNG: 8 (Known_0/Known_0_0009.webp, "
+        "Known_2/Known_2_0002.tiff, Known_2/Known_2_0003.tiff and 5 more)",
+        "facenet: left out images in a folder below the person's: 1 (Known_1/old/1.jpg)",
+        f"facenet: left out people whom {faces / 'pairs.txt'} compares: 4 "
+        "(Unknown_0, Unknown_1, Unknown_2 and 1 more)",
+        "facenet: left out people with fewer than 2 images: 1 (Known_2)",
+        "facenet: training on 3 people with 23 images",
+    ]
+
+
 def test_a_people_file_decides_whom_to_train_on(run, folder, schedule, tmp_path, capsys):
     people = tmp_path / "people.txt"
     write_people(people, [{"Known_0": 8, "Known_2": 8}])

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from drawn_images import noted
+from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 from toy_training import SETTINGS, draw_people, full_disk, toy_network, train, write_ten_folds
@@ -65,6 +66,8 @@ THRESHOLD = 0.3
 def deciding(tmp_path_factory, run):
     """The same model with a threshold."""
     out = tmp_path_factory.mktemp("models") / "deciding"
+    out.mkdir()
+    (out / "Thumbs.db").touch()  # a system's own file makes no folder another's
     return export_model(loaded(run), out, threshold=THRESHOLD, false_accept_rate=0.001)
 
 
@@ -284,6 +287,26 @@ def test_files_of_several_sizes_share_a_batch(exported):
         tensor = tf.constant(pixels[np.newaxis].astype(np.float32))
         alone = signatures["embed_tensors"](images=tensor)["embeddings"][0]
         np.testing.assert_allclose(together["embeddings"][row], alone, atol=1e-5)
+
+
+def test_photographs_of_a_camera_held_sideways_are_seen_upright(exported, run, images, tmp_path):
+    """By the run's network and by the exported model, as Pillow turns them."""
+    lying, upright = [], []
+    for orientation in range(1, 9):
+        lying.append(str(tmp_path / f"{orientation}.png"))
+        upright.append(str(tmp_path / f"{orientation}_upright.png"))
+        with Image.open(images[0]) as picture:
+            picture.crop((0, 0, 80, 64)).save(lying[-1], exif=noted(orientation))
+        with Image.open(lying[-1]) as picture:
+            ImageOps.exif_transpose(picture).save(upright[-1])
+    network = loaded(run)
+    for embed in (
+        lambda paths: embed_images(network.network, paths, network.preprocessing),
+        load_embedder(exported).embed,
+    ):
+        found, expected = embed(lying), embed(upright)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert np.linalg.norm(expected[0] - expected[5]) > 1e-3  # not the same picture lying
 
 
 def test_a_damaged_file_costs_its_neighbours_nothing(exported):

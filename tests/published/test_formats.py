@@ -181,6 +181,16 @@ def test_several_checkpoints_are_told(tmp_path: Path) -> None:
         assert weights.source == "model.ckpt-90"
 
 
+def test_a_system_s_own_files_are_no_checkpoints(tmp_path: Path) -> None:
+    """What macOS leaves beside each file in a folder that it could not keep attributes in."""
+    published_files.write_checkpoint(tmp_path / "model.ckpt-90", {BETA: np.ones(2)})
+    for path in list(tmp_path.iterdir()):
+        (tmp_path / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "Thumbs.db").touch()
+    with open_weight_file(tmp_path) as weights:
+        assert weights.source.endswith("model.ckpt-90")
+
+
 def test_a_checkpoint_without_its_numbers_is_told(tmp_path: Path) -> None:
     published_files.write_checkpoint(tmp_path / "a.ckpt", {BETA: np.ones(2)})
     data = tmp_path / "a.ckpt.data-00000-of-00001"

@@ -10,6 +10,7 @@ from facenet_lib.runs import checkpoints
 from facenet_lib.runs.checkpoints import (
     CHECKPOINTS_KEPT,
     last_checkpoint,
+    list_checkpoints,
     read_checkpoint,
     write_checkpoint,
 )
@@ -143,3 +144,11 @@ def test_reading_changes_nothing(tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     checkpoints.last_checkpoint(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_system_s_own_files_are_no_checkpoints(tmp_path):
+    write_checkpoint(tmp_path, 7, arrays(), STATE)
+    for name in ("._00000007.npz", "._00000008.npz", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert list_checkpoints(tmp_path) == [tmp_path / "00000007.npz"]
+    assert last_checkpoint(tmp_path).path == tmp_path / "00000007.npz"

@@ -138,3 +138,20 @@ def test_an_older_run_goes_on_as_a_new_one(tmp_path, old_run, toy_run, toy_faces
         train(changed(epochs=4), toy_faces, run, toy_pairs, progress=False)
     assert_same_run(old_run, new_run)
     assert "average_decay" not in json.loads((old_run / "config.json").read_text())
+
+
+def test_a_folder_with_a_system_s_own_files_is_free(tmp_path):
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / name).touch()
+    (tmp_path / "@eaDir").mkdir()
+    with claim_folder(tmp_path, CONFIG, PEOPLE, DATA):
+        pass
+    assert read_identities(tmp_path) == PEOPLE
+
+
+def test_a_run_goes_on_with_names_in_another_form(tmp_path):
+    checksums = [checksum_images([f"{zoe}/{zoe}_1.jpg"], [0]) for zoe in ("Zo\u00eb", "Zoe\u0308")]
+    assert checksums[0] == checksums[1]
+    for name in ("Zoe\u0308", "Zo\u00eb"):
+        with claim_folder(tmp_path, CONFIG, [name, "Ann"], DATA):
+            assert read_identities(tmp_path) == ["Zo\u00eb", "Ann"]

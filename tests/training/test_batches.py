@@ -32,8 +32,9 @@ def test_images_far_from_their_persons_mean_are_left_out(tmp_path, faces):
     config = changed(
         filter_distances=str(tmp_path / "far.csv"), filter_percentile=75.0, minimum_images=3
     )
-    kept, held_out = prepare_faces(config, faces)
-    assert not held_out
+    prepared = prepare_faces(config, faces)
+    kept = prepared.training
+    assert not prepared.held_out
     assert sum(len(paths) for paths in kept.values()) == 24
     assert list(kept) == list(faces)[:3]  # the last person's are the furthest
 
@@ -77,3 +78,30 @@ def test_batches_are_those_of_the_pipeline_from_a_place_in_the_run(faces):
     for batch, wanted in zip(found, expected, strict=True):
         for name, value in wanted.items():
             np.testing.assert_array_equal(batch[name], value, err_msg=name)
+
+
+def test_what_is_not_trained_on_is_told_with_the_reason(tmp_path, faces):
+    few = {name: paths[: number + 1] for number, (name, paths) in enumerate(faces.items())}
+    prepared = prepare_faces(changed(loss="triplet"), few)
+    assert [str(told) for told in prepared.left_out] == [
+        "left out people with fewer than 2 images: 1 (Known_0)"
+    ]
+    assert str(prepared) == "training on 3 people with 9 images"
+
+    write_distances(tmp_path / "far.csv", few, np.arange(10.0))
+    filtered = changed(
+        filter_distances=str(tmp_path / "far.csv"),
+        filter_percentile=75.0,
+        minimum_images=2,
+        validation_part=0.1,
+    )
+    prepared = prepare_faces(filtered, few)
+    assert [str(told) for told in prepared.left_out] == [
+        "left out images beyond percentile 75 of the distances: 3 "
+        "(Known_3/Known_3_0002.jpg, Known_3/Known_3_0003.jpg, Known_3/Known_3_0004.jpg)",
+        "left out people with fewer than 2 images: 2 (Known_0, Known_3)",
+    ]
+    assert (
+        str(prepared) == "training on 2 people with 4 images, validating on 1 person with 1 image"
+    )
+    assert prepare_faces(CONFIG, faces).left_out == ()

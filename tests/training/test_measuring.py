@@ -57,7 +57,8 @@ def test_people_too_few_to_validate_with_are_refused_before_training(tmp_path, f
 
 def test_images_held_out_are_validated_and_never_trained_on(tmp_path, faces):
     config = changed(validation_part=0.25, validate_every=2)
-    training_faces, held_out = prepare_faces(config, faces)
+    prepared = prepare_faces(config, faces)
+    training_faces, held_out = prepared.training, prepared.held_out
     assert not {p for ps in training_faces.values() for p in ps} & {
         p for ps in held_out.values() for p in ps
     }

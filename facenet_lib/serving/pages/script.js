@@ -175,9 +175,8 @@ export async function checkedBitmap(blob, name, most = largestPhotograph()) {
   }
   const format = formatOf(bytes);
   if (!format) throw new Error(`${name} is not a JPEG or PNG file.`);
-  const asSeen = new Blob(format === "JPEG" ? jpegAsSeen(bytes) : pngWithoutExif(bytes));
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-  return createImageBitmap(asSeen, options).catch(() => null); // the server has the last word
+  return createImageBitmap(new Blob([bytes]), options).catch(() => null); // the server has the last word
 }
 
 const startsWith = (bytes, start) => start.every((byte, place) => bytes[place] === byte);
@@ -186,36 +185,6 @@ function formatOf(bytes) {
   if (startsWith(bytes, [0xff, 0xd8, 0xff])) return "JPEG";
   if (startsWith(bytes, [0x89, 0x50, 0x4e])) return "PNG";
   return null;
-}
-
-// Only a model that finds faces follows an EXIF orientation, and only that of a JPEG; browsers do,
-// and cannot be told otherwise everywhere. So the block that holds it is left out of the copy that
-// is drawn.
-
-const jpegAsSeen = (bytes) => (findsFaces() ? [bytes] : jpegWithoutExif(bytes));
-
-function jpegWithoutExif(bytes) {
-  const kept = [bytes.subarray(0, 2)];
-  let place = 2;
-  while (bytes[place] === 0xff && bytes[place + 1] !== 0xda && place + 4 <= bytes.length) {
-    const end = place + 2 + ((bytes[place + 2] << 8) | bytes[place + 3]);
-    if (bytes[place + 1] !== 0xe1) kept.push(bytes.subarray(place, end));
-    place = end;
-  }
-  return [...kept, bytes.subarray(place)];
-}
-
-function pngWithoutExif(bytes) {
-  const kept = [bytes.subarray(0, 8)];
-  const numbers = new DataView(bytes.buffer);
-  let place = 8;
-  while (place + 12 <= bytes.length) {
-    const end = place + 12 + numbers.getUint32(place);
-    const kind = String.fromCharCode(...bytes.subarray(place + 4, place + 8));
-    if (kind !== "eXIf") kept.push(bytes.subarray(place, end));
-    place = end;
-  }
-  return kept;
 }
 
 /** Where the window lies along one side of an image: what it cuts, and the black before it. */
@@ -413,7 +382,6 @@ export async function learnModel(signal) {
   photos.filter((photo) => photo.picture).forEach(show);
   find("#limits").textContent = limitsInWords();
   find(".what").textContent = findsFaces() ? "the face near the middle" : "the middle";
-  find(".lying").hidden = findsFaces();
 }
 
 export function limitsInWords(count = 2) {
