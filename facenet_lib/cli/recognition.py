@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facenet_lib import __version__
 from facenet_lib.alignment.crops import DEFAULT_MARGINS
 from facenet_lib.alignment.detectors import LONGEST_SIDE
 from facenet_lib.alignment.folders import align_photographs, check_apart
@@ -39,11 +37,10 @@ from facenet_lib.cli.arguments import (
     share,
 )
 from facenet_lib.cli.loading import open_embedder
+from facenet_lib.cli.work_folder import find_work, open_work_folder
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import (
     check_new_folder,
-    explain_write_errors,
-    lock_folder,
     open_whole_folder,
     write_text,
 )
@@ -94,7 +91,7 @@ def _enroll(options: argparse.Namespace) -> None:
     _check_owners(folder, options.name)  # before anything is computed
     with (
         _open_model(options.model, known) as (model, fingerprint),
-        _work_folder(options, known) as work,
+        open_work_folder(options, asdict(_cut(options, known))) as work,
     ):
         faces, settings = _faces(options, folder, known, work, rule="centre")
         embeddings = _embed(faces, model, fingerprint, work)
@@ -156,7 +153,7 @@ def _identify(options: argparse.Namespace) -> None:
         threshold = naming_threshold(options.threshold, options.gallery, gallery, model.threshold)
         refuse("--threshold", number_problems("distance", threshold, "(0, inf)"))
         by = _by(options, gallery)
-        with _work_folder(options, gallery) as work:
+        with open_work_folder(options, asdict(_cut(options, gallery))) as work:
             faces, _ = _faces(options, folder, gallery, work, rule="all")
             embeddings = _embed(faces, model, fingerprint, work)
             found = identify(gallery, embeddings, threshold, by) if faces else []
@@ -263,7 +260,7 @@ def _cluster(options: argparse.Namespace) -> None:
     cluster([[1.0]], method, options.threshold, options.at_least)  # refuses before the work
     with (
         _open_model(options.model, None) as (model, fingerprint),
-        _work_folder(options, None) as work,
+        open_work_folder(options, asdict(_cut(options, None))) as work,
     ):
         faces, _ = _faces(options, folder, None, work, rule="all")
         if not faces:
@@ -331,7 +328,7 @@ def _gallery(options: argparse.Namespace) -> None:
     if options.remove is not None:
         with change_gallery(options.gallery) as gallery:
             removed = gallery.remove(options.remove)
-        for left in _work_of(options.gallery):
+        for left in find_work(options.gallery):
             shutil.rmtree(left, ignore_errors=True)
         print(f"{options.gallery}: forgot {options.remove} and {_count(removed, 'embedding')}")
     if rate is not None:
@@ -365,7 +362,7 @@ def _choose_threshold(options: argparse.Namespace) -> None:
         _check_owners(folder, None)
         with (
             _open_model(options.model, gallery) as (model, fingerprint),
-            _work_folder(options, gallery) as work,
+            open_work_folder(options, asdict(_cut(options, gallery))) as work,
         ):
             faces, _ = _faces(options, folder, gallery, work, rule="centre")
             whose = [_owner(face.source, None, folder.root) for face in faces]
@@ -435,51 +432,6 @@ def _open_model(
         if gallery is not None:
             gallery.fingerprint.check_same(fingerprint)
         yield model, fingerprint
-
-
-@contextlib.contextmanager
-def _work_folder(options: argparse.Namespace, gallery: Gallery | None) -> Iterator[Path]:
-    """A folder for what is computed, which the same command finds again after it was stopped.
-
-    Nobody else may look into it, and nothing is left of it when the command has ended well.
-    """
-    target = getattr(options, "out", None) or options.gallery
-    named = vars(options) | asdict(_cut(options, gallery))
-    photographs = named.get("strangers") or named["photographs"]
-    photographs = photographs if isinstance(photographs, list) else [photographs]
-    what = [__version__, options.command.__name__]
-    what += [str(Path(path).resolve()) for path in photographs]
-    what += [str(named.get(name)) for name in ("aligned", "detector", "crop", "size", "margin")]
-    folder = _work_prefix(target) / hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
-    with explain_write_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with lock_folder(folder, wait=False):
-        try:
-            yield folder
-        except BaseException:
-            if any(folder.iterdir()):
-                print(
-                    f"facenet: what was computed is kept in {folder}, where the same command "
-                    "finds it",
-                    file=sys.stderr,
-                )
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other work for the same gallery may lie there
-            folder.parent.rmdir()
-
-
-def _work_prefix(target: Path) -> Path:
-    """The folder of all unfinished work for a gallery or an output folder."""
-    from facenet_lib.datasets import cache_folder
-
-    key = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16]
-    return cache_folder() / "work" / key
-
-
-def _work_of(gallery: Path) -> list[Path]:
-    prefix = _work_prefix(gallery)
-    return list(prefix.iterdir()) if prefix.is_dir() else []
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import tensorflow as tf
 
-from facenet_lib.datasets import LeftOut, split_faces
+from facenet_lib.datasets import LeftOut
 from facenet_lib.errors import FacenetError
 from facenet_lib.filtering import filter_faces, read_distances
 from facenet_lib.index_queue import IndexQueue, PeopleQueue, Sampler
@@ -22,6 +22,7 @@ from facenet_lib.input_pipeline.pipeline import input_pipeline
 from facenet_lib.input_pipeline.preprocessing import Control
 from facenet_lib.models import preprocessing_of
 from facenet_lib.runs.config import TrainingConfig
+from facenet_lib.splitting import split_faces
 
 Faces = Mapping[str, Sequence[Path]]
 MakeSampler = Callable[[TrainingConfig, Sequence[int]], Sampler]

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from facenet_lib.datasets import draw_pairs
 from facenet_lib.embedding import image_embedder
 from facenet_lib.input_pipeline.pipeline import explained_errors, input_pipeline
 from facenet_lib.models import preprocessing_of
@@ -22,6 +21,7 @@ from facenet_lib.runs.tables import (
     VALIDATIONS_FILE,
     last_row,
 )
+from facenet_lib.splitting import draw_pairs
 from facenet_lib.training.batches import Faces
 from facenet_lib.training.state import RunState
 from facenet_lib.training.tensorboard import MetricsFiles

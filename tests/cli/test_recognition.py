@@ -8,10 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -190,26 +187,6 @@ def test_a_call_that_is_stopped_goes_on(embedders, people, tmp_path, monkeypatch
     assert len(embedders[-1].embedded) == 4 + 9 - 2 * batches
     assert len(Gallery.load(tmp_path / "people.npz").names) == 9
     assert not list((tmp_path / "cache" / "work").rglob("*"))
-
-
-def test_another_process_finds_what_a_stopped_one_left(people, tmp_path):
-    program = """
-import argparse, contextlib, pathlib, sys
-from facenet_lib.cli import facenet, recognition
-options = facenet.make_parser().parse_args(sys.argv[1:])
-with contextlib.suppress(KeyboardInterrupt), recognition._work_folder(options, None) as folder:
-    print(folder)
-    (folder / "a_face.png").touch()
-    raise KeyboardInterrupt
-"""
-    words = [sys.executable, "-c", program, "enroll", tmp_path / "people.npz", people]
-    environment = {**os.environ, "FACENET_CACHE": str(tmp_path / "cache")}
-    folders = {
-        subprocess.run(words, env=environment, check=True, capture_output=True).stdout
-        for _ in range(2)
-    }
-    (folder,) = folders
-    assert Path(folder.decode().strip()).stat().st_mode & 0o077 == 0
 
 
 def test_two_calls_lose_nobody(gallery, tmp_path, monkeypatch):
