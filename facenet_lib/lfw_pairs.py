@@ -498,7 +498,7 @@ def name_folders(folders: Iterable[Path]) -> dict[str, Path]:
     """
     named: dict[str, Path] = {}
     problems = []
-    for folder in folders:
+    for folder in sorted(folders):
         name = normalize_name(folder.name)
         if name in named:
             forms = f"{named[name].name!a} and {folder.name!a}"

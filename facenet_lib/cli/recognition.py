@@ -44,6 +44,7 @@ from facenet_lib.files import (
     open_whole_folder,
     write_text,
 )
+from facenet_lib.lfw_pairs import name_folders
 
 if TYPE_CHECKING:  # the room loads scikit-learn, which help does without
     from facenet_lib.alignment.faces import Box
@@ -390,9 +391,7 @@ def _choose_threshold(options: argparse.Namespace) -> None:
         changed.threshold = GalleryThreshold(chosen.threshold, rate, people, by)
 
 
-# --------------------------------------------------------------------------------------------
 # What the commands share
-# --------------------------------------------------------------------------------------------
 
 
 def _add_face_arguments(parser: argparse.ArgumentParser) -> None:
@@ -542,22 +541,11 @@ def _owner(source: str, name: str | None, root: Path) -> str:
 
 
 def _check_owners(folder: PhotographFolder, name: str | None) -> None:
-    """Refuse photographs that are nobody's, and two folders whose names become one.
-
-    Raises:
-        FacenetError: naming them.
-    """
-    folders: dict[str, set[str]] = {}
+    """Refuse photographs that are nobody's, and two folders whose names become one."""
     for source in folder.photographs:
-        of_whom = _owner(source, name, folder.root)
-        folders.setdefault(of_whom, set()).add("" if name else source.partition("/")[0])
-    problems = [
-        f"{of_whom}: expected one folder of this name, found "
-        f"{' and '.join(map(ascii, sorted(several)))}: merge them"
-        for of_whom, several in folders.items()
-        if len(several) > 1
-    ]
-    refuse(f"{folder.root}", problems)
+        _owner(source, name, folder.root)
+    if name is None:
+        name_folders({Path(source.partition("/")[0]) for source in folder.photographs})
 
 
 def _new_sources(

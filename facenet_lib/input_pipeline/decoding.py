@@ -100,12 +100,11 @@ def decode_upright(encoded: tf.Tensor, bounded: bool = False, accurate: bool = F
 def decode_as_stored(
     encoded: tf.Tensor, bounded: bool = False, accurate: bool = False
 ) -> tf.Tensor:
-    """Decode as :func:`decode_upright`, but leave an image lying that lies in its file.
+    """Decode as ``decode_upright``, but leave an image lying that lies in its file.
 
-    For files of which :func:`~facenet_lib.input_pipeline.orientation.are_surely_upright` says
-    that none does: a conditional for each image costs a tenth of the decoding and more. Training
-    does without the bound, too: its files are the reader's own, and looking into every header
-    costs some percent.
+    For files of which ``orientation.are_surely_upright`` says that none does: a conditional for
+    each image costs a tenth of the decoding and more. Training does without the bound, too: its
+    files are the reader's own, and looking into every header costs some percent.
     """
     decode_jpeg = functools.partial(
         tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE" if accurate else ""

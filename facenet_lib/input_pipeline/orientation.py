@@ -6,6 +6,7 @@ Derived in chapter 3, "Input pipeline".
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +22,7 @@ def turn_upright(image: Tensor, orientation: Tensor) -> Tensor:
 
     Args:
         image: (height, width, 3).
-        orientation: int32, 1 to 8: what :func:`read_orientation` returned.
+        orientation: int32, 1 to 8: what ``read_orientation`` returned.
 
     Returns:
         (height, width, 3), or (width, height, 3) for an orientation above 4.
@@ -62,59 +63,72 @@ def read_orientation(encoded: Tensor) -> Tensor:
     """
     # EXIF data are the first or second segment of a JPEG; a segment has at most 65,535 bytes.
     content = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 18), tf.uint8), tf.int32)
-    content = tf.concat([content, tf.zeros(16, tf.int32)], 0)  # so that a file cut short has an end
-    end = tf.size(content) - 16
-
-    def number(place: Tensor, length: int, is_little: Tensor | bool = False) -> Tensor:
-        place = tf.clip_by_value(place, 0, end)  # wherever damaged notes point
-        powers = 256 ** np.arange(length)
-        taken = content[place : place + length]
-        return tf.where(
-            is_little, tf.reduce_sum(taken * powers), tf.reduce_sum(taken * powers[::-1].copy())
-        )
-
-    def find_in_jpeg() -> tuple[Tensor, Tensor]:
-        def is_before_exif(place: Tensor) -> Tensor:
-            marker = number(place, 2)
-            is_segment = (marker >= 0xFFC0) & (marker < 0xFFFF) & (marker != _START_OF_SCAN)
-            return (place < end) & is_segment & ~is_exif(place)
-
-        def is_exif(place: Tensor) -> Tensor:
-            return (number(place, 2) == _APP1) & (number(place + 4, 4) == _EXIF)
-
-        def after(place: Tensor) -> tuple[Tensor]:
-            return (place + 2 + number(place + 2, 2),)
-
-        place = tf.while_loop(is_before_exif, after, (tf.constant(2),))[0]
-        return place + 10, is_exif(place)  # after the marker, the length and "Exif\0\0"
-
-    def find_in_png() -> tuple[Tensor, Tensor]:
-        def is_before_exif(place: Tensor) -> Tensor:
-            name = number(place + 4, 4)
-            return (place < end) & (name != _EXIF_CHUNK) & (name != _PIXELS_CHUNK)
-
-        def after(place: Tensor) -> tuple[Tensor]:
-            return (place + 12 + tf.clip_by_value(number(place, 4), 0, 1 << 18),)
-
-        place = tf.while_loop(is_before_exif, after, (tf.constant(8),))[0]
-        return place + 8, number(place + 4, 4) == _EXIF_CHUNK
-
-    is_jpeg = number(tf.constant(0), 2) == _START_OF_IMAGE
-    header, is_there = tf.cond(is_jpeg, find_in_jpeg, find_in_png)
-    is_little = number(header, 2) == _LITTLE_ENDIAN
-    directory = header + number(header + 4, 4, is_little)
-    entries = tf.minimum(number(directory, 2, is_little), _MOST_ENTRIES)
+    content = tf.concat([content, tf.zeros(_BEYOND, tf.int32)], 0)
+    header, is_there = tf.cond(
+        _number(content, 0, 2) == _START_OF_IMAGE,
+        lambda: _find_in_jpeg(content),
+        lambda: _find_in_png(content),
+    )
+    is_little = _number(content, header, 2) == _LITTLE_ENDIAN
+    directory = header + _number(content, header + 4, 4, is_little)
+    entries = tf.minimum(_number(content, directory, 2, is_little), _MOST_ENTRIES)
 
     def is_other(entry: Tensor) -> Tensor:
-        tag = number(directory + 2 + 12 * entry, 2, is_little)
+        tag = _number(content, directory + 2 + 12 * entry, 2, is_little)
         return (entry < entries) & (tag != _ORIENTATION)
 
     entry = tf.while_loop(is_other, lambda entry: (entry + 1,), (tf.constant(0),))[0]
-    noted = number(directory + 2 + 12 * entry + 8, 2, is_little)
+    noted = _number(content, directory + 2 + 12 * entry + 8, 2, is_little)
     is_there &= (entry < entries) & (noted >= 1) & (noted <= 8)
     return tf.where(is_there, noted, 1)
 
 
+def _find_in_jpeg(content: Tensor) -> tuple[Tensor, Tensor]:
+    """The place of the EXIF data in a JPEG, and whether there are any."""
+
+    def is_exif(place: Tensor) -> Tensor:
+        return (_number(content, place, 2) == _APP1) & (_number(content, place + 4, 4) == _EXIF)
+
+    def is_before_exif(place: Tensor) -> Tensor:
+        marker = _number(content, place, 2)
+        is_segment = (marker >= 0xFFC0) & (marker < 0xFFFF) & (marker != _START_OF_SCAN)
+        return (place < tf.size(content) - _BEYOND) & is_segment & ~is_exif(place)
+
+    def after(place: Tensor) -> tuple[Tensor]:
+        return (place + 2 + _number(content, place + 2, 2),)
+
+    place = tf.while_loop(is_before_exif, after, (tf.constant(2),))[0]
+    return place + 10, is_exif(place)  # after the marker, the length and "Exif\0\0"
+
+
+def _find_in_png(content: Tensor) -> tuple[Tensor, Tensor]:
+    """The place of the EXIF data in a PNG, and whether there are any before its pixels."""
+
+    def is_before_exif(place: Tensor) -> Tensor:
+        name = _number(content, place + 4, 4)
+        is_in_file = place < tf.size(content) - _BEYOND
+        return is_in_file & (name != _EXIF_CHUNK) & (name != _PIXELS_CHUNK)
+
+    def after(place: Tensor) -> tuple[Tensor]:
+        return (place + 12 + tf.clip_by_value(_number(content, place, 4), 0, 1 << 18),)
+
+    place = tf.while_loop(is_before_exif, after, (tf.constant(8),))[0]
+    return place + 8, _number(content, place + 4, 4) == _EXIF_CHUNK
+
+
+def _number(
+    content: Tensor, place: Tensor | int, length: int, is_little: Tensor | bool = False
+) -> Tensor:
+    """A number of so many bytes; of the zeros at the end where damaged notes point elsewhere."""
+    place = tf.clip_by_value(place, 0, tf.size(content) - _BEYOND)
+    powers = 256 ** np.arange(length)
+    taken = content[place : place + length]
+    return tf.where(
+        is_little, tf.reduce_sum(taken * powers), tf.reduce_sum(taken * powers[::-1].copy())
+    )
+
+
+_BEYOND = 16  # zeros behind a file's content, so that one cut short has an end
 _START_OF_IMAGE, _START_OF_SCAN, _APP1 = 0xFFD8, 0xFFDA, 0xFFE1
 _EXIF, _LITTLE_ENDIAN = int.from_bytes(b"Exif"), int.from_bytes(b"II")
 _EXIF_CHUNK, _PIXELS_CHUNK = int.from_bytes(b"eXIf"), int.from_bytes(b"IDAT")
@@ -126,7 +140,7 @@ def is_surely_upright(encoded: Tensor) -> Tensor:
     """Tell inside a graph, by a look at its first bytes, a file that notes no orientation.
 
     Such are most files: JPEGs with a JFIF header and the tables for decoding right after it, and
-    PNGs with pixels right after their header. Of all others, :func:`read_orientation` knows.
+    PNGs with pixels right after their header. Of all others, ``read_orientation`` knows.
 
     Args:
         encoded: scalar string, the bytes of a whole JPEG or PNG file.
@@ -145,12 +159,12 @@ def is_surely_upright(encoded: Tensor) -> Tensor:
 
 
 def are_surely_upright(paths: Sequence[str]) -> bool:
-    """Tell whether :func:`is_surely_upright` holds of all files; of those that are not there, too.
+    """Tell whether ``is_surely_upright`` holds of all files that are JPEG or PNG.
 
-    Their first bytes are read by many threads, as a file may be far away.
+    Their first bytes are read by several threads, as a file may be far away.
 
     Args:
-        paths: JPEG or PNG files.
+        paths: files; those that are not there, or something else, are no matter.
 
     >>> are_surely_upright(["nowhere.jpg"])
     True
@@ -172,14 +186,15 @@ def _starts_plainly(path: str) -> bool:
         return True
     finally:
         os.close(file)
-    return any(
-        all(start.startswith(content, place) for place, content in kind)
-        for kind in (_PLAIN_JPEG, _PLAIN_PNG)
-    )
+    return not _MAY_LIE.match(start)
 
 
 # A place in a file, and what is there.
 _PLAIN_JPEG = ((0, b"\xff\xd8\xff\xe0\0\x10"), (20, b"\xff\xdb"))
 _PLAIN_PNG = ((0, b"\x89PNG"), (37, b"IDAT"))
+# A JPEG or PNG that is not so; whatever else a file is, is told when it is decoded.
+_MAY_LIE = re.compile(
+    rb"\xff\xd8\xff(?!\xe0\0\x10.{14}\xff\xdb) | \x89PNG(?!.{33}IDAT)", re.DOTALL | re.VERBOSE
+)
 _LOOKED_AT = 48  # bytes
-_READERS = 32
+_READERS = 8

@@ -67,7 +67,7 @@ class TrainingResult:
     steps: int
     finished: bool
     evaluation: dict[str, float] | None
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[LeftOut, ...]
 
 
 def train(

@@ -421,7 +421,7 @@ def test_what_a_manifest_does_not_describe_is_told(album: Path, tmp_path: Path) 
     manifest = tmp_path / "out" / "faces.csv"
     again = crop_again(album, manifest, tmp_path / "again", progress=False)
     assert (again.photographs, again.unusable, again.crops) == (5, 3, 1)
-    assert again.left_out == ("notes.txt", "Cem/new.png")
+    assert again.left_out == ("notes.txt", "Cem/new.png (not in the manifest)")
     reasons = {name: each[0].reason for name, each in rows(again.out).items()}
     assert "that the manifest describes, found" in reasons["Ann/Ann_0001.png"]
     assert "cannot be read: No such file" in reasons["Bob/Bob_0001.png"]
