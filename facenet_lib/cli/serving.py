@@ -16,6 +16,7 @@ from facenet_lib.cli.arguments import (
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import explain_missing
 from facenet_lib.model_card import CARD, read_card
+from facenet_lib.serving.model_folders import check_model_folders
 
 if TYPE_CHECKING:
     from facenet_lib.serving.naming import Naming
@@ -106,7 +107,12 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error("--threshold: only with --gallery")
     if not by_tf_serving:
         with explain_missing("facenet serve", "serving"):
-            import tornado  # noqa: F401  # first, since TensorFlow takes seconds to load
+            import tornado  # noqa: F401
+
+            from facenet_lib.serving.addresses import check_ports
+        # First what can be told at once, since TensorFlow takes seconds to load.
+        check_ports(**where)
+        check_model_folders([options.model], options.versions)
         load_tensorflow()
         with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve

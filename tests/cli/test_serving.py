@@ -103,6 +103,7 @@ def served(monkeypatch):
         "facenet_lib.serving.server.serve",
         lambda models, naming=None, **options: found.append(naming),
     )
+    monkeypatch.setattr("facenet_lib.serving.addresses.check_ports", lambda **ports: None)
     return found
 
 

@@ -123,7 +123,7 @@ def test_calls_that_never_send_their_message_keep_nobody_waiting(models):
         grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]) as slow,
     ):
         method = slow.stream_unary("/tensorflow.serving.PredictionService/Predict")
-        calls = [method.future(never()) for _ in range(local_server_grpc._THREADS)]
+        calls = [method.future(never()) for _ in range(local_server_grpc._MOST_MESSAGES)]
         assert code_of_predict(server) == grpc.StatusCode.OK
         assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
         held.set()

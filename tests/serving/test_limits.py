@@ -127,9 +127,8 @@ def test_what_is_answered_leaves_no_line(server, caplog):
     assert caplog.messages == []
 
 
-def test_a_line_cannot_be_forged(caplog):
-    record = RequestRecord.__new__(RequestRecord)
-    record.refused("REST", "peer", "GET /a\nb\x1b[31m\u2028", "404", "no\r\nsuch")
+def test_a_line_cannot_be_forged(server, caplog):
+    server._record.refused("REST", "peer", "GET /a\nb\x1b[31m\u2028", "404", "no\r\nsuch")
     (line,) = caplog.messages
     assert line.isprintable()
     assert line.startswith("REST peer GET /a b")
