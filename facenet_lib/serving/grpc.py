@@ -84,8 +84,8 @@ class GrpcFront:
         self._turns = threading.Semaphore(_MOST_MESSAGES)
         seconds_to_connect = min(_SECONDS_TO_CONNECT, limits.seconds_to_send)
         self._server = grpc.server(
-            # The calls are bounded here: those that gRPC itself refuses are neither counted nor
-            # logged. One connection may have no more of them; its client keeps the others back.
+            # Calls are bounded here: those that gRPC's own bounds refuse, nobody counts or logs.
+            # It has one left, for the thousand or more that it has not handed over yet.
             ThreadPoolExecutor(_MOST_CALLS + _REFUSING_THREADS, thread_name_prefix="grpc"),
             options=[
                 ("grpc.max_receive_message_length", limits.body_bytes),
@@ -94,7 +94,6 @@ class GrpcFront:
                 ("grpc.server_handshake_timeout_ms", round(seconds_to_connect * 1000)),
                 ("grpc.max_connection_idle_ms", round(limits.seconds_idle * 1000)),
                 ("grpc.max_allowed_incoming_connections", most_connections),
-                ("grpc.max_concurrent_streams", _MOST_CALLS),
             ],
         )
         metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
@@ -122,9 +121,9 @@ class GrpcFront:
     def stop(self) -> None:
         """Refuse what is new and finish what is under way, within ``seconds_to_stop``."""
         seconds = self._limits.seconds_to_stop
-        stopped = self._server.stop(seconds + _SECONDS_TO_LEAVE)
         end = time.monotonic() + seconds
-        stopped.wait(_SECONDS_TO_ARRIVE)
+        time.sleep(_SECONDS_TO_ARRIVE)  # gRPC cancels what it has not handed over yet
+        stopped = self._server.stop(seconds + _SECONDS_TO_LEAVE)
         while self._calls and time.monotonic() < end:
             time.sleep(0.02)
         self._given_up.set_result(None)
