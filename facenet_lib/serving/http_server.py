@@ -10,6 +10,7 @@ Derived in chapter 8, "Serving".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ class HttpServer(threading.Thread):
 
         The thread ends afterwards; ``join`` waits for it.
         """
-        self._loop.call_soon_threadsafe(self._told_to_end.set)
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._told_to_end.set)
 
     def run(self) -> None:
         """Serve; the thread calls this."""
