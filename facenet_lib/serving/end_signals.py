@@ -26,7 +26,7 @@ class EndSignals:
     interrupted. So the handlers here do nothing; the interpreter itself writes the signal's number
     into a socket (``signal.set_wakeup_fd``), and a thread that reads there tells the main one.
 
-    Before :meth:`wait` is called, a signal ends the block at once. Afterwards any number of them
+    Before ``wait`` is called, a signal ends the block at once. Afterwards any number of them
     only ends the waiting: managers of processes like to send two. Whatever is not over within
     ``seconds`` of the first (a library that cannot be interrupted, a model that is being loaded)
     ends with the process, in good order as far as others can see: its exit status is 0.

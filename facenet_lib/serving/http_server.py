@@ -56,7 +56,7 @@ class Front(Protocol):
     stopping: bool
 
     def start_request(self, server_conn: object, request_conn: Any) -> Any:
-        """Return the :class:`Exchange` that takes the next request of a connection."""
+        """Return the ``Exchange`` that takes the next request of a connection."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class RequestRecord:
     """Counts of requests and batches, as Prometheus reads them, and a line for each refusal.
 
     Where refusals do not end they are counted in the log too: see
-    :class:`~facenet_lib.serving.bounded_log.BoundedLog`.
+    ``facenet_lib.serving.bounded_log``.
 
     Requests are counted under the names that TensorFlow Serving uses, so that dashboards fit.
 

@@ -101,7 +101,7 @@ def check_model_folders(models: Iterable[Path], versions: str | Sequence[int]) -
     """Refuse what cannot be served, as far as a look at the folders tells: it takes no time.
 
     Raises:
-        FacenetError: see :func:`check_model_folder` and :func:`check_versions`.
+        FacenetError: see ``check_model_folder`` and ``check_versions``.
     """
     for model in models:
         check_model_folder(model)

@@ -4,8 +4,10 @@ Paths, formats, messages of errors and their HTTP status are TensorFlow Serving'
 documentation, "RESTful API"). Names of models and versions are looked up, never opened. One
 request is ours alone: ``:identify``, see :class:`~facenet_lib.serving.Naming`.
 
-It stands on Tornado's HTTP server, which bounds the time in which the head of a request arrives,
-and tells when a client has left. Derived in chapter 8, "Serving".
+It stands on ``facenet_lib.serving.http_server`` and Tornado's HTTP, which bounds the time in
+which the head of a request arrives, and tells when a client has left.
+
+Derived in chapter 8, "Serving".
 """
 
 from __future__ import annotations

@@ -76,6 +76,11 @@ def test_a_port_that_is_taken_is_told(models, server):
     wait_until(lambda: threading.active_count() <= before)
 
 
+def test_one_port_for_both_protocols_is_refused(models):
+    with pytest.raises(FacenetError, match="one for REST and another for gRPC, found 8500"):
+        LocalServer({NAME: models}, rest_port=8500, grpc_port=8500)
+
+
 def test_a_model_that_cannot_be_served_is_told_and_nothing_is_left(tmp_path):
     before = threading.active_count()
     with pytest.raises(FacenetError, match="expected the folder of a model"):
@@ -88,8 +93,9 @@ def test_a_model_that_cannot_be_served_is_told_and_nothing_is_left(tmp_path):
 
 @pytest.mark.slow
 def test_what_is_under_way_at_the_end_is_answered(models, gate):
+    limits = Limits(seconds_to_stop=SECONDS)
     with ThreadPoolExecutor(2) as clients:
-        with LocalServer({NAME: models}) as server:
+        with LocalServer({NAME: models}, limits=limits) as server:
             over_rest = clients.submit(ask, server, body=BODY)
             gate.reached.acquire()
             channel = grpc.insecure_channel(server.grpc_address)
@@ -133,7 +139,7 @@ def test_the_process_ends_in_good_order_when_told_to(models):
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HALF_A_BODY = f"POST {PREDICT} HTTP/1.1\r\nContent-Length: 9\r\n\r\n{{".encode()
+HALF_A_BODY = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
 NO_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
 
@@ -298,20 +304,22 @@ def test_a_body_with_a_length_beyond_reading_is_refused_in_one_line(server, capl
 @pytest.mark.slow
 def test_a_connection_ends_with_its_answer_once_the_server_is_told_to_end(models):
     health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    limits = Limits(seconds_to_stop=SECONDS)
     with ThreadPoolExecutor(1) as ending, ExitStack() as stack:
-        server = LocalServer({NAME: models}).__enter__()
+        server = LocalServer({NAME: models}, limits=limits).__enter__()
         front = server._rest._front
         slow, client = (
             stack.enter_context(socket.create_connection(address(server), timeout=SECONDS))
             for _ in range(2)
         )
-        slow.sendall(predict_head(len(BODY)) + BODY[:-1])
         client.sendall(health)
         assert status_of_answer(client) == 200  # and the connection goes on
-        wait_until(lambda: busy(server) == 1)
+        for one in (slow, client):
+            one.sendall(predict_head(len(BODY)) + BODY[:-1])
+        wait_until(lambda: busy(server) == 2)
         ended = ending.submit(server.__exit__, None, None, None)
         wait_until(lambda: front.stopping)
-        client.sendall(health)
+        client.sendall(BODY[-1:])
         assert status_of_answer(client) == 200
         assert client.recv(1) == b""
         assert not ended.done()  # it waits for the other one
@@ -398,7 +406,7 @@ serve({{{NAME!r}: {str(models)!r}}}, rest_port=0, grpc_port=0)
     assert process.returncode == 0
     assert "the process may open 64 files" in log
     assert "Too many open files" not in log
-    assert len([line for line in log.splitlines() if "REST" in line]) <= 2  # one, and a count
+    assert len([line for line in log.splitlines() if "gave way" in line]) <= 2  # one, and a count
 
 
 @pytest.mark.slow
