@@ -289,11 +289,19 @@ def version_folders(model: str | Path) -> dict[int, Path]:
     try:
         if not model.is_dir():
             return {}
-        named = {path.name: path for path in model.iterdir() if path.is_dir()}
+        named = {path.name: path for path in model.iterdir() if _may_be_folder(path)}
     except OSError as error:
         raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
     numbers = {name: int(name) for name in named if name.isascii() and name.isdecimal()}
     return {number: named[name] for name, number in sorted(numbers.items(), key=lambda n: n[1])}
+
+
+def _may_be_folder(path: Path) -> bool:
+    """Whether an entry is a folder; one that cannot be told about may be, and hides no other."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return True
 
 
 _Field = tuple[str, Callable[[Any], bool]]

@@ -201,6 +201,7 @@ class GrpcServer(
         self.requests: list = []
         self.faults: list[tuple[grpc.StatusCode, str]] = []
         self.answer: dict | None = None
+        self.hint: str | None = None  # when to come again after a fault
         # As TF Serving has it, which refuses no size.
         options = [("grpc.max_receive_message_length", -1)]
         self._server = grpc.server(ThreadPoolExecutor(4), options=options)
@@ -212,6 +213,8 @@ class GrpcServer(
     def _begin(self, request: object, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
         if self.faults:
+            if self.hint is not None:
+                context.set_trailing_metadata([("grpc-retry-pushback-ms", self.hint)])
             context.abort(*self.faults.pop(0))
 
     def Predict(self, request, context):  # noqa: N802

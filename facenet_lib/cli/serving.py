@@ -19,7 +19,12 @@ from facenet_lib.cli.arguments import (
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.model_card import CARD, read_card
-from facenet_lib.serving.model_folders import choose_versions, complete_versions, versions_problems
+from facenet_lib.serving.model_folders import (
+    check_model_folders,
+    choose_versions,
+    complete_versions,
+    versions_problems,
+)
 
 if TYPE_CHECKING:
     from facenet_lib.serving.naming import Naming
@@ -165,7 +170,12 @@ def _serve(options: argparse.Namespace) -> None:
             options.parser.error(f"--{name.replace('_', '-')}: only for the local server")
     if not by_tf_serving:
         with explain_missing("facenet serve", "serving"):
-            import tornado  # noqa: F401  # first, since TensorFlow takes seconds to load
+            import tornado  # noqa: F401
+
+            from facenet_lib.serving.addresses import check_ports
+        # First what can be told at once, since TensorFlow takes seconds to load.
+        check_ports(**where)
+        check_model_folders(models.values(), options.versions)
         load_tensorflow()
         with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve

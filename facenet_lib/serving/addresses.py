@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import urllib.parse
 from dataclasses import dataclass
 from typing import Literal
@@ -131,3 +132,35 @@ def before_port(host: str) -> str:
     '[::1]'
     """
     return f"[{host}]" if ":" in host else host
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, without waiting; port 0 takes a free one.
+
+    Raises:
+        FacenetError: when the port is taken, or the host is not this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+        listening.setblocking(False)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        told = f"{before_port(host)}:{port}: cannot be listened at: {error}"
+        raise FacenetError(told) from error
+    return listening
+
+
+def check_ports(host: str, rest_port: int, grpc_port: int) -> None:
+    """Refuse ports that a server could not take now: before it loads what takes seconds.
+
+    Raises:
+        FacenetError: when both are the same, one is taken, or the host is not this machine.
+    """
+    if rest_port == grpc_port != 0:
+        raise FacenetError(f"ports: expected one for REST and another for gRPC, found {rest_port}")
+    for port in (rest_port, grpc_port):
+        listen(host, port).close()

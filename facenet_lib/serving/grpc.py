@@ -10,10 +10,11 @@ Derived in chapter 8, "Serving".
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import grpc
@@ -41,8 +42,15 @@ from facenet_lib.serving.protos import (
 )
 from facenet_lib.serving.versions import ServedModels
 
-_THREADS = 64  # each may hold one message; who sends slowly keeps one busy
+_MOST_MESSAGES = 64  # received or answered at a time; who sends slowly keeps one from the others
 _MOST_CALLS = 256  # as many as there may be images that wait; others are refused
+_REFUSING_THREADS = 16  # which find room when all other calls wait
+_SECONDS_TO_CONNECT = 2.0  # to say that HTTP/2 is spoken, which takes one message
+_SECONDS_TO_ARRIVE = 0.25  # at the end: for a call that was sent before it
+_SECONDS_TO_LEAVE = 0.5  # at the end: for answers, and for clients to close their connections
+
+_RETRY_HINT = (("grpc-retry-pushback-ms", "1000"),)
+"""What gRPC has for ``Retry-After``: its clients obey it where they retry (gRFC A6)."""
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICES = ("", "PredictionService", "ModelService")
@@ -62,6 +70,9 @@ class GrpcFront:
         address: host and port; port 0 takes a free one.
         limits: see :class:`~facenet_lib.serving.Limits`.
         record: where requests are counted.
+        most_connections: a further one is closed by gRPC, unseen by us. gRPC cannot close an idle
+            one for it; one that never speaks HTTP/2 ends after two seconds, one without calls
+            after ``limits.seconds_idle``.
 
     Raises:
         FacenetError: when the port is taken.
@@ -71,23 +82,35 @@ class GrpcFront:
     """
 
     def __init__(
-        self, models: ServedModels, address: str, limits: Limits, record: RequestRecord
+        self,
+        models: ServedModels,
+        address: str,
+        limits: Limits,
+        record: RequestRecord,
+        most_connections: int,
     ) -> None:
         self._models = models
         self._limits = limits
         self._record = record
         self._receiving: dict[grpc.ServicerContext, float] = {}  # calls, and since when
         self._stopping = threading.Event()
+        self._given_up: Future[None] = Future()  # done when no call is waited for any longer
+        self._calls = 0
+        self._counting = threading.Lock()
+        self._turns = threading.Semaphore(_MOST_MESSAGES)
+        seconds_to_connect = min(_SECONDS_TO_CONNECT, limits.seconds_to_send)
         self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"),
+            # Calls are bounded here: those that gRPC's own bounds refuse, nobody counts or logs.
+            # It has one left, for the thousand or more that it has not handed over yet.
+            ThreadPoolExecutor(_MOST_CALLS + _REFUSING_THREADS, thread_name_prefix="grpc"),
             options=[
                 ("grpc.max_receive_message_length", limits.body_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-                ("grpc.server_handshake_timeout_ms", round(limits.seconds_to_send * 1000)),
+                ("grpc.server_handshake_timeout_ms", round(seconds_to_connect * 1000)),
                 ("grpc.max_connection_idle_ms", round(limits.seconds_idle * 1000)),
+                ("grpc.max_allowed_incoming_connections", most_connections),
             ],
-            maximum_concurrent_rpcs=_MOST_CALLS,
         )
         metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
         status_request = get_model_status_pb2.GetModelStatusRequest
@@ -117,12 +140,21 @@ class GrpcFront:
         threading.Thread(target=self._end_slow_calls, name="slow-calls", daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse what is new, finish what is under way."""
-        self._server.stop(self._limits.seconds_to_answer).wait()
+        """Refuse what is new and finish what is under way, within ``seconds_to_stop``."""
+        seconds = self._limits.seconds_to_stop
+        end = time.monotonic() + seconds
+        time.sleep(_SECONDS_TO_ARRIVE)  # gRPC cancels what it has not handed over yet
+        stopped = self._server.stop(seconds + _SECONDS_TO_LEAVE)
+        while self._calls and time.monotonic() < end:
+            time.sleep(0.02)
+        self._given_up.set_result(None)
+        if not stopped.wait(_SECONDS_TO_LEAVE):
+            self._server.stop(0)  # on connections whose client does not say that it has heard
+            stopped.wait(_SECONDS_TO_LEAVE)
         self._stopping.set()
 
     def _end_slow_calls(self) -> None:
-        """Cancel calls whose message does not arrive: each holds a thread, and grpc waits on."""
+        """Cancel calls whose message does not arrive: each keeps a turn, and grpc waits on."""
         seconds = self._limits.seconds_to_send
         while not self._stopping.wait(min(1.0, seconds)):
             late = time.monotonic() - seconds
@@ -130,18 +162,37 @@ class GrpcFront:
                 if since < late:
                     context.cancel()
 
-    def _received(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        self._receiving[context] = time.monotonic()
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until a call may have its message, or refuse it when too many wait already."""
+        with self._counting:
+            if self._calls >= _MOST_CALLS:
+                told = f"{_MOST_CALLS} calls are being answered; try again later"
+                raise ServingError(told, "UNAVAILABLE")
+            self._calls += 1
         try:
-            message = next(messages, None)
-        except grpc.RpcError:  # cancelled, by the caller or above
-            message = None
+            with self._turns:
+                yield
+        finally:
+            with self._counting:
+                self._calls -= 1
+
+    def _received(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        since = self._receiving[context] = time.monotonic()
+        message = None
+        try:
+            with contextlib.suppress(grpc.RpcError):  # cancelled, by the caller or above
+                message = next(messages, None)
         finally:
             del self._receiving[context]
-        if message is None:
-            seconds = self._limits.seconds_to_send
+        seconds = self._limits.seconds_to_send
+        if message is not None:
+            return message
+        if time.monotonic() - since > seconds:
             raise ServingError(f"no request arrived within {seconds:g} seconds", "CANCELLED")
-        return message
+        if not context.is_active():
+            raise _CallerLeft
+        raise ServingError("expected a request, found a call that ended without one")
 
     def _method(self, api: str, kind: Any, answer: _AnswerCall) -> grpc.RpcMethodHandler:
         """A method for one message, which it takes and parses itself.
@@ -153,24 +204,44 @@ class GrpcFront:
         def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             began, code, model = time.perf_counter(), "OK", ""
             try:
-                request = _parsed(kind, self._received(messages, context))
-                if api != "Check":
-                    model = _model_spec(request).name
-                    if not model:
-                        raise ServingError("ModelSpec has no name specified.")
-                return answer(request, context).SerializeToString()
+                with contextlib.nullcontext() if api == "Check" else self._turn():
+                    request = _parsed(kind, self._received(messages, context))
+                    if api != "Check":
+                        model = _model_spec(request).name
+                        if not model:
+                            raise ServingError("ModelSpec has no name specified.")
+                    return answer(request, context).SerializeToString()
+            except _CallerLeft:  # which nobody is to be told of
+                code = "CANCELLED"
+                return b""
             except Exception as error:
                 refusal = serving_error(error)
                 code, told = refusal.code, str(refusal)
                 self._record.refused("gRPC", context.peer(), f"{api} {model!r}", code, told)
                 context.set_code(grpc.StatusCode[code])
                 context.set_details(told)
+                if code == "UNAVAILABLE":
+                    context.set_trailing_metadata(_RETRY_HINT)
                 return b""
             finally:
                 if api != "Check":  # nor is health over REST
                     self._record.done("GRPC", api, model, code, time.perf_counter() - began)
 
         return grpc.stream_unary_rpc_method_handler(handle)
+
+    def _result(self, future: Future[Any], context: grpc.ServicerContext) -> Any:
+        """Wait for the answer to a call, unless its caller leaves or the server is to end."""
+        if not context.add_callback(future.cancel):  # called when the caller goes, or gave up
+            future.cancel()
+        try:
+            wait((future, self._given_up), self._limits.seconds_to_answer, FIRST_COMPLETED)
+            if not context.is_active():
+                raise _CallerLeft
+            if not future.done() and self._given_up.done():
+                raise ServingError("the server is stopping; try again later", "UNAVAILABLE")
+            return future.result(timeout=0)
+        finally:
+            future.cancel()
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         spec = request.model_spec
@@ -181,12 +252,7 @@ class GrpcFront:
             outputs=request.output_filter,
             **_choice(spec),
         )
-        if not context.add_callback(future.cancel):  # called when the caller goes, or gave up
-            future.cancel()
-        try:
-            prediction = future.result(self._limits.seconds_to_answer)
-        finally:
-            future.cancel()
+        prediction = self._result(future, context)
         response = predict_pb2.PredictResponse()
         response.model_spec.name = spec.name
         response.model_spec.signature_name = prediction.signature
@@ -232,6 +298,10 @@ class GrpcFront:
         states = health_pb2.HealthCheckResponse
         ready = self._models.ready()
         return states(status=states.SERVING if ready else states.NOT_SERVING)
+
+
+class _CallerLeft(Exception):  # noqa: N818 - nobody's fault
+    """Nobody waits for an answer to a call any longer."""
 
 
 def _parsed(kind: Any, content: bytes) -> Any:

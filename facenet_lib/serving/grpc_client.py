@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -135,4 +136,12 @@ class GrpcClient(Client):
         told = f"{self._where}: {code.name}: {beginning(details)}"
         too_large = "larger than max" in details
         temporary = code.name in ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
-        return TemporaryError(told) if temporary and not too_large else FacenetError(told)
+        if not temporary or too_large:
+            return FacenetError(told)
+        return TemporaryError(told, _retry_after(error))
+
+
+def _retry_after(error: Any) -> float:
+    """Seconds that a server asks for, as gRPC has it in place of ``Retry-After``."""
+    hint = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
+    return int(hint) / 1000 if re.fullmatch("[0-9]{1,9}", str(hint)) else 0.0

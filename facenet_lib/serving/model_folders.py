@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from facenet_lib.errors import FacenetError
@@ -68,17 +69,88 @@ def is_version(folder: Path) -> bool:
     return (folder / "saved_model.pb").is_file()
 
 
+@dataclass(frozen=True)
+class FoundVersions:
+    """What a look at a model's folder found.
+
+    Attributes:
+        complete: folders of the versions that can be served, by number, rising.
+        unreadable: why others cannot be read, by number.
+    """
+
+    complete: dict[int, Path]
+    unreadable: dict[int, str]
+
+
+def find_versions(model: Path) -> FoundVersions:
+    """Look for a model's versions; one that cannot be read hides no other.
+
+    Raises:
+        FacenetError: when the model's folder itself cannot be read.
+    """
+    found = FoundVersions({}, {})
+    for number, folder in version_folders(model).items():
+        if number > LARGEST_VERSION:
+            continue
+        try:
+            if is_version(folder):
+                next(folder.iterdir())  # which may be forbidden, though its program is there
+                found.complete[number] = folder
+        except OSError as error:
+            found.unreadable[number] = f"{folder}: cannot be read: {error.strerror}"
+    return found
+
+
 def complete_versions(model: Path) -> dict[int, Path]:
     """Return the versions that can be served, by number, rising.
 
     Raises:
         FacenetError: when the folder cannot be read.
     """
+    return find_versions(model).complete
+
+
+def check_model_folder(model: Path) -> None:
+    """Refuse what is not the folder of a model, with a version or without.
+
+    Raises:
+        FacenetError: naming the folder that was meant, where that can be told.
+    """
     try:
-        return {
-            number: folder
-            for number, folder in version_folders(model).items()
-            if number <= LARGEST_VERSION and is_version(folder)
-        }
+        there, version = model.is_dir(), is_version(model)
     except OSError as error:
         raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
+    if not there:
+        raise FacenetError(f"{model}: expected the folder of a model, found nothing there")
+    if version:
+        raise FacenetError(
+            f"{model}: expected the folder that holds a model's numbered versions, found a "
+            f"version; name {model.parent}"
+        )
+
+
+def check_versions(model: Path, versions: str | Sequence[int]) -> None:
+    """Refuse numbers of versions of which a model has none at all.
+
+    Args:
+        model: the model's folder.
+        versions: numbers; a word stands for whatever is there.
+
+    Raises:
+        FacenetError: with those that are there.
+    """
+    there = list(complete_versions(model))
+    if not isinstance(versions, str) and there and not set(versions) & set(there):
+        expected, found = (", ".join(map(str, numbers)) for numbers in (there, versions))
+        raise FacenetError(f"{model}: versions: expected some of {expected}, found {found}")
+
+
+def check_model_folders(models: Iterable[Path], versions: str | Sequence[int]) -> None:
+    """Refuse what cannot be served, as far as a look at the folders tells: it takes no time.
+
+    Raises:
+        FacenetError: see ``check_model_folder`` and ``check_versions``.
+    """
+    for model in models:
+        check_model_folder(model)
+        check_versions(model, versions)

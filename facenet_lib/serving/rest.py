@@ -4,8 +4,10 @@ Paths, formats, messages of errors and their HTTP status are TensorFlow Serving'
 documentation, "RESTful API"). Names of models and versions are looked up, never opened. One
 request is ours alone: ``:identify``, see :class:`~facenet_lib.serving.Naming`.
 
-It stands on Tornado's HTTP server, which bounds the time in which the head of a request arrives,
-and tells when a client has left. Derived in chapter 8, "Serving".
+It stands on ``facenet_lib.serving.http_server`` and Tornado's HTTP, which bounds the time in
+which the head of a request arrives, and tells when a client has left.
+
+Derived in chapter 8, "Serving".
 """
 
 from __future__ import annotations
@@ -125,7 +127,7 @@ class _Route:
     api: str = ""  # under which TensorFlow Serving counts it
 
 
-class RestFront(httputil.HTTPServerConnectionDelegate):
+class RestFront:
     """What answers over REST, from :class:`~facenet_lib.serving.ServedModels`.
 
     Args:
@@ -140,7 +142,6 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
             Serving's API, such as ``https://example.com``; ``*``: any.
 
     Attributes:
-        under_way: how many requests are being received or answered.
         stopping: whether each connection is to end with its next answer.
     """
 
@@ -160,7 +161,6 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         self.naming = naming
         self.allowed_origins = allowed_origins
         self.bytes_held = 0
-        self.under_way = 0
         self.stopping = False
         self._routes = [
             _Route(f"{_MODEL}:predict", "POST", self._predict, "predict"),
@@ -178,7 +178,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
         ]
 
     def start_request(self, server_conn: object, request_conn: Any) -> _Request:
-        """Return what takes the next request of a connection; Tornado calls this."""
+        """Return what takes the next request of a connection."""
         return _Request(self, request_conn)
 
     def route(self, method: str, path: str) -> tuple[_Route, dict[str, str]]:
@@ -214,7 +214,7 @@ class RestFront(httputil.HTTPServerConnectionDelegate):
 
         def ask() -> None:
             request.prediction = submit(parse_json(request.take_body()))
-            if request.left:  # meanwhile; nothing is computed for nobody
+            if request.unwanted:  # meanwhile; nothing is computed for nobody
                 request.prediction.cancel()
 
         await asyncio.to_thread(ask) if request.size > _LONG else ask()
@@ -341,6 +341,7 @@ class _Request(httputil.HTTPMessageDelegate):
     def __init__(self, front: RestFront, connection: HTTP1Connection) -> None:
         self.method = self.path = self.origin = ""
         self.size = 0  # bytes of the body, unpacked
+        self.under_way = False  # from its head to the end of its answer
         self.left = False  # the client
         self.prediction: Future[Any] = Future()  # of nothing, until it waits for its turn
         self._front = front
@@ -348,13 +349,22 @@ class _Request(httputil.HTTPMessageDelegate):
         self._chunks: list[bytes] = []
         self._unpacker: GzipUnpacker | None = None
         self._code = "OK"
-        self._answered = self._ended = False
+        self._answered = self._given_up = self._ended = False
         self._task: asyncio.Task[None] | None = None
 
     def take_body(self) -> bytes:
         """Return the body, and hold it no longer."""
         body, self._chunks = b"".join(self._chunks), []
         return body
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody will be told what becomes of it."""
+        return self.left or self._given_up
+
+    def give_up(self) -> None:
+        """Answer at once that the server stops, unless an answer is on its way."""
+        self._break_off(ServingError("the server is stopping; try again later", "UNAVAILABLE"))
 
     # ------------------------------------------------------------ what Tornado calls, in this order
 
@@ -370,7 +380,7 @@ class _Request(httputil.HTTPMessageDelegate):
         self._peer = str(request.remote_ip)
         seconds = self._front.limits.seconds_to_send
         self._sending = asyncio.get_running_loop().call_later(seconds, self._too_slow)
-        self._front.under_way += 1
+        self.under_way = True
         try:
             self._check_head(headers)
         except _Refused as error:
@@ -419,11 +429,17 @@ class _Request(httputil.HTTPMessageDelegate):
 
     def _too_slow(self) -> None:
         """The body has not come in time."""
-        if not self._answered:
-            self._answered = True
-            seconds = self._front.limits.seconds_to_send
-            error = _Refused(f"expected a request within {seconds:g} seconds", 408)
-            self._task = asyncio.create_task(self._refuse(error))
+        seconds = self._front.limits.seconds_to_send
+        self._break_off(_Refused(f"expected a request within {seconds:g} seconds", 408))
+
+    def _break_off(self, error: ServingError) -> None:
+        if self._answered:
+            return
+        self._answered = self._given_up = True
+        self.prediction.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._task = asyncio.create_task(self._refuse(error))
 
     def _check_head(self, headers: httputil.HTTPHeaders) -> None:
         host, hosts = headers.get("host", ""), self._front.hosts
@@ -496,9 +512,8 @@ class _Request(httputil.HTTPMessageDelegate):
     def _end(self) -> None:
         if self._ended or not self.method:
             return
-        self._ended = True
+        self._ended, self.under_way = True, False
         self._sending.cancel()
-        self._front.under_way -= 1
         self._front.bytes_held -= self.size
         if self._route.api and not self.left:
             seconds, model = time.perf_counter() - self._began, self._named["name"]

@@ -35,7 +35,8 @@ class Retries:
     Attributes:
         attempts: the first one included.
         first_wait: seconds before the second attempt; each wait is twice the one before.
-        longest_wait: seconds that no wait exceeds, unless the server's ``Retry-After`` does.
+        longest_wait: seconds that no wait exceeds, unless the server's ``Retry-After``, or gRPC's
+            ``grpc-retry-pushback-ms``, does.
         total: seconds after the first attempt in which another may begin. A ``Retry-After``
             beyond them ends the attempts at once.
     """

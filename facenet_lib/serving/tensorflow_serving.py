@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from facenet_lib.errors import FacenetError
@@ -187,7 +188,13 @@ def run_tensorflow_serving(models: Sequence[ServedModel], **options: Any) -> Non
     told = [signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         told.append(signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in told}
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for one in told:  # managers of processes like to send two
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in told}
     try:
         with (
             contextlib.suppress(KeyboardInterrupt),

@@ -22,8 +22,10 @@ from facenet_lib.serving.answers import DEFAULT_SIGNATURE, VersionStatus
 from facenet_lib.serving.batching import Batching, Closed, Inputs, LoadedVersion, Prediction
 from facenet_lib.serving.messages import ServingError, one_line
 from facenet_lib.serving.model_folders import (
-    complete_versions,
-    is_version,
+    FoundVersions,
+    check_model_folder,
+    check_versions,
+    find_versions,
     label_problems,
     latest_count,
     versions_problems,
@@ -192,16 +194,14 @@ class ServedModels:
         Raises:
             FacenetError: when a model has no version that is available then, with the reason.
         """
-        self._looked.wait()
+        while not self._looked.wait(1.0):  # in steps: a signal may have been another thread's
+            pass
         problems = []
         for model in self._models.values():
             if not model.available:
                 statuses = [model.statuses[number] for number in sorted(model.statuses)]
-                errors = [status.error for status in statuses if status.error] or [
-                    "expected numbered folders, each with a SavedModel that 'facenet export' "
-                    "wrote, found none"
-                ]
-                problems.append(f"{model.folder}: {errors[-1]}")
+                errors = [status.error for status in statuses if status.error]
+                problems.append(f"{model.folder}: {errors[-1]}" if errors else model.why_empty())
         refuse(f"models to serve ({', '.join(self.names)})", problems)
 
     def batch_sizes(self, name: str) -> Counter[int]:
@@ -223,6 +223,7 @@ class ServedModels:
         self._watcher.join()
         for model in self._models.values():
             model.close()
+        gc.collect()
 
     def _watch(self) -> None:
         while True:
@@ -257,14 +258,10 @@ def _problems(
             check_model_name(name)
         except FacenetError as error:
             problems.append(str(error))
-        folder = Path(folder)
-        if not folder.is_dir():
-            problems.append(f"{folder}: expected the folder of a model, found nothing there")
-        elif is_version(folder):
-            problems.append(
-                f"{folder}: expected the folder that holds a model's numbered versions, found a "
-                f"version; name {folder.parent}"
-            )
+        try:
+            check_model_folder(Path(folder))
+        except FacenetError as error:
+            problems.append(str(error))
     problems += versions_problems(versions)
     problems += [
         f"labels: expected names of models, found {name!r}"
@@ -299,25 +296,29 @@ class _Model:
         self._failed: dict[int, object] = {}  # the files with which loading failed
         self._seen: dict[int, object] | None = None  # the files at the last look, if any
         self._readable = True
+        self._missing: set[int] = set()
 
     def refresh(self) -> None:
         """Load what is new in the folder and wanted, then let go of what is not wanted now."""
         try:
             self.folder.stat()
-            found = complete_versions(self.folder)
+            found = find_versions(self.folder)
         except (OSError, FacenetError) as error:  # which says nothing of its versions
             if self._readable:  # one line, not one a look
                 _log.warning("%s", one_line(str(error)))
             self._readable = False
             return
         self._readable = True
+        there = found.complete.keys() | found.unreadable.keys()
         if isinstance(self._versions, str):
-            wanted = sorted(found, reverse=True)
+            wanted = sorted(there, reverse=True)
         else:
-            wanted = [number for number in self._versions if number in found]
-        serving = []
+            wanted = [number for number in self._versions if number in there]
+            self._tell_missing(set(self._versions) - there)
+        serving, looked_at = [], set()
         for number in wanted:
-            if number in self.available or self._load(number, found[number]):
+            looked_at.add(number)
+            if number in self.available or self._load(number, found):
                 serving.append(number)
                 if len(serving) == latest_count(self._versions):
                     break
@@ -325,13 +326,37 @@ class _Model:
             # While the newest is being copied or will not load, the one before it goes on.
             if number not in serving:
                 self._unload(number)
-        self._seen = {number: _files(path) for number, path in found.items()}
+                gc.collect()  # TensorFlow's functions refer to each other
+        for number, status in self.statuses.items():
+            if status.state == "START" and number not in looked_at:  # it went, or a newer one came
+                self._set_status(number, "END")
+        self._seen = {number: _files(path) for number, path in found.complete.items()}
+
+    def why_empty(self) -> str:
+        """Tell why no version was even tried."""
+        try:
+            check_versions(self.folder, self._versions)
+        except FacenetError as error:
+            return str(error)
+        return (
+            f"{self.folder}: expected numbered folders, each with a SavedModel that "
+            "'facenet export' wrote, found none"
+        )
+
+    def _tell_missing(self, missing: set[int]) -> None:
+        for number in sorted(missing - self._missing):
+            _log.warning("%s version %d is not in %s", self.name, number, self.folder)
+        self._missing = missing
 
     def close(self) -> None:
         for number in self.available:
             self._unload(number)
 
-    def _load(self, number: int, folder: Path) -> bool:
+    def _load(self, number: int, found: FoundVersions) -> bool:
+        if number in found.unreadable:
+            self._set_failed(number, found.unreadable[number])
+            return False
+        folder = found.complete[number]
         files = _files(folder)
         if self._failed.get(number) == files:
             return False
@@ -344,9 +369,7 @@ class _Model:
             version = LoadedVersion(number, folder, self._batching)
         except Exception as error:  # a damaged program fails wherever the damage makes itself felt
             self._failed[number] = files
-            reason = one_line(f"{type(error).__name__}: {error}")
-            self._set_status(number, "END", reason)
-            _log.warning("%s version %d was not loaded: %s", self.name, number, reason)
+            self._set_failed(number, f"{type(error).__name__}: {error}")
             return False
         self._failed.pop(number, None)
         if self._meet is not None:
@@ -362,10 +385,15 @@ class _Model:
         self.available = {key: one for key, one in self.available.items() if key != number}
         version.close()
         self.batch_sizes += version.batch_sizes
-        del version
-        gc.collect()  # TensorFlow's functions refer to each other
         self._set_status(number, "END")
         _log.info("%s version %d was unloaded", self.name, number)
+
+    def _set_failed(self, number: int, error: str) -> None:
+        reason = one_line(error)
+        before = self.statuses.get(number)
+        self._set_status(number, "END", reason)
+        if before != self.statuses[number]:  # one line, not one a look
+            _log.warning("%s version %d was not loaded: %s", self.name, number, reason)
 
     def _set_status(self, number: int, state: str, error: str = "") -> None:
         self.statuses = {**self.statuses, number: VersionStatus(number, state, error)}
@@ -374,7 +402,14 @@ class _Model:
 def _files(folder: Path) -> object:
     """What tells whether a folder changed: its files' names, sizes and times."""
     try:
-        stats = [(str(path), path.stat()) for path in sorted(folder.rglob("*"))]
-    except OSError:
-        return object()  # equal to nothing: it changes right now
-    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        return [_file(path) for path in sorted(folder.rglob("*"))]
+    except OSError as error:
+        return error.errno
+
+
+def _file(path: Path) -> tuple[object, ...]:
+    try:
+        stat = path.stat()
+    except OSError as error:  # it goes right now, or leads nowhere
+        return str(path), error.errno
+    return str(path), stat.st_size, stat.st_mtime_ns

@@ -147,7 +147,7 @@ class _Loop:
         self,
         run: RunState,
         measurements: Measurements,
-        stop: threading.Event,
+        stop: _StopRequest,
         progress: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
@@ -188,7 +188,7 @@ class _Loop:
         self.callbacks.on_train_end()
 
     def _is_asked_to_stop(self) -> bool:
-        return self.stop.is_set() or bool(self.run.network.stop_training)
+        return self.stop.asked or bool(self.run.network.stop_training)
 
     def _must_stop(self) -> bool:
         """Whether to stop now: several workers only when all have agreed to in a step."""
@@ -302,15 +302,29 @@ def _indices(strategy: tf.distribute.Strategy, batch: dict[str, Any]) -> list[in
     return [index for part in parts for index in part.numpy().tolist()]
 
 
+@dataclass
+class _StopRequest:
+    """Whether the run is asked to stop.
+
+    Not a ``threading.Event``: a signal's handler that takes its lock can wait for ever for the
+    thread that it interrupted.
+    """
+
+    asked: bool = False
+
+
 @contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts as usual."""
-    stop = threading.Event()
+def _stop_requests() -> Iterator[_StopRequest]:
+    """What Ctrl-C or SIGTERM asks for; a second Ctrl-C interrupts as usual.
+
+    A second SIGTERM does not: managers of processes like to send two at once.
+    """
+    stop = _StopRequest()
 
     def request(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        stop.set()
+        stop.asked = True
 
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may set handlers

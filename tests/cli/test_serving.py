@@ -15,6 +15,7 @@ from facenet_lib.cli.loading import open_embedder
 from facenet_lib.model_card import CARD, read_card
 from facenet_lib.recognition.fingerprint import Fingerprint, take_fingerprint
 from facenet_lib.recognition.gallery import Gallery, GalleryThreshold
+from facenet_lib.serving.addresses import listen
 from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.configuration import TENSORFLOW_SERVING_IMAGE, ServedModel
 from facenet_lib.serving.limits import Limits
@@ -37,6 +38,13 @@ def serving(exported, *words):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def model_of_version_1(tmp_path):
+    (tmp_path / "models" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "1" / "saved_model.pb").touch()
+    return tmp_path / "models"
 
 
 def test_a_model_is_served_until_the_process_is_told_to_end(exported, folder):
@@ -164,6 +172,32 @@ def test_limits_that_cannot_be_are_told(options_of_serve, words, told, capsys):
     assert told in one_line(capsys.readouterr())
 
 
+@pytest.mark.parametrize("wrong", ["folder", "version", "port", "ports"])
+def test_what_can_be_told_at_once_is_told_before_tensorflow_is_loaded(
+    model_of_version_1, wrong, monkeypatch, capsys
+):
+    monkeypatch.setattr("facenet_lib.cli.serving.load_tensorflow", lambda: pytest.fail("loaded"))
+    with listen("127.0.0.1", 0) as listening:
+        taken = str(listening.getsockname()[1])
+        words, told = {
+            "folder": (["nowhere"], "nowhere: expected the folder of a model, found nothing there"),
+            "version": (
+                [str(model_of_version_1), "--versions", "7"],
+                f"{model_of_version_1}: versions: expected some of 1, found 7",
+            ),
+            "port": (
+                [str(model_of_version_1), "--grpc-port", taken],
+                f"127.0.0.1:{taken}: cannot be listened at: ",
+            ),
+            "ports": (
+                [str(model_of_version_1), "--rest-port", "80", "--grpc-port", "80"],
+                "ports: expected one for REST and another for gRPC, found 80",
+            ),
+        }[wrong]
+        assert main(["serve", "--rest-port", "0", "--grpc-port", "0", *words]) == 1
+    assert one_line(capsys.readouterr()).startswith(f"facenet: {told}")
+
+
 # With a gallery
 
 
@@ -193,6 +227,7 @@ def served(monkeypatch):
         "facenet_lib.serving.server.serve",
         lambda models, naming=None, **options: found.append(naming),
     )
+    monkeypatch.setattr("facenet_lib.serving.addresses.check_ports", lambda **ports: None)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.addresses import Address, parse_address
+from facenet_lib.serving.addresses import Address, check_ports, listen, parse_address
 from facenet_lib.serving.grpc_client import GrpcClient
 from facenet_lib.serving.rest_client import RestClient
 
@@ -79,3 +79,22 @@ def test_a_path_before_a_model_that_is_named_is_a_proxys():
     assert parse_address("http://host/behind/a/proxy", "faces") == expected
     with pytest.raises(FacenetError, match="expected host:port"):
         parse_address("grpc://localhost:8500/behind", "faces")
+
+
+def test_a_port_that_is_taken_or_nobody_s_is_told():
+    with listen("127.0.0.1", 0) as listening:
+        taken = listening.getsockname()[1]
+        for host, port in (("127.0.0.1", taken), ("192.0.2.1", 0), ("127.0.0.1", 2**40)):
+            with pytest.raises(FacenetError, match=f"{host}:{port}: cannot be listened at"):
+                listen(host, port)
+        for ports in ((taken, 0), (0, taken)):
+            with pytest.raises(FacenetError, match=f"127.0.0.1:{taken}: cannot be listened at"):
+                check_ports("127.0.0.1", *ports)
+    check_ports("127.0.0.1", taken, 0)  # and leaves them free
+    check_ports("127.0.0.1", taken, 0)
+
+
+def test_one_port_for_both_protocols_is_refused():
+    check_ports("127.0.0.1", 0, 0)  # two that are free
+    with pytest.raises(FacenetError, match="one for REST and another for gRPC, found 8500"):
+        check_ports("127.0.0.1", 8500, 8500)

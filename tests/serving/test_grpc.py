@@ -1,23 +1,30 @@
 """The gRPC front beside the protocol: calls that wait, or are given up."""
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import grpc
 import pytest
 from asking_servers import (
     BODY,
+    IMAGE,
     SECONDS,
     ask,
     code_of_predict,
+    predict_request,
+    stub,
     wait_until,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from serving_models import NAME, remove_version
+from serving_models import NAME, png, remove_version
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
+from facenet_lib.serving import bounded_log
 from facenet_lib.serving import grpc as local_server_grpc
+from facenet_lib.serving.answers import METRICS_PATH
 from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.limits import Limits
 from facenet_lib.serving.server import LocalServer
@@ -153,7 +160,90 @@ def test_calls_that_never_send_their_message_keep_nobody_waiting(models):
         grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]) as slow,
     ):
         method = slow.stream_unary("/tensorflow.serving.PredictionService/Predict")
-        calls = [method.future(never()) for _ in range(local_server_grpc._THREADS)]
+        calls = [method.future(never()) for _ in range(local_server_grpc._MOST_MESSAGES)]
         assert code_of_predict(server) == grpc.StatusCode.OK
         assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
         held.set()
+
+
+def own_channel(server):
+    """A channel with a connection of its own: others share theirs."""
+    return grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def counts(server, status):
+    """How many calls without the name of a model are counted with a status."""
+    line = f':tensorflow:serving:request_count{{model_name="",status="{status}"}} '
+    (found,) = [one for one in ask(server, METRICS_PATH).data.decode().splitlines() if line in one]
+    return float(found.rpartition(" ")[2])
+
+
+@pytest.mark.slow
+def test_calls_that_are_too_many_are_refused_counted_and_logged(models, gate, caplog):
+    """Those that wait go on, and the refused are told when to come again."""
+    most, more = local_server_grpc._MOST_CALLS, 60
+    batching = Batching(max_waiting=2 * most)
+    with LocalServer({NAME: models}, batching=batching) as server, ExitStack() as stack:
+        calls = []
+        for count in (most // 2, most // 2, more):
+            method = stub(stack.enter_context(own_channel(server))).Predict
+            calls.append([method.future(predict_request(png(IMAGE))) for _ in range(count)])
+            wait_until(lambda: server._grpc._calls == min(most, sum(map(len, calls))))
+        for call in calls[-1]:
+            assert call.code() == grpc.StatusCode.UNAVAILABLE
+            assert call.details() == f"{most} calls are being answered; try again later"
+            assert ("grpc-retry-pushback-ms", "1000") in call.trailing_metadata()
+        assert counts(server, "UNAVAILABLE") == more
+        lines = [line for line in caplog.messages if "try again later" in line]
+        assert len(lines) == min(more, bounded_log._LINES_AT_FIRST)
+        assert lines[0].startswith("gRPC ipv4:127.0.0.1:")
+        gate.opened.set()
+        for call in [*calls[0], *calls[1]]:
+            assert call.code() == grpc.StatusCode.OK
+    assert f"gRPC UNAVAILABLE: {more - len(lines)} more in " in caplog.text
+
+
+@pytest.mark.slow
+def test_a_call_that_its_caller_gives_up_leaves_no_line(models, gate, caplog):
+    """Whether its message had come or not; one that sends none at all is told so."""
+    held = threading.Event()
+
+    def never():
+        held.wait(SECONDS)
+        yield b""
+
+    with LocalServer({NAME: models}) as server, own_channel(server) as channel:
+        method = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        without_message = method.future(never())
+        wait_until(lambda: server._grpc._receiving)
+        with_message = stub(channel).Predict.future(predict_request(png(IMAGE)))
+        gate.reached.acquire()
+        without_message.cancel()
+        with_message.cancel()
+        wait_until(lambda: server._grpc._calls == 0)
+        assert counts(server, "CANCELLED") == 1
+        assert caplog.messages == []
+        with pytest.raises(grpc.RpcError) as caught:
+            method(iter(()), timeout=SECONDS)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert caught.value.details() == "expected a request, found a call that ended without one"
+        held.set()
+        gate.opened.set()
+
+
+@pytest.mark.slow
+def test_connections_over_grpc_have_a_limit_of_their_own(models):
+    """gRPC closes one too many; over REST there is room all the while."""
+    limits = Limits(connections=5)
+    with LocalServer({NAME: models}, limits=limits) as server, ExitStack() as stack:
+        host, port = server.grpc_address.split(":")
+        clients = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=SECONDS))
+            for _ in range(50)
+        ]
+        for client in clients[5:]:  # those before it end as well, in the time to say something
+            with suppress(ConnectionResetError):
+                while client.recv(1000):  # what gRPC itself says first
+                    pass
+        assert ask(server, body=BODY).status == 200
+        wait_until(lambda: code_of_predict(server) == grpc.StatusCode.OK)

@@ -32,6 +32,18 @@ def test_grpc_tries_again_what_may_pass(grpc_server, fault):
 
 
 @pytest.mark.parametrize(
+    ("hint", "least"), [("30000", 30.0), ("0", 0.0), ("-1", 0.0), ("soon", 0.0), ("9" * 50, 0.0)]
+)
+def test_grpc_comes_again_no_sooner_than_it_is_told(grpc_server, waits, hint, least):
+    grpc_server.faults = [(grpc.StatusCode.UNAVAILABLE, "the queue is full")]
+    grpc_server.hint = hint
+    with client_of(grpc_server) as client:
+        assert client.embed([b"x"]).valid.all()
+    assert len(waits) == 1
+    assert least <= waits[0] <= max(least, 1.0)
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         (grpc.StatusCode.INVALID_ARGUMENT, "its own words"),

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+import urllib3
 from asking_servers import BODY, IMAGE, PREDICT, SECONDS, ask, predict_request, stub, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from serving_models import NAME, png
 from tensorflow_serving.apis import predict_pb2
 
 from facenet_lib.errors import FacenetError
-from facenet_lib.serving.limits import Limits, RequestRecord
+from facenet_lib.serving import bounded_log, limits
+from facenet_lib.serving.limits import Limits, RequestRecord, connections_per_port
 from facenet_lib.serving.server import LocalServer
 from facenet_lib.serving.versions import ServedModels
 
@@ -138,10 +140,47 @@ def test_what_is_answered_leaves_no_line(server, caplog):
     assert caplog.messages == []
 
 
-def test_a_line_cannot_be_forged(caplog):
-    record = RequestRecord.__new__(RequestRecord)
-    record.refused("REST", "peer", "GET /a\nb\x1b[31m\u2028", "404", "no\r\nsuch")
+def test_a_line_cannot_be_forged(server, caplog):
+    server._record.refused("REST", "peer", "GET /a\nb\x1b[31m\u2028", "404", "no\r\nsuch")
     (line,) = caplog.messages
     assert line.isprintable()
     assert line.startswith("REST peer GET /a b")
     assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"), [(None, 400), (10**6, 400), (1000, 400), (532, 200), (140, 4)]
+)
+def test_both_ports_share_the_files_that_the_process_may_open(monkeypatch, allowed, expected):
+    monkeypatch.setattr(limits, "_files_allowed", lambda: allowed)
+    monkeypatch.setattr(limits, "_files_open", lambda: 100)
+    assert connections_per_port(Limits()) == expected
+    assert connections_per_port(Limits(connections=3)) == 3
+
+
+def test_a_process_that_may_open_too_few_files_serves_nobody(monkeypatch):
+    monkeypatch.setattr(limits, "_files_open", lambda: 100)
+    monkeypatch.setattr(limits, "_files_allowed", lambda: 120)
+    with pytest.raises(FacenetError, match="open 140 files at least, found one that may open 120"):
+        connections_per_port(Limits())
+    monkeypatch.setattr(limits, "_files_allowed", lambda: 140)
+    assert connections_per_port(Limits()) == 4
+
+
+def test_files_that_are_open_are_counted(tmp_path):
+    before = limits._files_open()
+    with (tmp_path / "one").open("w"), (tmp_path / "two").open("w"):
+        assert limits._files_open() == before + 2
+    assert limits._files_allowed() is None or limits._files_allowed() > before
+
+
+@pytest.mark.slow
+def test_a_flood_of_refusals_is_counted_in_few_lines(models, caplog):
+    with LocalServer({NAME: models}) as server, urllib3.PoolManager(timeout=SECONDS) as pool:
+        for _ in range(300):
+            assert pool.request("GET", server.rest_url + "/nowhere").status == 404
+        assert len(caplog.messages) == bounded_log._LINES_AT_FIRST
+        ask(server, body=b"{")
+        assert ": 400: JSON Parse error" in caplog.messages[-1]
+    told = [line for line in caplog.messages if line.startswith("REST 404: 280 more in ")]
+    assert len(told) == 1

@@ -1,11 +1,17 @@
 """Which versions a model's folder holds."""
 
+from pathlib import Path
+
 import pytest
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.model_card import version_folders
 from facenet_lib.serving.model_folders import (
+    check_model_folder,
+    check_versions,
     choose_versions,
     complete_versions,
+    find_versions,
     label_problems,
     latest_count,
     versions_problems,
@@ -59,10 +65,47 @@ def test_a_label_stands_for_a_version_that_is_served(model_folder):
     )
 
 
-def test_a_folder_that_cannot_be_read_is_told(model_folder, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("facenet_lib.serving.model_folders.is_version", refuse)
-    with pytest.raises(FacenetError, match="small network: cannot be read: Permission denied"):
-        complete_versions(model_folder)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(FacenetError, match=f"{tmp_path}: cannot be read: Permission denied"):
+        complete_versions(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file", "iterdir"])
+def test_a_version_that_cannot_be_read_hides_no_other(model_folder, monkeypatch, method):
+    bad = model_folder / "10"
+    look = getattr(Path, method)
+
+    def refuse(path):
+        if bad in (path, path.parent):
+            raise PermissionError(13, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(Path, method, refuse)
+    if method == "is_dir":  # a folder of whose kind nothing is known
+        (bad / "saved_model.pb").unlink()
+        assert list(version_folders(model_folder)) == [1, 2, 3, 10]
+    found = find_versions(model_folder)
+    assert list(found.complete) == [1, 2]
+    expected = {10: f"{bad}: cannot be read: Permission denied"}
+    assert found.unreadable == ({} if method == "is_dir" else expected)
+
+
+def test_what_is_no_model_s_folder_is_told(model_folder, tmp_path, monkeypatch):
+    check_model_folder(model_folder)
+    check_model_folder(tmp_path)  # a version may come
+    with pytest.raises(FacenetError, match="nowhere: expected the folder of a model"):
+        check_model_folder(tmp_path / "nowhere")
+    with pytest.raises(FacenetError, match=f"found a version; name {model_folder}"):
+        check_model_folder(model_folder / "1")
+
+
+def test_versions_of_which_none_is_there_are_told(model_folder, tmp_path):
+    for versions in ("latest", "all", (1,), (7, 10)):
+        check_versions(model_folder, versions)
+    check_versions(tmp_path, (7,))  # which has none at all, and is told otherwise
+    with pytest.raises(FacenetError, match=r"versions: expected some of 1, 2, 10, found 7, 8$"):
+        check_versions(model_folder, (7, 8))

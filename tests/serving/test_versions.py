@@ -28,6 +28,7 @@ from serving_models import (
 )
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving import model_folders
 from facenet_lib.serving import versions as served_models
 from facenet_lib.serving.answers import VersionStatus
 from facenet_lib.serving.batching import LoadedVersion
@@ -271,12 +272,96 @@ def test_a_folder_that_cannot_be_read_now_unloads_nothing(folder, monkeypatch, c
             looks.append(path)
             raise FacenetError(f"{path}: cannot be read: Permission denied")
 
-        monkeypatch.setattr(served_models, "complete_versions", fail)
+        monkeypatch.setattr(served_models, "find_versions", fail)
         wait_until(lambda: len(looks) > 2)
         assert served.status(NAME) == [VersionStatus(1, "AVAILABLE")]
     # Servers that other tests of this process share may have looked at folders of their own.
     (line,) = [message for message in caplog.messages if message.startswith(f"{folder}:")]
     assert line == f"{folder}: cannot be read: Permission denied"
+
+
+def hide(monkeypatch, number):
+    """Let a version's folder be one that cannot be read, as another user's can be."""
+    real, hidden = model_folders.is_version, threading.Event()
+    hidden.set()
+
+    def is_version(folder):
+        if folder.name == str(number) and hidden.is_set():
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(model_folders, "is_version", is_version)
+    return hidden
+
+
+@pytest.mark.slow
+def test_a_version_that_cannot_be_read_hides_no_other(folder, saved, monkeypatch, caplog):
+    """Neither at the start, nor when a newer one comes; and it loads once it can be read."""
+    hidden = hide(monkeypatch, 5)
+    add_version(saved[2], folder, 5)
+    reason = f"{folder / '5'}: cannot be read: Permission denied"
+    with ready(folder) as served:
+        assert served.status(NAME) == [
+            VersionStatus(5, "END", reason),
+            VersionStatus(1, "AVAILABLE"),
+        ]
+        add_version(saved[2], folder, 7)
+        wait_until(lambda: served.status(NAME)[0] == VersionStatus(7, "AVAILABLE"))
+        remove_version(folder, 7)
+        wait_until(lambda: VersionStatus(1, "AVAILABLE") in served.status(NAME))
+        hidden.clear()
+        wait_until(lambda: VersionStatus(5, "AVAILABLE") in served.status(NAME))
+    told = [line for line in caplog.messages if "cannot be read" in line and str(folder) in line]
+    assert told == [f"{NAME} version 5 was not loaded: {reason}"]
+
+
+def test_a_model_of_versions_that_cannot_be_read_says_why(folder, monkeypatch):
+    hide(monkeypatch, 1)
+    with serving(folder) as served, pytest.raises(FacenetError) as caught:
+        served.wait_until_ready()
+    assert f"{folder / '1'}: cannot be read: Permission denied" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_link_that_leads_nowhere_keeps_no_version_from_loading(folder, saved):
+    """Nor does what else cannot be looked at within a folder, such as another user's."""
+    with ready(folder) as served:
+        scratch = folder.parent / "scratch"
+        shutil.copytree(saved[2], scratch)
+        (scratch / "assets.extra").mkdir(exist_ok=True)
+        (scratch / "assets.extra" / "link").symlink_to("nowhere")
+        scratch.rename(folder / "2")
+        wait_until(lambda: served.status(NAME)[0] == VersionStatus(2, "AVAILABLE"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["goes", "is overtaken"])
+def test_a_version_that_is_being_copied_does_not_start_for_ever(folder, saved, monkeypatch, what):
+    real = served_models._files
+    monkeypatch.setattr(
+        served_models, "_files", lambda path: object() if path.name == "2" else real(path)
+    )
+    with ready(folder) as served:
+        add_version(saved[2], folder, 2)
+        wait_until(lambda: VersionStatus(2, "START") in served.status(NAME))
+        if what == "goes":
+            shutil.rmtree(folder / "2")
+        else:
+            add_version(saved[2], folder, 3)
+        wait_until(lambda: VersionStatus(2, "END") in served.status(NAME))
+        assert served.ready()
+
+
+def test_versions_that_are_not_there_are_told(folder, caplog):
+    with serving(folder, versions=[7, 8]) as served, pytest.raises(FacenetError) as caught:
+        served.wait_until_ready()
+    assert f"{folder}: versions: expected some of 1, found 7, 8" in str(caught.value)
+    caplog.clear()
+    with ready(folder, versions=[1, 7]) as served:
+        wait_until(lambda: [line for line in caplog.messages if "version 7" in line])
+        assert served.predict(NAME, files(IMAGES[:1])).result(SECONDS).version == 1
+    told = [line for line in caplog.messages if "version 7" in line]
+    assert told == [f"{NAME} version 7 is not in {folder}"]
 
 
 @pytest.mark.slow

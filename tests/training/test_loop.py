@@ -138,11 +138,17 @@ def test_more_epochs_go_on_from_a_finished_run(tmp_path, faces, pairs, whole_run
     assert load_run(out).config == CONFIG
 
 
-def test_ctrl_c_ends_the_step_and_saves(tmp_path, faces, pairs, whole_run):
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]],
+    ids=["Ctrl-C", "SIGTERM twice"],  # as managers of processes send it
+)
+def test_a_signal_ends_the_step_and_saves(tmp_path, faces, pairs, whole_run, numbers):
     class Interrupt(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 3:
-                signal.raise_signal(signal.SIGINT)
+                for number in numbers:
+                    signal.raise_signal(number)
 
     handler = signal.getsignal(signal.SIGINT)
     out = tmp_path / "run"
