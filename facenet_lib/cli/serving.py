@@ -17,9 +17,14 @@ from facenet_lib.cli.arguments import (
     port,
 )
 from facenet_lib.cli.loading import load_tensorflow
-from facenet_lib.errors import FacenetError, explain_missing
+from facenet_lib.errors import FacenetError, explain_missing, refuse
 from facenet_lib.model_card import CARD, read_card
-from facenet_lib.serving.model_folders import choose_versions, complete_versions, versions_problems
+from facenet_lib.serving.model_folders import (
+    choose_versions,
+    complete_versions,
+    label_problems,
+    versions_problems,
+)
 
 if TYPE_CHECKING:
     from facenet_lib.serving.naming import Naming
@@ -166,6 +171,8 @@ def _serve(options: argparse.Namespace) -> None:
     if not by_tf_serving:
         with explain_missing("facenet serve", "serving"):
             import tornado  # noqa: F401  # first, since TensorFlow takes seconds to load
+        for name, known in labels.items():
+            refuse("labels", label_problems(known, options.versions, models[name]))
         load_tensorflow()
         with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve
