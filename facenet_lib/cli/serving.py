@@ -17,12 +17,13 @@ from facenet_lib.cli.arguments import (
     port,
 )
 from facenet_lib.cli.loading import load_tensorflow
-from facenet_lib.errors import FacenetError, explain_missing
+from facenet_lib.errors import FacenetError, explain_missing, refuse
 from facenet_lib.model_card import CARD, read_card
 from facenet_lib.serving.model_folders import (
     check_model_folders,
     choose_versions,
     complete_versions,
+    label_problems,
     versions_problems,
 )
 
@@ -176,6 +177,8 @@ def _serve(options: argparse.Namespace) -> None:
         # First what can be told at once, since TensorFlow takes seconds to load.
         check_ports(**where)
         check_model_folders(models.values(), options.versions)
+        for name, known in labels.items():
+            refuse("labels", label_problems(known, options.versions, models[name]))
         load_tensorflow()
         with explain_missing("facenet serve", "serving"):
             from facenet_lib.serving.server import serve

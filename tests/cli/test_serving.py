@@ -112,7 +112,11 @@ def options_of_serve(monkeypatch):
     return found
 
 
-def test_models_and_labels_have_names_or_not(options_of_serve):
+def test_models_and_labels_have_names_or_not(options_of_serve, tmp_path, monkeypatch):
+    for version in ("m/1", "m/3", "n/1", "n/2"):
+        (tmp_path / version).mkdir(parents=True)
+        (tmp_path / version / "saved_model.pb").touch()
+    monkeypatch.chdir(tmp_path)
     for words, models, labels in (
         (["m"], {"facenet": Path("m")}, {}),
         (["m", "--name", "x"], {"x": Path("m")}, {}),
@@ -125,10 +129,19 @@ def test_models_and_labels_have_names_or_not(options_of_serve):
             {"y": {"stable": 1, "old": 2}, "x": {"stable": 3}},
         ),
     ):
-        assert main(["serve", *words]) == 0
+        assert main(["serve", *words, "--versions", "all"]) == 0
         assert options_of_serve[-1][0] == models
         assert options_of_serve[-1][1]["labels"] == labels
     assert list(options_of_serve[-1][0]) == ["x", "y"]
+
+
+def test_a_label_of_a_version_that_is_not_there_is_told_at_once(options_of_serve, tmp_path, capsys):
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").touch()
+    assert main(["serve", str(tmp_path), "--label", "stable=7"]) == 1
+    told = "label 'stable': expected one of the versions that are served, 2, found 7"
+    assert told in one_line(capsys.readouterr())
+    assert not options_of_serve
 
 
 def test_limits_are_named_and_their_defaults_are_told(options_of_serve, capsys):

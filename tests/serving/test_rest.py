@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -131,6 +132,20 @@ def test_a_body_that_would_fill_the_memory_is_refused_while_it_is_unpacked(model
         assert answer.status == 413
         assert ask(server, body=BODY).status == 200
     assert sum(bytes_unpacked) <= 2**20 + 2**16
+
+
+def test_a_packed_body_that_takes_too_long_is_refused_once(models, monkeypatch, caplog):
+    def slow(unpacker, chunk):
+        while not caplog.messages:
+            time.sleep(0.01)
+            yield b" "
+        yield bytes(10_000)  # too many: a second reason to refuse it
+
+    monkeypatch.setattr(GzipUnpacker, "unpack", slow)
+    limits = Limits(body_bytes=5_000, seconds_to_send=0.1)
+    with LocalServer({NAME: models}, limits=limits) as server:
+        assert ask(server, **packed(BODY)).status == 408
+    assert len(caplog.messages) == 1
 
 
 # Pages elsewhere
