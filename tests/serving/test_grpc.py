@@ -234,16 +234,21 @@ def test_a_call_that_its_caller_gives_up_leaves_no_line(models, gate, caplog):
 @pytest.mark.slow
 def test_connections_over_grpc_have_a_limit_of_their_own(models):
     """gRPC closes one too many; over REST there is room all the while."""
-    limits = Limits(connections=5)
+    limits = Limits(connections=5, seconds_idle=1000)
+    speaks_http_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
     with LocalServer({NAME: models}, limits=limits) as server, ExitStack() as stack:
         host, port = server.grpc_address.split(":")
-        clients = [
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=SECONDS))
-            for _ in range(50)
-        ]
-        for client in clients[5:]:  # those before it end as well, in the time to say something
-            with suppress(ConnectionResetError):
-                while client.recv(1000):  # what gRPC itself says first
-                    pass
+        clients = []
+        for _ in range(5 + 40):
+            client = socket.create_connection((host, int(port)), timeout=SECONDS)
+            clients.append(stack.enter_context(client))
+            with suppress(ConnectionError):
+                client.sendall(speaks_http_2)
+        for client in clients[5:]:
+            with suppress(ConnectionError):
+                assert client.recv(1000) == b""
         assert ask(server, body=BODY).status == 200
+        for client in clients[:5]:
+            assert client.recv(1000)  # the server's part of the greeting
+            client.close()
         wait_until(lambda: code_of_predict(server) == grpc.StatusCode.OK)

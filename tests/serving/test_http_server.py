@@ -128,19 +128,22 @@ def test_the_end_waits_for_no_connection_without_a_request(sent):
         assert not server.is_alive()
 
 
-def test_a_connection_that_was_let_in_before_the_end_is_answered():
+def test_connections_that_were_let_in_before_the_end_are_answered(monkeypatch):
     """The system lets connections in on its own, while the thread that accepts is busy."""
+    monkeypatch.setattr("facenet_lib.serving.http_server._AT_ONCE", 1)
     front = Front()
     front.opened.clear()
-    with serving(front) as (server, _), connect(server) as busy:
+    with serving(front) as (server, _), ExitStack() as stack:
+        busy = stack.enter_context(connect(server))
         busy.sendall(HEAD)
         assert front.reached.wait(SECONDS)
-        with connect(server) as late:
-            late.sendall(HEAD)
-            server.stop()
-            front.opened.set()
-            assert answer(busy) == b"done"
-            assert answer(late) == b"done"
+        late = [stack.enter_context(connect(server)) for _ in range(10)]
+        for client in late:
+            client.sendall(HEAD)
+        server.stop()
+        front.opened.set()
+        for client in (busy, *late):
+            assert answer(client) == b"done"
 
 
 def test_after_the_end_the_door_is_closed():
