@@ -169,31 +169,46 @@ def _serve(options: argparse.Namespace) -> None:
     for name in _OF_THE_LOCAL_SERVER if by_tf_serving else ():
         if getattr(options, name) is not None:
             options.parser.error(f"--{name.replace('_', '-')}: only for the local server")
-    if not by_tf_serving:
-        with explain_missing("facenet serve", "serving"):
-            import tornado  # noqa: F401
+    serve = _serve_by_tf_serving if by_tf_serving else _serve_by_ourselves
+    serve(options, models, labels, where)
 
-            from facenet_lib.serving.addresses import check_ports
-        # First what can be told at once, since TensorFlow takes seconds to load.
-        check_ports(**where)
-        check_model_folders(models.values(), options.versions)
-        for name, known in labels.items():
-            refuse("labels", label_problems(known, options.versions, models[name]))
-        load_tensorflow()
-        with explain_missing("facenet serve", "serving"):
-            from facenet_lib.serving.server import serve
 
-        serve(
-            models,
-            versions=options.versions,
-            labels=labels,
-            naming=_naming(options, *models.values()) if options.gallery else None,
-            allowed_origins=options.allow_origin or (),
-            **_limits(options),
-            **where,
-        )
-        return
+def _serve_by_ourselves(
+    options: argparse.Namespace,
+    models: Mapping[str, Path],
+    labels: Mapping[str, Mapping[str, int]],
+    where: Mapping[str, Any],
+) -> None:
+    with explain_missing("facenet serve", "serving"):
+        import tornado  # noqa: F401
 
+        from facenet_lib.serving.addresses import check_ports
+    # First what can be told at once, since TensorFlow takes seconds to load.
+    check_ports(**where)
+    check_model_folders(models.values(), options.versions)
+    for name, known in labels.items():
+        refuse("labels", label_problems(known, options.versions, models[name]))
+    load_tensorflow()
+    with explain_missing("facenet serve", "serving"):
+        from facenet_lib.serving.server import serve
+
+    serve(
+        models,
+        versions=options.versions,
+        labels=labels,
+        naming=_naming(options, *models.values()) if options.gallery else None,
+        allowed_origins=options.allow_origin or (),
+        **_limits(options),
+        **where,
+    )
+
+
+def _serve_by_tf_serving(
+    options: argparse.Namespace,
+    models: Mapping[str, Path],
+    labels: Mapping[str, Mapping[str, int]],
+    where: Mapping[str, Any],
+) -> None:
     with explain_missing("facenet serve", "serving"):
         from facenet_lib.serving.configuration import (
             TENSORFLOW_SERVING_IMAGE,
@@ -207,7 +222,7 @@ def _serve(options: argparse.Namespace) -> None:
         ServedModel(folder, name, options.versions, labels.get(name, {}))
         for name, folder in models.items()
     ]
-    where["image"] = options.image or TENSORFLOW_SERVING_IMAGE
+    where = {**where, "image": options.image or TENSORFLOW_SERVING_IMAGE}
     if options.max_batch_size is not None:
         where["batching"] = BatchingParameters(max_batch_size=options.max_batch_size)
     if options.configure:

@@ -28,7 +28,9 @@ def test_no_body_is_an_empty_one():
     assert unpacked() == unpacked(b"") == b""
 
 
-@pytest.mark.parametrize("body", [b"{}", b"\x1f\x8b" + bytes(50), gzip.compress(b"{}", mtime=0) + b"more"])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"\x1f\x8b" + bytes(50), gzip.compress(b"{}", mtime=0) + b"more"]
+)
 def test_what_gzip_did_not_write_is_refused(body):
     with pytest.raises(ServingError, match="expected a body packed by gzip: ") as caught:
         unpacked(body)
