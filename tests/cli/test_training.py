@@ -69,7 +69,7 @@ def test_the_command_lines_settings_take_the_place_of_the_files(folder, tmp_path
     config.write_text("image_size: 60\nepochs: 1\nbatch_norm_momentum: 9e-1\n")
     words = ["train", folder, "--out", tmp_path / "run", "--config", config]
     assert main(list(map(str, words))) == 1  # an image of 60 pixels is too small
-    told = one_line(capsys.readouterr())
+    told = capsys.readouterr().err.splitlines()[-1]  # after what was trained on
     assert "image_size: expected an integer of at least 75, found 60" in told
     assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit):
