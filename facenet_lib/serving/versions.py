@@ -223,7 +223,6 @@ class ServedModels:
         self._watcher.join()
         for model in self._models.values():
             model.close()
-        gc.collect()
 
     def _watch(self) -> None:
         while True:
@@ -326,7 +325,6 @@ class _Model:
             # While the newest is being copied or will not load, the one before it goes on.
             if number not in serving:
                 self._unload(number)
-                gc.collect()  # TensorFlow's functions refer to each other
         for number, status in self.statuses.items():
             if status.state == "START" and number not in looked_at:  # it went, or a newer one came
                 self._set_status(number, "END")
@@ -385,6 +383,8 @@ class _Model:
         self.available = {key: one for key, one in self.available.items() if key != number}
         version.close()
         self.batch_sizes += version.batch_sizes
+        del version
+        gc.collect()  # TensorFlow's functions refer to each other
         self._set_status(number, "END")
         _log.info("%s version %d was unloaded", self.name, number)
 
