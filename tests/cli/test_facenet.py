@@ -175,12 +175,15 @@ def test_failures_are_explained_in_one_line(run, exported, folder, tmp_path, cap
         (["import-weights", image, str(tmp_path / "model")], "Known_1_0001.jpg"),
         (["import-weights", str(tmp_path / "none"), str(tmp_path / "model")], "none"),
         (["train", str(folder), "--out", str(tmp_path / "x"), "--from", "none"], "none: expected"),
-        (["train", str(folder), "--out", str(folder)], "not empty and no training run"),
         (["train", str(folder), "--out", str(run), "--config", "none"], "none: expected a YAML"),
     ):
         assert main(words) == 1, words
         assert told in one_line(capsys.readouterr())
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+    assert main(["train", str(folder), "--out", str(folder)]) == 1
+    *taken, failure = capsys.readouterr().err.splitlines()  # first, whom it would train on
+    assert "not empty and no training run" in failure
+    assert all(line.startswith("facenet: ") for line in [*taken, failure])
 
 
 NAME = "\u0141ukasz \u738b"  # of two scripts that cp1252 lacks

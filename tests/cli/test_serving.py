@@ -103,8 +103,10 @@ def test_several_models_are_served_each_by_its_name(exported, folder):
 
 @pytest.fixture
 def options_of_serve(monkeypatch):
-    """The models and options with which the command would serve."""
+    """The models and options with which the command would serve, whatever is there and free."""
     found = []
+    monkeypatch.setattr("facenet_lib.cli.serving.check_model_folders", lambda *_: None)
+    monkeypatch.setattr("facenet_lib.serving.addresses.check_ports", lambda **_: None)
     monkeypatch.setattr(
         "facenet_lib.serving.server.serve",
         lambda models, **options: found.append((models, options)),

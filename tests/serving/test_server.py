@@ -174,7 +174,8 @@ def test_the_end_waits_for_no_client(models, port, sent):
             channel = stack.enter_context(grpc.insecure_channel(server.grpc_address))
             stack.callback(held.set)
             call = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
-            call.future(never())
+            waiting = call.future(never())
+            stack.callback(waiting.cancel)  # and holds it: else it would end at once
             wait_until(lambda: server._grpc._receiving)
         else:
             client = stack.enter_context(socket.create_connection(place, timeout=SECONDS))
