@@ -28,7 +28,7 @@ book: $(INSTALLED)
 
 # Three processes, because some tests wait for others.
 test: $(INSTALLED) check
-	@echo "Chapters and library tests (about 27 minutes on two cores; 12 after make book, which has"
+	@echo "Chapters and library tests (about 30 minutes on two cores; 15 after make book, which has"
 	@echo "run the chapters: one that ran through with this very library is not run again)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/python book/prepare_chapters.py

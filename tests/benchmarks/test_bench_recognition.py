@@ -26,7 +26,7 @@ from facenet_lib.recognition.approximate import build_index
 from facenet_lib.recognition.search import nearest_rows
 from facenet_lib.verification import distances
 
-KINDS = {  # hnsw's graph of a million takes a core more than four minutes
+KINDS = {  # hnsw's graph of a million takes a core eleven minutes
     10_000: ("exact_half", "hnsw"),
     100_000: ("exact_half", "hnsw"),
     1_000_000: ("exact_half",),
