@@ -37,6 +37,7 @@ DRAWN_TEST_IDENTITIES = 60
 DRAWN_SEED = 0
 DRAWN_SIZE = 160
 
+_SHOWN = 3  # names of what was left out
 _PAIRS_NAMES = ("pairsDevTest.txt", "pairs.txt")
 _TRAIN_PEOPLE_NAME = "peopleDevTrain.txt"
 _LFW_FOLDER, _LFW_ARCHIVE = "lfw_funneled", "lfw-funneled.tgz"
@@ -421,9 +422,6 @@ def _protocol_files(root: Path) -> tuple[Path | None, Path | None]:
         if pairs is not None or people.is_file():
             return pairs, people if people.is_file() else None
     return None, None
-
-
-_SHOWN = 3  # names of what was left out
 
 
 def _sort_out(root: Path, faces: Faces, others: Sequence[Path]) -> tuple[LeftOut, ...]:

@@ -591,6 +591,17 @@ def test_too_few_faces_are_refused_with_their_number(faces: Path, needs, told) -
     assert told in str(caught.value)
 
 
+def test_many_pairs_of_few_images_are_too_few(tmp_path: Path) -> None:
+    """Five images of one person are ten pairs, and with two of another's ten pairs more."""
+    same = [f"Ann\t{i}\t{j}\n" for i in range(1, 6) for j in range(i + 1, 6)]
+    different = [f"Ann\t{i}\tBob\t{j}\n" for i in range(1, 6) for j in (1, 2)]
+    (tmp_path / "pairs.txt").write_text("".join(["10\n", *same, *different]))
+    folder = open_faces(tmp_path)
+    datasets.check_enough_faces(folder, pairs=7)
+    with pytest.raises(FacenetError, match="with 8 or more images in all, found 10, 10 and 7"):
+        datasets.check_enough_faces(folder, pairs=8)
+
+
 def test_everything_that_is_missing_is_told_at_once(faces: Path) -> None:
     with pytest.raises(FacenetError, match="2 problems") as caught:
         datasets.check_enough_faces(open_faces(faces), people=9, pairs=1)

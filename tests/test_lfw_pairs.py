@@ -130,14 +130,15 @@ def lists_of(folds: int, per_class: int, names: list[str], seed: int) -> PairLis
 @given(
     folds=st.integers(1, 4),
     per_class=st.integers(1, 4),
-    names=st.lists(NAMES.map(normalize_name), min_size=2, max_size=6, unique=True),
+    names=st.lists(NAMES, min_size=2, max_size=6, unique_by=normalize_name),
     seed=st.integers(0, 2**32),
 )
 def test_what_is_written_is_read(tmp_path_factory, folds, per_class, names, seed) -> None:
     pairs = lists_of(folds, per_class, names, seed)
     path = tmp_path_factory.mktemp("round") / "pairs.txt"
     write_pairs(path, pairs)
-    assert read_pairs(path) == pairs
+    in_one_form = [normalize_name(name) for name in names]
+    assert read_pairs(path) == lists_of(folds, per_class, in_one_form, seed)
     assert [entry.name for entry in path.parent.iterdir()] == ["pairs.txt"]
 
 
@@ -402,15 +403,17 @@ def test_people_are_written_in_the_official_layout(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(
-    people=st.dictionaries(NAMES.map(normalize_name), st.integers(1, 9999), min_size=1),
+    people=st.lists(
+        st.tuples(NAMES, st.integers(1, 9999)), min_size=1, unique_by=lambda p: normalize_name(p[0])
+    ),
     folds=st.integers(1, 4),
 )
 def test_people_written_are_read(tmp_path_factory, people, folds: int) -> None:
-    named = list(people.items())
-    dealt = tuple(dict(named[fold::folds]) for fold in range(min(folds, len(named))))
+    dealt = tuple(dict(people[fold::folds]) for fold in range(min(folds, len(people))))
     path = tmp_path_factory.mktemp("round") / "people.txt"
     write_people(path, dealt)
-    assert read_people(path) == dealt
+    in_one_form = [{normalize_name(name): count for name, count in fold.items()} for fold in dealt]
+    assert read_people(path) == tuple(in_one_form)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +454,9 @@ def test_an_image_is_jpg_or_else_png(images: Path) -> None:
     assert image_path(images, "Ann", 1) == images / "Ann" / "Ann_0001.jpg"
     assert image_path(images, "Ann", 2) == images / "Ann" / "Ann_0002.png"
     assert image_path(images, "Bob", 12) == images / "Bob" / "Bob_0012.jpg"
-    with pytest.raises(FacenetError, match=r"expected Bob_0001\.jpg or .* or \.jpe, found n"):
+    with pytest.raises(
+        FacenetError, match=r"Bob_0001\.jpg or \.jpeg or \.png or \.jfif or \.jpe, found n"
+    ):
         image_path(images, "Bob", 1)
     with pytest.raises(FacenetError, match="one folder name"):
         image_path(images / "Ann", "../Bob", 12)

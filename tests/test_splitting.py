@@ -5,30 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_people import images_of, people
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.splitting import draw_pairs, split_faces
 from facenet_lib.verification import evaluate
 
 # split_faces ------------------------------------------------------------------------------------
-
-
-def people(*counts: int) -> dict[str, tuple[Path, ...]]:
-    """Somebody with so many images, for each of ``counts``; nothing of it is on the disk."""
-    return {
-        f"P{person:03d}": tuple(Path("faces", f"P{person:03d}", f"{n}.jpg") for n in range(count))
-        for person, count in enumerate(counts)
-    }
-
-
-def images_of(faces) -> set[Path]:
-    return {path for paths in faces.values() for path in paths}
 
 
 @settings(deadline=None)
