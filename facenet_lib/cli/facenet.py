@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -29,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         through ``SystemExit(2)``, as argparse has it.
     """
     _let_every_name_be_written()
-    options = make_parser().parse_args(arguments)
-    options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        options = make_parser().parse_args(arguments)
+        options.words = list(sys.argv[1:] if arguments is None else arguments)
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)
     except FacenetError as error:
@@ -40,7 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("facenet: interrupted", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        return 1
+    finally:
+        _finish_output()
     return 0
+
+
+def _finish_output() -> None:
+    """Write what is left of the output, unless who read it, such as ``head``, has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _let_every_name_be_written() -> None:

@@ -239,6 +239,24 @@ def test_commands_end_well_whatever_the_terminal_can_show(tmp_path, encoding):
     assert ": not a training run" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("--help",), ("draw-faces", "--help"), ("gallery", "people.npz")]
+)
+def test_a_reader_that_goes_away_ends_a_command_without_complaint(tmp_path, words):
+    gallery = Gallery(Fingerprint("facenet", np.eye(4, 2)))
+    gallery.enroll(NAME, [[1.0, 0.0]], ["1.jpg"])
+    gallery.save(tmp_path / "people.npz")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "facenet_lib", *words]
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.stderr == ""
+
+
 def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
