@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -196,8 +197,21 @@ def _lock_folder(out: Path) -> Iterator[None]:
     with explain_write_errors(out):
         lock = (out / LOCK_FILE).open("w")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FacenetError(f"{out}: another process is training here") from error
+        given_up = time.monotonic() + _SECONDS_OF_A_LOOK
+        while not _try_to_lock(lock):
+            if time.monotonic() > given_up:
+                raise FacenetError(f"{out}: another process is training here")
+            time.sleep(0.1)
         yield
+
+
+def _try_to_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# Who finds the run finished holds it only to see that: two notebooks may open it at once.
+_SECONDS_OF_A_LOOK = 10.0

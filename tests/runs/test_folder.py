@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from toy_training import CONFIG, assert_same_run, changed, contents, load_run, t
 
 import facenet_lib
 from facenet_lib.errors import FacenetError
+from facenet_lib.runs import folder
 from facenet_lib.runs.checkpoints import read_checkpoint, write_checkpoint
 from facenet_lib.runs.folder import (
     checksum_images,
@@ -40,7 +42,8 @@ def test_a_claimed_folder_tells_whose_it_is(tmp_path):
     ]
 
 
-def test_only_one_claims_a_folder_at_a_time(tmp_path):
+def test_only_one_claims_a_folder_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_SECONDS_OF_A_LOOK", 0)
     with (
         claim_folder(tmp_path, CONFIG, PEOPLE, DATA),
         pytest.raises(FacenetError, match="another process is training here"),
@@ -50,6 +53,15 @@ def test_only_one_claims_a_folder_at_a_time(tmp_path):
     with claim_folder(tmp_path, changed(epochs=9), PEOPLE, DATA):
         pass
     assert read_config_file(tmp_path)[0].epochs == 9
+
+
+def test_who_looks_at_a_run_for_a_moment_is_waited_for(tmp_path, monkeypatch):
+    """As two notebooks do that open one finished run at the same time."""
+    with ExitStack() as other:
+        other.enter_context(claim_folder(tmp_path, CONFIG, PEOPLE, DATA))
+        monkeypatch.setattr(folder.time, "sleep", lambda seconds: other.close())
+        with claim_folder(tmp_path, CONFIG, PEOPLE, DATA):
+            assert read_identities(tmp_path) == PEOPLE
 
 
 @pytest.mark.parametrize(
