@@ -1,4 +1,4 @@
-"""The buttons of Binder, Colab and the repository, and the cell that installs the library."""
+"""Binder, Colab, GitHub, a container, other systems: what each of them finds in the project."""
 
 from __future__ import annotations
 
@@ -225,3 +225,16 @@ def test_what_they_make_and_copy_is_there(name):
     copied = " ".join(re.findall(r"^COPY --\S+ (.+) \S+$", text, re.MULTILINE)).split()
     paths = [*copied, *re.findall(r"\btests/\S+", text)]
     assert paths and [path for path in paths if not (PROJECT / path).exists()] == []
+
+
+# Other systems
+
+
+@pytest.mark.slow
+def test_library_and_tests_load_without_what_only_unix_has():
+    command = [sys.executable, "-m", "pytest", "-p", "made_up_windows", "--collect-only", "-q"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "tests")}
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
