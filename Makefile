@@ -33,7 +33,7 @@ test: $(INSTALLED) check
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/pytest $$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) tests --nbmake \
-		--nbmake-timeout=5400 --numprocesses 3
+		--numprocesses 3
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

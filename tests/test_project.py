@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import importlib.metadata
 import re
 import shlex
 import statistics
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -109,6 +113,39 @@ def test_environment_installs_what_pyproject_says_and_nothing_else():
     assert pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
     assert with_those_they_bring(["book", "test"]) == set(project["optional-dependencies"])
     assert '--editable ".[book,test]"' in (PROJECT / "Makefile").read_text(encoding="utf-8")
+
+
+def brought_by(requirements: Iterable[str]) -> set[str]:
+    """The names of all that is installed with these requirements, as far as it is installed."""
+    found: set[str] = set()
+    left = [normal_name(line) for line in requirements]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                lines = importlib.metadata.requires(name) or []
+                left += [normal_name(line) for line in lines if "extra ==" not in line]
+    return found
+
+
+def test_the_extra_for_chapters_brings_all_that_they_import():
+    lines = pyproject()["dependencies"]
+    for extra in with_those_they_bring(["chapters"]):
+        lines = lines + pyproject()["optional-dependencies"][extra]
+    installed = brought_by(line for line in lines if not line.startswith("facenet-lib["))
+    distributions = importlib.metadata.packages_distributions()
+    missing = set()
+    for chapter in CHAPTERS:
+        code = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
+        for node in ast.walk(ast.parse("\n".join(code))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.split(".")[0] for name in names} - {"facenet_lib"}:
+                by = {normal_name(each) for each in distributions.get(name, [])}
+                if name not in sys.stdlib_module_names and not by & installed:
+                    missing.add(f"{chapter}: {name}")
+    assert missing == set()
 
 
 # The book
