@@ -52,6 +52,13 @@ def test_every_chapter_begins_with_the_same_cell_which_no_page_shows(chapter):
     assert source(first) == colab_cell()
 
 
+@pytest.mark.parametrize("chapter", chapters().values())
+def test_a_chapter_needs_no_file_beside_it(chapter):
+    """Colab opens the notebook alone."""
+    code = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
+    assert [cell for cell in code if "_static" in cell] == []
+
+
 def run_cell(python: Path, cell: str, path: Path) -> subprocess.CompletedProcess[str]:
     """Run a cell where ``path`` is all that can be imported besides what is installed."""
     environment = {**os.environ, "PYTHONPATH": str(path)}
