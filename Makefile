@@ -33,7 +33,7 @@ test: $(INSTALLED) check
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	$(BIN)/python book/prepare_chapters.py
 	$(BIN)/pytest $$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) tests --nbmake \
-		--nbmake-timeout=5400 --numprocesses 3
+		--numprocesses 3
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -55,5 +55,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, found %d.%d: name another with make PYTHON=..." % v[:2])'
 	@echo "Setting up .venv (downloads about 1 GB, once)."
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[alignment,book,large,serving,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,test]"
 	@touch $@

@@ -208,10 +208,13 @@ def encoded_batches(
         A function that raises a FacenetError naming all files of a batch that are not valid, or
         the first that cannot be read.
 
+    >>> import tempfile
     >>> compute_batches = encoded_batches(lambda images: ([[0.0]], [False]), lambda image: "empty")
-    >>> next(compute_batches(["/dev/null"], 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "a.jpg").touch()
+    ...     next(compute_batches([str(Path(folder, "a.jpg"))], 1))
     Traceback (most recent call last):
-    facenet_lib.errors.FacenetError: image files that cannot be used: /dev/null: empty
+    facenet_lib.errors.FacenetError: image files that cannot be used: ...a.jpg: empty
     """
 
     def compute_batches(files: list[str], batch_size: int) -> Iterator[np.ndarray]:

@@ -160,6 +160,8 @@ def open_whole_folder(folder: Path) -> Iterator[Path]:
             part = Path(scratch) / folder.name
             part.mkdir()
             yield part
+            if folder.is_dir():  # in whose place Windows puts no other, not even if it is empty
+                folder.rmdir()
             part.replace(folder)
 
 

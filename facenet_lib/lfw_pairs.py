@@ -170,9 +170,9 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
             each with its line.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile("w") as file:
-    ...     print("1", "Ann\\t1\\t2", "Ann\\t1\\tBob\\t1", sep="\\n", file=file, flush=True)
-    ...     [pair.issame for pair in read_pairs(file.name)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "pairs.txt").write_text("1\\nAnn\\t1\\t2\\nAnn\\t1\\tBob\\t1\\n")
+    ...     [pair.issame for pair in read_pairs(Path(folder, "pairs.txt"))]
     [True, False]
     """
     lines, problems = _read_lines(path, "pairs file", "pairs.txt")
@@ -252,9 +252,9 @@ def read_people(path: str | os.PathLike[str]) -> tuple[dict[str, int], ...]:
             each with its line.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile("w") as file:
-    ...     print("2", "Ann\\t3", "Bob\\t1", sep="\\n", file=file, flush=True)
-    ...     read_people(file.name)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "people.txt").write_text("2\\nAnn\\t3\\nBob\\t1\\n")
+    ...     read_people(Path(folder, "people.txt"))
     ({'Ann': 3, 'Bob': 1},)
     """
     lines, problems = _read_lines(path, "people file", "peopleDevTrain.txt")

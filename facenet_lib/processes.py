@@ -6,6 +6,7 @@ Loky starts new programs for them: a fork of a process that runs TensorFlow may 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -100,8 +101,12 @@ def _begin(caller: int, prepare: Callable[[], object] | None) -> None:
 
 def _end_after(caller: int) -> None:
     """End this process once its caller is there no more."""
-    while os.getppid() == caller:
-        time.sleep(_WATCH_SECONDS)
+    parent = multiprocessing.parent_process()
+    if os.name == "nt" and parent is not None:  # where getppid names one that has ended, too
+        parent.join()
+    else:  # where what loky starts has no parent to wait for
+        while os.getppid() == caller:
+            time.sleep(_WATCH_SECONDS)
     os._exit(1)
 
 

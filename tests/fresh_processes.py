@@ -18,8 +18,11 @@ from pathlib import Path
 
 LONGEST = 1800  # seconds, only so that a fault has an end
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tensorflow", "keras"])
+_FORKS = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+if _FORKS.get_start_method() == "forkserver":  # elsewhere each process loads TensorFlow itself
+    _FORKS.set_forkserver_preload(["tensorflow", "keras"])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by the server, when it loads TensorFlow
 
 
@@ -41,14 +44,15 @@ def run(program: str, *words: object, log: Path) -> None:
     finally:
         process.kill()  # training takes SIGTERM for a wish
         process.join()
-    assert code == 0, f"ended with {code}: {log.read_text(errors='replace')[-2000:]}"
+    assert code == 0, f"ended with {code}: {log.read_text('utf-8', 'replace')[-2000:]}"
 
 
 def _run(program: str, words: list[str], log: Path, environment: dict[str, str]) -> None:
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    assert "tensorflow" in sys.modules, "the fork server has not loaded TensorFlow"
+    if _FORKS.get_start_method() == "forkserver":
+        assert "tensorflow" in sys.modules, "the fork server has not loaded TensorFlow"
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["-c", *words]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_windows import needs_descriptors, windows_files
 from toy_training import full_disk
 
 from facenet_lib.errors import FacenetError
@@ -17,6 +18,7 @@ from facenet_lib.files import (
     list_folder,
     normalize_name,
     open_whole_file,
+    open_whole_folder,
     read_arrays,
     read_bytes,
     read_text,
@@ -35,6 +37,24 @@ def test_a_whole_file_appears_at_the_end_or_never(tmp_path):
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@needs_descriptors
+def test_a_whole_folder_takes_the_place_of_an_empty_one_and_of_no_other(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for expected in ("written", "refused"):
+        with windows_files():
+            try:
+                with open_whole_folder(folder) as part:
+                    (part / expected).write_bytes(b"")
+                told = "written"
+            except FacenetError as error:
+                assert "model: cannot be written: Directory not empty" in str(error)
+                told = "refused"
+        assert told == expected
+        assert [path.name for path in folder.iterdir()] == ["written"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_what_cannot_be_written_is_told_and_what_there_was_stays(tmp_path):

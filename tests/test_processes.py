@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tasks_of_processes import end_at_once, refuse_odd, set_variable
 
+from facenet_lib import processes
 from facenet_lib.errors import FacenetError
 from facenet_lib.processes import compute_in_processes
 
@@ -59,6 +61,26 @@ def test_every_process_is_prepared_and_none_is_this_one(
 def test_what_a_task_raises_is_raised_here() -> None:
     with pytest.raises(FacenetError, match="found 3"):
         list(compute_in_processes(refuse_odd, [2, 4, 3], 2))
+
+
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_a_process_waits_for_the_end_of_its_caller(
+    monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """Windows names the caller of a process after its end, too, but can wait for it."""
+    waits: list[str] = []
+    caller = SimpleNamespace(join=lambda: waits.append("nt"))
+
+    def getppid() -> int:
+        waits.append("posix")
+        return 1 if len(waits) < 3 else 2
+
+    fake = SimpleNamespace(name=system, getppid=getppid, _exit=lambda code: waits.append("end"))
+    monkeypatch.setattr(processes, "os", fake)
+    monkeypatch.setattr(processes, "_WATCH_SECONDS", 0)
+    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: caller)
+    processes._end_after(1)
+    assert waits == {"posix": ["posix"] * 3, "nt": ["nt"]}[system] + ["end"]
 
 
 @pytest.mark.slow

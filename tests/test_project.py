@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import importlib.metadata
 import re
 import shlex
 import statistics
+import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from house import BOOK, LIBRARY, PROJECT, chapters, notebook, source
+from house import BOOK, COLAB_CELL, LIBRARY, PROJECT, chapters, notebook, source
 from lanes import LONGEST_FIRST
 from prepare_chapters import read_needs
 
@@ -55,7 +59,18 @@ def pyproject() -> dict:
 def requirements() -> list[str]:
     """What the library, the book and the tests need, as pyproject.toml writes it."""
     extras = pyproject()["optional-dependencies"].values()
-    return [*pyproject()["dependencies"], *(line for extra in extras for line in extra)]
+    lines = [*pyproject()["dependencies"], *(line for extra in extras for line in extra)]
+    return [line for line in lines if not line.startswith(f"{pyproject()['name']}[")]
+
+
+def with_those_they_bring(extras: Iterable[str]) -> set[str]:
+    """Extras, and those of this project that they ask for."""
+    found = set(extras)
+    for extra in extras:
+        for line in pyproject()["optional-dependencies"][extra]:
+            brought = re.fullmatch(rf"{pyproject()['name']}\[(.+)\]", line)
+            found |= with_those_they_bring(brought[1].split(",")) if brought else set()
+    return found
 
 
 def normal_name(requirement: str) -> str:
@@ -95,8 +110,42 @@ def test_environment_installs_what_pyproject_says_and_nothing_else():
     lowest = tuple(map(int, re.findall(r">=(\d+)\.(\d+)", project["requires-python"])[0]))
     beyond = tuple(map(int, re.findall(r"<(\d+)\.(\d+)", project["requires-python"])[0]))
     assert lowest <= tuple(map(int, python.removeprefix("python=").split("."))) < beyond
-    extras = ",".join(sorted(project["optional-dependencies"]))
-    assert pip == {"pip": ["--constraint constraints.txt", f"--editable .[{extras}]"]}
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
+    assert with_those_they_bring(["book", "test"]) == set(project["optional-dependencies"])
+    assert '--editable ".[book,test]"' in (PROJECT / "Makefile").read_text(encoding="utf-8")
+
+
+def brought_by(requirements: Iterable[str]) -> set[str]:
+    """The names of all that is installed with these requirements, as far as it is installed."""
+    found: set[str] = set()
+    left = [normal_name(line) for line in requirements]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                lines = importlib.metadata.requires(name) or []
+                left += [normal_name(line) for line in lines if "extra ==" not in line]
+    return found
+
+
+def test_the_extra_for_chapters_brings_all_that_they_import():
+    lines = pyproject()["dependencies"]
+    for extra in with_those_they_bring(["chapters"]):
+        lines = lines + pyproject()["optional-dependencies"][extra]
+    installed = brought_by(line for line in lines if not line.startswith("facenet-lib["))
+    distributions = importlib.metadata.packages_distributions()
+    missing = set()
+    for chapter in CHAPTERS:
+        code = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
+        for node in ast.walk(ast.parse("\n".join(code))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.split(".")[0] for name in names} - {"facenet_lib"}:
+                by = {normal_name(each) for each in distributions.get(name, [])}
+                if name not in sys.stdlib_module_names and not by & installed:
+                    missing.add(f"{chapter}: {name}")
+    assert missing == set()
 
 
 # The book
@@ -165,7 +214,7 @@ def test_notebook_has_stable_ids_and_a_plain_kernel(chapter):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_cells_are_short(chapter):
     cells = [cell for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
-    lengths = [len(source(cell).splitlines()) for cell in cells]
+    lengths = [len(source(cell).splitlines()) for cell in cells if cell["id"] != COLAB_CELL]
     assert max(lengths) <= LONGEST_CELL
     assert statistics.median(lengths) < 8
 

@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import json
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from facenet_lib import models, training
@@ -99,6 +99,7 @@ load_run = functools.partial(models.load_run, build_network=toy_network)
 @contextmanager
 def full_disk(largest_file: int) -> Iterator[None]:
     """No file may grow beyond so many bytes: the system refuses, as it does on a full disk."""
+    resource = pytest.importorskip("resource", reason="this system does not bound files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, before[1]))
     try:

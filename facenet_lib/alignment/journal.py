@@ -109,7 +109,7 @@ class AlignmentJournal:
     def __exit__(self, *exception: object) -> None:
         with explain_write_errors(self._path):
             if self._is_empty:  # of a call that was refused, or interrupted at once
-                self._path.unlink(missing_ok=True)
+                self._remove([self._path])
             self._open.close()
 
     def add(self, rows: Sequence[FaceRow]) -> None:
@@ -137,9 +137,15 @@ class AlignmentJournal:
         rows = [row for source, found in self.rows.items() if wanted(source) for row in found]
         write_manifest(manifest, merge_manifests([rows]))
         with explain_write_errors(manifest):
-            for path in (self._path, *self._merged):
-                path.unlink(missing_ok=True)
+            self._remove([self._path, *self._merged])
         return manifest
+
+    def _remove(self, paths: Sequence[Path]) -> None:
+        """Remove tables while they are locked; where there are no locks, open files stay."""
+        if fcntl is None:
+            self._open.close()
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def _check_shards(self, found: Sequence[Path]) -> None:
         """Refuse a folder that is not ours, or in which the album was parted otherwise."""

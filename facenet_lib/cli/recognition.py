@@ -8,13 +8,12 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -632,9 +631,18 @@ def _listed(paths: Sequence[Path]) -> PhotographFolder:
     whole = sorted(found)
     unwritable = [f"{str(path)!r}: rename it" for path in whole if not can_be_written(str(path))]
     refuse("names that no table can hold", unwritable)
-    root = Path(os.path.commonpath([path.parent for path in whole]))
+    root = Path(_common_folder(whole))
     names = tuple(path.relative_to(root).as_posix() for path in whole)
     return PhotographFolder(root, names, tuple(left_out))
+
+
+def _common_folder(paths: Sequence[PurePath]) -> PurePath:
+    """The innermost folder that holds all files, which on Windows may lie on several drives."""
+    for folder in paths[0].parents:
+        if all(path.is_relative_to(folder) for path in paths):
+            return folder
+    drives = ", ".join(sorted({path.drive for path in paths}))
+    raise FacenetError(f"expected photographs of one drive in a call, found some of {drives}")
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -294,9 +294,9 @@ def read_learning_rates(path: str | Path) -> dict[int, float]:
         FacenetError: naming every line that is not ``epoch: rate``.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile("w") as file:
-    ...     print("0: 0.05  # at first", "100: 0.005", sep="\\n", file=file, flush=True)
-    ...     read_learning_rates(file.name)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "rates.txt").write_text("0: 0.05  # at first\\n100: 0.005\\n")
+    ...     read_learning_rates(Path(folder, "rates.txt"))
     {0: 0.05, 100: 0.005}
     """
     rates: dict[int, float] = {}

@@ -62,9 +62,9 @@ def read_metrics(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
             for every column.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile("w") as file:
-    ...     print("step,total", "1,2.5", "2,1.5", sep="\\n", file=file, flush=True)
-    ...     read_metrics(file.name)["total"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "metrics.csv").write_text("step,total\\n1,2.5\\n2,1.5\\n")
+    ...     read_metrics(Path(folder, "metrics.csv"))["total"]
     array([2.5, 1.5])
     """
     found = _read_table(Path(path), needed)

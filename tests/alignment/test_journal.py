@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_up_windows import needs_descriptors, windows_files
 
 from facenet_lib.alignment.faces import Box
 from facenet_lib.alignment.journal import AlignmentJournal, Shard
@@ -59,6 +60,19 @@ def test_rows_become_a_manifest_in_order_and_the_journal_goes(tmp_path: Path) ->
     assert manifest == tmp_path / "new" / "out" / "faces.csv"
     assert read_manifest(manifest) == [*ONE, *TWO]
     assert [path.name for path in manifest.parent.iterdir()] == ["faces.csv"]
+
+
+@needs_descriptors
+def test_the_journal_goes_where_open_files_stay(tmp_path: Path) -> None:
+    with AlignmentJournal(tmp_path, Shard(1, 2)) as journal:
+        journal.add(ONE)
+    with windows_files():
+        manifest = finish(tmp_path, TWO)
+        assert list(tmp_path.iterdir()) == [manifest]
+        with AlignmentJournal(tmp_path / "other"):
+            pass
+        assert list((tmp_path / "other").iterdir()) == []
+    assert read_manifest(manifest) == [*ONE, *TWO]
 
 
 def test_a_call_that_ended_early_is_taken_up(tmp_path: Path) -> None:

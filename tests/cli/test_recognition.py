@@ -10,7 +10,7 @@ import csv
 import json
 import re
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from made_up_embedders import ColourEmbedder
 from running_commands import one_line
 
 from facenet_lib.cli import main, recognition
+from facenet_lib.errors import FacenetError
 from facenet_lib.recognition import embedding_cache
 from facenet_lib.recognition.gallery import Gallery, change_gallery
 
@@ -371,6 +372,26 @@ def test_one_photograph_is_one_however_it_is_named(gallery, tmp_path, monkeypatc
     words = ["../c/x.png", tmp_path / "a" / "c" / "x.png", "../../a/c"]
     assert facenet("identify", gallery, *words, *THRESHOLD) == 0
     assert "1 photograph, 1 face: 1 named" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("paths", "folder"),
+    [
+        ([PurePosixPath("/a/b/1.jpg")], "/a/b"),
+        ([PurePosixPath("/a/b/1.jpg"), PurePosixPath("/a/bc/2.jpg")], "/a"),
+        ([PureWindowsPath("C:/a/1.jpg"), PureWindowsPath("c:/A/b/2.jpg")], "C:/a"),
+    ],
+)
+def test_photographs_are_named_from_their_common_folder(paths, folder):
+    assert recognition._common_folder(paths) == type(paths[0])(folder)
+
+
+def test_photographs_of_several_drives_are_refused():
+    paths = [PureWindowsPath("D:/a/1.jpg"), PureWindowsPath("C:/a/1.jpg")]
+    with pytest.raises(
+        FacenetError, match="photographs of one drive in a call, found some of C:, D:"
+    ):
+        recognition._common_folder(paths)
 
 
 def test_a_name_that_no_table_can_hold_is_told(gallery, tmp_path, capsys):

@@ -122,7 +122,7 @@ def test_large_images_do_not_pile_up_in_memory() -> None:
         pytest.skip("only Linux tells a process its peak")
 
     def megabytes(name: str) -> int:
-        lines = Path(peak).read_text().splitlines()
+        lines = Path(peak).read_text("utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) // 1024
 
     before = megabytes("VmRSS")

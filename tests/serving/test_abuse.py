@@ -126,7 +126,7 @@ class Service:
 
     def peak_memory(self) -> int:
         """Bytes of main memory that the process has held at most since they were last watched."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
         (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from types import SimpleNamespace
+
 import pytest
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.serving import addresses
 from facenet_lib.serving.addresses import Address, check_ports, listen, parse_address
 from facenet_lib.serving.grpc_client import GrpcClient
 from facenet_lib.serving.rest_client import RestClient
@@ -92,6 +96,13 @@ def test_a_port_that_is_taken_or_nobody_s_is_told():
                 check_ports("127.0.0.1", *ports)
     check_ports("127.0.0.1", taken, 0)  # and leaves them free
     check_ports("127.0.0.1", taken, 0)
+
+
+@pytest.mark.parametrize(("system", "shares"), [("posix", True), ("nt", False)])
+def test_on_windows_no_port_is_shared_with_another_program(monkeypatch, system, shares):
+    monkeypatch.setattr(addresses, "os", SimpleNamespace(name=system))
+    with listen("127.0.0.1", 0) as listening:
+        assert bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)) == shares
 
 
 def test_one_port_for_both_protocols_is_refused():

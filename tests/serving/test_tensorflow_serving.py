@@ -135,6 +135,8 @@ class StandIn:
 
 
 def put_on_the_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    if os.name == "nt":
+        pytest.skip("a script is no program on this system")
     programs = tmp_path / "programs"
     programs.mkdir()
     program = programs / name
@@ -174,9 +176,9 @@ def test_the_program_runs_from_ready_to_the_end_of_the_block(binary, model_folde
         assert server.rest_url == f"http://127.0.0.1:{flags['rest_api_port']}"
         assert server.grpc_address == f"127.0.0.1:{flags['port']}"
         assert flags["port"] != flags["rest_api_port"]
-        assert Path(flags["model_config_file"]).read_text() == models_config(models)
-        assert "value: 5" in Path(flags["batching_parameters_file"]).read_text()
-        assert Path(flags["monitoring_config_file"]).read_text() == monitoring_config()
+        assert Path(flags["model_config_file"]).read_text("utf-8") == models_config(models)
+        assert "value: 5" in Path(flags["batching_parameters_file"]).read_text("utf-8")
+        assert Path(flags["monitoring_config_file"]).read_text("utf-8") == monitoring_config()
         assert "configured: ['facenet', 'other']" in server.log.read_text()
         assert is_running(server.process.pid)
     assert server.process.returncode == -signal.SIGTERM
@@ -301,7 +303,7 @@ RUN = """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
 @pytest.mark.parametrize("kind", ["binary", "docker"])
 def test_running_ends_in_order_when_the_process_is_told_to(kind, number, request, model_folder):
     stand_in = request.getfixturevalue(kind)
@@ -315,7 +317,7 @@ def test_running_ends_in_order_when_the_process_is_told_to(kind, number, request
         url = process.stdout.readline().removesuffix("/v1/models/facenet:predict\n")
         assert process.stdout.readline().startswith("gRPC: 127.0.0.1:")
         wait_until_ready(url, timeout=300)
-        process.send_signal(number)
+        process.send_signal(signal.Signals[number])
         said, errors = process.communicate(timeout=300)
     finally:
         process.kill()
