@@ -222,7 +222,8 @@ def labels() -> list[str]:
     """What a reference may name: the labels of sections, in pages and chapters."""
     texts = [path.read_text(encoding="utf-8") for path in BOOK.glob("*.md")]
     texts += [source(cell) for chapter in CHAPTERS for cell in notebook(chapter)["cells"]]
-    return [label for text in texts for label in re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)]
+    label_of_heading = re.compile(r"^\(([\w-]+)\)=\n(?=#)", re.MULTILINE)
+    return [label for text in texts for label in label_of_heading.findall(text)]
 
 
 def test_forty_questions_are_asked_and_each_answer_leads_to_its_section():
