@@ -257,6 +257,39 @@ def test_bibliography_keys_are_in_order_without_repetition():
     assert keys == sorted(set(keys))
 
 
+def questions() -> dict[str, str]:
+    """The answer to each heading of the page "Questions people ask"."""
+    text = (BOOK / "questions.md").read_text(encoding="utf-8")
+    parts = re.split(r"^### (.+)$", text, flags=re.MULTILINE)
+    return {
+        question: answer.split("\n## ")[0].strip()
+        for question, answer in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def labels() -> list[str]:
+    """What a reference may name: the labels of sections, in pages and chapters."""
+    texts = [path.read_text(encoding="utf-8") for path in BOOK.glob("*.md")]
+    texts += [source(cell) for chapter in CHAPTERS for cell in notebook(chapter)["cells"]]
+    label_of_heading = re.compile(r"^\(([\w-]+)\)=\n(?=#)", re.MULTILINE)
+    return [label for text in texts for label in label_of_heading.findall(text)]
+
+
+def test_forty_questions_are_asked_and_each_answer_leads_to_its_section():
+    asked = questions()
+    assert len(asked) == 40
+    assert [question for question in asked if not question.endswith("?")] == []
+    known = set(labels())
+    for question, answer in asked.items():
+        assert "\n\n" not in answer, f"{question}: more than one paragraph"
+        links = re.findall(r"\{ref\}`(?:[^`<]*<)?([\w-]+)>?`", answer)
+        assert links and set(links) <= known, question
+
+
+def test_no_label_is_given_twice():
+    assert [label for label, count in Counter(labels()).items() if count > 1] == []
+
+
 # What the pages say of the library
 
 
