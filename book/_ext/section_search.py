@@ -9,6 +9,7 @@ sections, the library's entries and the glossary's terms, as a reader sees them,
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def sections_of(html: str, address: str) -> list[Section]:
         return []
     for unread in article.select(UNREAD):
         unread.decompose()
+    for formula in article.select("span.math"):
+        formula.string = _formula(formula.get_text())
     sections: list[Section] = []
     _read(article, Section(address, "", []), sections)
     for section in sections:
@@ -86,7 +89,7 @@ def _read(tag: Tag, section: Section, found: list[Section]) -> None:
         if isinstance(child, Tag):
             _read_tag(child, section, found)
         elif type(child) is NavigableString:  # and no comment
-            section.text += child.replace("\n", " ").replace("\\(", "").replace("\\)", "")
+            section.text += child.replace("\n", " ")
 
 
 def _read_tag(tag: Tag, section: Section, found: list[Section]) -> None:
@@ -115,8 +118,9 @@ def _read_entries(tag: Tag, section: Section, found: list[Section]) -> None:
     """A list of names and of what is said of them: those with an anchor are sections."""
     entry = section
     for child in tag.find_all(["dt", "dd"], recursive=False):
-        anchor = child.get("id")
-        if child.name == "dd" or not anchor:
+        anchor = child.get("id") if child.name == "dt" else None
+        if not anchor:
+            entry = section if child.name == "dt" else entry
             _read_tag(child, entry, found)
             continue
         is_reference = "sig" in child.get_attribute_list("class")
@@ -124,6 +128,11 @@ def _read_entries(tag: Tag, section: Section, found: list[Section]) -> None:
         entry.is_reference = is_reference
         entry.code = f"{_words(child)}\n" if is_reference else ""
         found.append(entry)
+
+
+def _formula(tex: str) -> str:
+    """A formula within a line as somebody would type it: its letters without what sets them."""
+    return re.sub(r"\\[a-z]*(?:math|big|bar|left|right|text)[a-z]*|\\[(),;]|[{}\\]", "", tex)
 
 
 def _words(tag: Tag) -> str:

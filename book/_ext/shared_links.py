@@ -1,8 +1,8 @@
 """Sphinx extension: what is shown of a link to a page in a chat, and in a list of search results.
 
-A page's title, its first sentence and a picture, by the words of OpenGraph (ogp.me), as the template
-``shared_link.html`` writes them. sphinxext-opengraph, which is kept for the same, takes the first 200
-characters of a page, which here say what the chapter mirrors, and needs the site's address.
+A page's title, its first sentence and a picture, in OpenGraph's words (ogp.me), as the template
+``shared_link.html`` writes them. The package sphinxext-opengraph takes a page's first 200
+characters, which here say what a chapter mirrors, and needs the site's address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from docutils import nodes
 
 PICTURE = "_static/preview.jpg"  # made by book/draw_preview.py
 FEWEST_CHARACTERS, MOST_CHARACTERS = 60, 200
-SENTENCE = re.compile(r".+?[.?!:](?=\s|$)")
+SENTENCE = re.compile(r".+?[.?!](?=\s|$)")
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -45,65 +45,73 @@
 
   const OPTIONS = {
     tokenize: wordsOf,
-    boost: { heading: 3, above: 1, text: 1, code: 0.4 },
+    boost: { heading: 3, above: 1, text: 1, code: 0.3 },
     prefix: (term) => term.length > 3,
     weights: { prefix: 0.3, fuzzy: 0.1 },
+    bm25: { k: 1.2, b: 0.5, d: 0.5 }, // a glossary's entry is short and not for that a better answer
   };
-  const isKnown = (word) => index.search(word, OPTIONS).length > 0;
 
-  /** What MiniSearch is to look for: a name as it is or, worth less, all of its parts. */
-  const queryOf = (word) => {
+  /** Where a word is: a name as it is, else all of its parts; else what is spelled nearly so. */
+  const look = (word) => {
     const parts = word.split(/[._]/).filter(Boolean);
-    if (parts.length < 2) return { queries: [word], fuzzy: isKnown(word) ? false : 0.25 };
-    return { combineWith: "OR", queries: [word, { combineWith: "AND", queries: parts }] };
+    const ways = [word, { combineWith: "AND", queries: parts }, { queries: [word], fuzzy: 0.25 }];
+    return ways.map((query) => index.search(query, OPTIONS)).find((found) => found.length) ?? [];
   };
 
-  /** Sections in the order of how well they answer, with the terms that were found in them. */
+  /** What sections that only name or repeat things are worth beside those that explain them. */
+  const worth = ({ heading, is_reference }, names) => {
+    if (/^(Summary|Exercise)\b/.test(heading)) return 0.6;
+    return is_reference && !heading.split(".").some((name) => names.has(name)) ? 0.3 : 1;
+  };
+
+  const plain = (text) => ` ${(text.match(/[\p{L}\p{N}]+/gu) ?? []).map(stem).join(" ")} `;
+
+  /** The sections that answer best, and how telling each of the terms is that are in them. */
   const find = (query) => {
     const all = [...new Set(wordsOf(query))];
     const telling = all.filter((word) => !stopwords.includes(word.toLowerCase()));
     const words = telling.length ? telling : all;
-    const phrase = ` ${wordsOf(query).map(stem).join(" ")} `;
-    const isName = words.some((word) => /[._]/.test(word));
-    const scores = new Map();
+    const names = new Set(words.flatMap((word) => word.split(".")));
+    const answers = new Map();
+    const rarity = new Map();
     for (const word of words) {
-      for (const { id, score, terms } of index.search(queryOf(word), OPTIONS)) {
-        const found = scores.get(id) ?? { score: 0, words: 0, terms: new Set() };
-        found.score += score;
-        found.words += 1;
-        terms.forEach((term) => found.terms.add(term));
-        scores.set(id, found);
+      const found = look(word);
+      for (const { id, score, terms } of found) {
+        const answer = answers.get(id) ?? { score: 0, words: 0 };
+        answers.set(id, { score: answer.score + score, words: answer.words + 1 });
+        terms.forEach((term) => rarity.set(term, 1 / found.length));
       }
     }
-    return [...scores].map(([address, found]) => {
+    const phrase = plain(query);
+    const scored = [...answers].map(([address, { score, words: count }]) => {
       const section = sections.get(address);
-      const read = ` ${wordsOf(`${section.heading} ${section.text}`).map(stem).join(" ")} `;
-      const together = words.length > 1 && read.includes(phrase) ? 1.5 : 1;
-      const kind = section.is_reference && !isName ? 0.4 : 1;
-      const share = found.words / words.length;
-      return { section, terms: found.terms, score: found.score * share ** 2 * together * kind };
+      const together = words.length < 2 ? 1
+        : plain(section.heading).includes(phrase) ? 2
+        : plain(section.text).includes(phrase) ? 1.5 : 1;
+      return { section, score: score * (count / words.length) ** 2 * together * worth(section, names) };
     }).sort((a, b) => b.score - a.score);
+    return { found: scored.filter(({ score }) => score > scored[0].score / 20), rarity };
   };
 
-  const hits = (text, terms) =>
-    [...text.matchAll(WORD)].filter(([word]) => tokensOf(word).some((part) => terms.has(stem(part))));
+  const hits = (text, rarity) =>
+    [...text.matchAll(WORD)].filter(([word]) => tokensOf(word).some((part) => rarity.has(stem(part))));
 
-  /** The sentence, or else the line of code, with the most of the terms; else the first sentence. */
-  const extractOf = ({ text, code }, terms) => {
-    const sentences = text.split(/\n|(?<=[.!?:;])\s+(?=\S)/u).filter(Boolean);
+  /** The sentence with the most telling terms; a line of code where no sentence has any. */
+  const extractOf = ({ text, code }, rarity) => {
+    const sentences = text.split(/\n|(?<=[.!?])\s+(?=\S)/u).filter(Boolean);
     const lines = code.split("\n").map((line) => line.trim()).filter(Boolean);
-    let best = { sentence: sentences[0] ?? lines[0], count: 0 };
-    for (const sentence of [...sentences, ...lines]) {
-      const found = hits(sentence, terms).flatMap(([word]) => tokensOf(word).map(stem));
-      const count = new Set(found.filter((term) => terms.has(term))).size;
-      if (count > best.count) best = { sentence, count };
-    }
-    return shorten(best.sentence, terms);
+    const telling = (sentence) => {
+      const terms = new Set(hits(sentence, rarity).flatMap(([word]) => tokensOf(word).map(stem)));
+      return [...terms].reduce((sum, term) => sum + (rarity.get(term) ?? 0), 0);
+    };
+    const best = (of) => of.reduce((a, b) => (telling(b) > telling(a) ? b : a), of[0] ?? "");
+    const sentence = best(sentences);
+    return shorten(telling(sentence) || !lines.length ? sentence : best(lines), rarity);
   };
 
-  const shorten = (sentence, terms) => {
+  const shorten = (sentence, rarity) => {
     if (sentence.length <= LONGEST_EXTRACT) return sentence;
-    const first = hits(sentence, terms)[0]?.index ?? 0;
+    const first = hits(sentence, rarity)[0]?.index ?? 0;
     const from = Math.max(0, Math.min(first - 60, sentence.length - LONGEST_EXTRACT));
     const begin = from && sentence.indexOf(" ", from) + 1;
     const end = sentence.lastIndexOf(" ", begin + LONGEST_EXTRACT);
@@ -117,22 +125,22 @@
     return made;
   };
 
-  /** The text as nodes, with the terms marked. */
-  const marked = (text, terms) => {
+  /** The text as nodes, with its terms marked. */
+  const marked = (text, rarity) => {
     const nodes = [];
     let end = 0;
-    for (const { 0: word, index: begin } of hits(text, terms)) {
+    for (const { 0: word, index: begin } of hits(text, rarity)) {
       nodes.push(text.slice(end, begin), element("mark", {}, word));
       end = begin + word.length;
     }
     return [...nodes, text.slice(end)];
   };
 
-  const itemOf = ({ section, terms }) =>
+  const itemOf = (section, rarity) =>
     element("li", {},
-      element("a", { href: section.address }, ...marked(section.heading, terms)),
+      element("a", { href: section.address }, ...marked(section.heading, rarity)),
       element("p", { className: "search-within" }, section.within.join(" › ")),
-      element("p", { className: "search-extract" }, ...marked(extractOf(section, terms), terms)));
+      element("p", { className: "search-extract" }, ...marked(extractOf(section, rarity), rarity)));
 
   const results = document.getElementById("search-results");
   const field = document.querySelector('.bd-search-container input[name="q"]');
@@ -142,8 +150,8 @@
 
   const show = () => {
     const query = field.value.trim();
-    const found = query ? find(query) : [];
-    list.replaceChildren(...found.slice(0, MOST_SHOWN).map(itemOf));
+    const { found, rarity } = query ? find(query) : { found: [] };
+    list.replaceChildren(...found.slice(0, MOST_SHOWN).map(({ section }) => itemOf(section, rarity)));
     const shown = found.length > MOST_SHOWN ? `, the best ${MOST_SHOWN} of them here` : "";
     status.textContent = !query ? ""
       : found.length ? `${found.length} ${found.length === 1 ? "section" : "sections"}${shown}.`
