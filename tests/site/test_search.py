@@ -159,7 +159,7 @@ def ask(address: str, profile: Path) -> dict[str, Any]:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(1, "--no-sandbox")
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    report = re.search(r'<pre id="report">(.*?)</pre>', done.stdout, re.DOTALL)
+    report = re.search(r'<pre id="report"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
     assert report, f"the page did not answer: {done.stdout[:300]} {done.stderr[-300:]}"
     answer: dict[str, Any] = json.loads(unescape(report.group(1)))
     return answer

@@ -28,8 +28,8 @@ def tags(html: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("*Mirrors section 1.*\n\nLong enough to say what this page is about, and at length. More.",
-         "Long enough to say what this page is about, and at length."),
+        ("*Mirrors 1.*\n\nA sentence that says what this page is about, at some length. More.",
+         "A sentence that says what this page is about, at some length."),
         ("Short. Then one that says a little more of what this page is about. More.",
          "Short. Then one that says a little more of what this page is about."),
         (".. note:: Not this.\n\nWith 0.5 and *emphasis* in a sentence that can stand alone here.",
