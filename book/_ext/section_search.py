@@ -19,7 +19,8 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 SECTIONS = "search_sections.js"  # in the folder of static files
 HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
 BLOCKS = {*HEADINGS, "p", "li", "dt", "dd", "figcaption", "caption", "div", "aside", "table"}
-UNREAD = "script, style, svg, .headerlink, .toctree-wrapper, details > summary, div.math"
+UNREAD = {"script", "style", "svg", "summary"}
+UNREAD_CLASSES = {"headerlink", "toctree-wrapper"}
 
 
 @dataclass
@@ -71,10 +72,6 @@ def sections_of(html: str, address: str) -> list[Section]:
     article = BeautifulSoup(html, "html.parser").select_one("article")
     if article is None:
         return []
-    for unread in article.select(UNREAD):
-        unread.decompose()
-    for formula in article.select("span.math"):
-        formula.string = _formula(formula.get_text())
     sections: list[Section] = []
     _read(article, Section(address, "", []), sections)
     for section in sections:
@@ -93,7 +90,12 @@ def _read(tag: Tag, section: Section, found: list[Section]) -> None:
 
 
 def _read_tag(tag: Tag, section: Section, found: list[Section]) -> None:
-    if tag.name == "section":
+    classes = set(tag.get_attribute_list("class"))
+    if tag.name in UNREAD or classes & UNREAD_CLASSES:
+        return
+    if "math" in classes:
+        section.text += _formula(tag.get_text()) if tag.name == "span" else " "
+    elif tag.name == "section":
         heading = tag.find(HEADINGS, recursive=False)
         if isinstance(heading, Tag):
             section = section.begin(tag.get("id"), _words(heading))
@@ -136,4 +138,7 @@ def _formula(tex: str) -> str:
 
 
 def _words(tag: Tag) -> str:
-    return " ".join(tag.get_text().split())
+    """What is in a tag, in one line."""
+    line = Section("", "", [])
+    _read(tag, line, [])
+    return " ".join(line.text.split())

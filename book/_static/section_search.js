@@ -48,7 +48,7 @@
     boost: { heading: 3, above: 1, text: 1, code: 0.3 },
     prefix: (term) => term.length > 3,
     weights: { prefix: 0.3, fuzzy: 0.1 },
-    bm25: { k: 1.2, b: 0.5, d: 0.5 }, // a glossary's entry is short and not for that a better answer
+    bm25: { k: 1.2, b: 0.35, d: 0.5 }, // a short section is not for that the better answer
   };
 
   /** Where a word is: a name as it is, else all of its parts; else what is spelled nearly so. */
