@@ -93,16 +93,25 @@
     return { found: scored.filter(({ score }) => score > scored[0].score / 20), rarity };
   };
 
+  /** Where in a word or a name the terms are: in load_network of models.load_network. */
+  const hitsIn = (word, begin, rarity) => {
+    if (rarity.has(stem(word))) return [{ word, begin }];
+    const between = word.includes(".") ? "." : "_";
+    const parts = word.split(between);
+    const starts = parts.map((_, i) => parts.slice(0, i).join(between).length + (i ? 1 : 0));
+    return parts.length < 2 ? [] : parts.flatMap((part, i) => hitsIn(part, begin + starts[i], rarity));
+  };
+
   const hits = (text, rarity) =>
-    [...text.matchAll(WORD)].filter(([word]) => tokensOf(word).some((part) => rarity.has(stem(part))));
+    [...text.matchAll(WORD)].flatMap((match) => hitsIn(match[0], match.index, rarity));
 
   /** The sentence with the most telling terms; a line of code where no sentence has any. */
   const extractOf = ({ text, code }, rarity) => {
     const sentences = text.split(/\n|(?<=[.!?])\s+(?=\S)/u).filter(Boolean);
     const lines = code.split("\n").map((line) => line.trim()).filter(Boolean);
     const telling = (sentence) => {
-      const terms = new Set(hits(sentence, rarity).flatMap(([word]) => tokensOf(word).map(stem)));
-      return [...terms].reduce((sum, term) => sum + (rarity.get(term) ?? 0), 0);
+      const terms = new Set(hits(sentence, rarity).map(({ word }) => stem(word)));
+      return [...terms].reduce((sum, term) => sum + rarity.get(term), 0);
     };
     const best = (of) => of.reduce((a, b) => (telling(b) > telling(a) ? b : a), of[0] ?? "");
     const sentence = best(sentences);
@@ -111,7 +120,7 @@
 
   const shorten = (sentence, rarity) => {
     if (sentence.length <= LONGEST_EXTRACT) return sentence;
-    const first = hits(sentence, rarity)[0]?.index ?? 0;
+    const first = hits(sentence, rarity)[0]?.begin ?? 0;
     const from = Math.max(0, Math.min(first - 60, sentence.length - LONGEST_EXTRACT));
     const begin = from && sentence.indexOf(" ", from) + 1;
     const end = sentence.lastIndexOf(" ", begin + LONGEST_EXTRACT);
@@ -129,7 +138,7 @@
   const marked = (text, rarity) => {
     const nodes = [];
     let end = 0;
-    for (const { 0: word, index: begin } of hits(text, rarity)) {
+    for (const { word, begin } of hits(text, rarity)) {
       nodes.push(text.slice(end, begin), element("mark", {}, word));
       end = begin + word.length;
     }
