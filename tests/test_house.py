@@ -174,10 +174,23 @@ def test_a_chapter_shows_the_rooms_that_it_teaches_and_only_what_is_public(numbe
 
 def test_the_reference_shows_every_room_from_the_bottom_up():
     text = (BOOK / "library.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(ROOMS)
-    assert re.findall(r"^\.\. automodule:: facenet_lib\.(\w+)\n   :members:$", text, re.M) == list(
-        ROOMS
-    )
+    assert re.findall(r"^   facenet_lib\.(\w+)$", text, re.MULTILINE) == list(ROOMS)
+    contents = (PROJECT / "_toc.yml").read_text(encoding="utf-8")
+    assert re.findall(r"file: book/library/(\w+)$", contents, re.MULTILINE) == list(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_its_page_which_leads_to_its_chapters(room):
+    text = (BOOK / "library" / f"{room}.md").read_text(encoding="utf-8")
+    assert re.findall(r"^# (.+)$", text, re.MULTILINE) == [f"facenet_lib.{room}"]
+    shown = re.findall(r"^\.\. automodule:: facenet_lib\.(\w+)\n   :members:$", text, re.MULTILINE)
+    assert shown == [room]
+    linked = re.findall(r"chapter (\d+), \[\]\(\.\./(\w+)\.ipynb\)", text)
+    assert all(chapters()[int(number)] == chapter for number, chapter in linked)
+    if set(ROOMS[room].chapters) - {APPENDIX}:
+        assert tuple(number for number, _ in linked) == ROOMS[room].chapters
+    else:
+        assert "](../" in text.split("[All rooms]")[0]  # to the page that says more
 
 
 def test_the_readme_has_the_same_table():
@@ -283,7 +296,7 @@ def references(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", sorted([*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")]), ids=str)
+@pytest.mark.parametrize("page", sorted([*BOOK.glob("**/*.md"), *BOOK.glob("*.ipynb")]), ids=str)
 def test_references_on_a_page_lead_to_the_library_reference(page: Path):
     assert references(page.read_text(encoding="utf-8").replace("\\n", "\n")) - documented() == set()
 

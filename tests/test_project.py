@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -153,8 +154,11 @@ def test_the_extra_for_chapters_brings_all_that_they_import():
 
 def table_of_contents() -> list[str]:
     toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *pages]
+    pages = [page for part in toc["parts"] for page in part["chapters"]]
+    listed = [
+        [page["file"], *(below["file"] for below in page.get("sections", []))] for page in pages
+    ]
+    return [toc["root"], *chain.from_iterable(listed)]
 
 
 def test_every_page_of_the_table_of_contents_exists():
@@ -167,9 +171,8 @@ def test_every_page_of_the_table_of_contents_exists():
 
 
 def test_table_of_contents_holds_every_page_once():
-    pages = {
-        path.relative_to(PROJECT) for kind in ("md", "ipynb") for path in BOOK.glob(f"*.{kind}")
-    }
+    kinds = ("*.md", "*.ipynb", "library/*.md")
+    pages = {path.relative_to(PROJECT) for kind in kinds for path in BOOK.glob(kind)}
     listed = table_of_contents()
     assert sorted(str(path.with_suffix("")) for path in pages) == sorted(listed)
     numbered = [page for page in listed if re.match(r"book/\d\d_", page)]
@@ -249,6 +252,28 @@ def test_glossary_is_in_alphabetical_order_without_repetition():
     terms = [line.lower() for line in entries.splitlines() if line and not line.startswith(" ")]
     assert terms == sorted(set(terms))
     assert len(terms) >= 35
+
+
+def anchor(heading: str) -> str:
+    """Of a section with this heading, as MyST makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def mistakes(chapter: str) -> list[str]:
+    """Headings within a chapter's "What goes wrong"."""
+    cells = [source(cell) for cell in notebook(chapter)["cells"] if cell["cell_type"] == "markdown"]
+    sections = re.split(r"^## ", "\n".join(cells), flags=re.MULTILINE)
+    (wrong,) = (section for section in sections if section.startswith("What goes wrong\n"))
+    return re.findall(r"^### (.+)$", wrong, re.MULTILINE)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_mistake_of_a_chapter_is_in_the_index_of_symptoms(chapter):
+    text = (BOOK / "symptoms.md").read_text(encoding="utf-8")
+    shown = set(re.findall(rf"\]\({chapter}\.ipynb#([^)]+)\)", text))
+    headings = mistakes(chapter)
+    assert len(headings) >= 2
+    assert {heading for heading in headings if anchor(heading) not in shown} == set()
 
 
 def test_bibliography_keys_are_in_order_without_repetition():

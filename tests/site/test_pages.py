@@ -20,8 +20,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
-PAGES = sorted(BOOK.glob("book/*.html"))
-GENERATED = {"genindex", "search", "py-modindex"}
+PAGES = sorted(BOOK.glob("book/**/*.html"))
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -110,12 +109,13 @@ def is_outside(address: str) -> bool:
 
 
 def each_page(function):
-    return pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)(function)
+    names = ["/".join(path.relative_to(BOOK / "book").with_suffix("").parts) for path in PAGES]
+    return pytest.mark.parametrize("path", PAGES, ids=names)(function)
 
 
 def test_pages_are_those_of_the_table_of_contents():
     named = set(re.findall(r"(?:file|root): (book/\S+)", (PROJECT / "_toc.yml").read_text()))
-    assert {f"book/{path.stem}" for path in PAGES} == named
+    assert {str(path.relative_to(BOOK).with_suffix("")) for path in PAGES} == named
 
 
 @pytest.mark.slow
