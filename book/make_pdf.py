@@ -161,6 +161,7 @@ def join(page: Page, printed: Sequence[Printed], address: str) -> PdfWriter:
             _lead_inside(writer, note.get_object(), owner, places, (address, "http://book"))
         if owner:
             sheet.merge_page(foot)
+    writer.compress_identical_objects()  # every page of the site brings its own copy of the letters
     writer.add_metadata({"/Title": "FaceNet, rebuilt", "/Author": "The FaceNet book's authors"})
     writer.page_mode = "/UseOutlines"
     return writer

@@ -30,7 +30,7 @@ IN_CACHE = PROJECT / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.j
 AXE = Path(os.environ.get("FACENET_AXE") or IN_CACHE)
 
 #: Pixels: phones, tablets, and either side of the widths at which the theme moves its sidebars.
-WIDTHS = (320, 360, 390, 576, 768, 991, 992, 1199, 1200, 1280)
+WIDTHS = (320, 390, 600, 768, 992, 1200, 1280)
 PHONE = 390
 #: A window of 1280 pixels, less the bar that scrolls it.
 DESKTOP = 1265
@@ -120,21 +120,24 @@ PRINTED = """() => ({
     .filter((part) => getComputedStyle(part).breakInside !== "avoid").length,
 })"""
 
-# Code and formulas that have no kind of letter which others before them have not are left out: axe
-# takes most of its time for the contrast of each word. Only contrast differs between the themes.
-VIOLATIONS = """async (onlyContrast) => {
+# Takes out code and formulas that have no kind of letter which others before them have not: most
+# of axe's time goes into the contrast of each word.
+THIN_OUT = """() => {
   const seen = new Set();
-  const alike = [...document.querySelectorAll("pre, mjx-container")].filter((part) => {
+  for (const part of document.querySelectorAll("pre, mjx-container")) {
     const kinds = [...part.querySelectorAll("span[class]")].map((word) => word.className);
     const where = part.closest(".cell_input, .cell_output, dd, .admonition")?.className;
     const unseen = [part.tagName + where, ...kinds].filter((kind) => !seen.has(kind));
     unseen.forEach((kind) => seen.add(kind));
-    return !unseen.length;
-  });
+    if (!unseen.length) part.remove();
+  }
+}"""
+
+# Only contrast differs between the themes.
+VIOLATIONS = """async (onlyContrast) => {
   const options = { preload: false, resultTypes: ["violations"] };
   if (onlyContrast) options.runOnly = { type: "rule", values: ["color-contrast"] };
-  const context = alike.length ? { exclude: alike } : document;
-  const { violations } = await axe.run(context, options);
+  const { violations } = await axe.run(document, options);
   return violations.filter((rule) => ["serious", "critical"].includes(rule.impact))
     .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}: `
       + node.failureSummary.split("\\n").slice(1).join(" ").slice(0, 200)));
@@ -181,11 +184,13 @@ def look(address: str) -> Iterator[Callable[[Path], Seen]]:
             executable_path=CHROMIUM, args=arguments, chromium_sandbox=False
         )
 
+        # One window for all: what it has loaded and compiled for a page serves the next.
+        page = browser.new_page(reduced_motion="reduce")
+        page.set_default_timeout(300_000)  # only a fault takes so long
+
         def look_at(path: Path) -> Seen:
             if path not in known:
-                with browser.new_context(reduced_motion="reduce", color_scheme="light") as context:
-                    context.set_default_timeout(300_000)  # only a fault takes so long
-                    known[path] = open_page(context.new_page(), address, path)
+                known[path] = open_page(page, address, path)
             return known[path]
 
         yield look_at
@@ -195,9 +200,14 @@ def look(address: str) -> Iterator[Callable[[Path], Seen]]:
 def open_page(page: Any, address: str, path: Path) -> Seen:
     """Look at one page from all sides."""
     seen = Seen()
-    page.on("console", lambda said: said.type == "error" and seen.errors.append(said.text))
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("request", lambda sent: note_outside(sent.url, address, seen))
+    listeners = {
+        "console": lambda said: said.type == "error" and seen.errors.append(said.text),
+        "pageerror": lambda error: seen.errors.append(str(error)),
+        "request": lambda sent: note_outside(sent.url, address, seen),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    page.emulate_media(media="screen", color_scheme="light")
     page.set_viewport_size({"width": DESKTOP, "height": 800})
     page.goto(f"{address}/{path.as_posix()}")
     page.evaluate(SETTLED)
@@ -205,13 +215,6 @@ def open_page(page: Any, address: str, path: Path) -> Seen:
     seen.scrolling_code = page.evaluate(SCROLLING_CODE)
     page.keyboard.press("Tab")
     seen.keyboard = page.evaluate(KEYBOARD)
-    if AXE.is_file():
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        seen.violations["light"] = page.evaluate(VIOLATIONS, False)
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-        seen.violations["dark"] = page.evaluate(VIOLATIONS, True)
-        page.emulate_media(color_scheme="light")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         page.evaluate(SETTLED)
@@ -223,6 +226,17 @@ def open_page(page: Any, address: str, path: Path) -> Seen:
     page.evaluate(SETTLED)
     seen.printed = page.evaluate(PRINTED)
     seen.too_wide[PAPER] = page.evaluate(TOO_WIDE)
+    if AXE.is_file():
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": DESKTOP, "height": 800})
+        page.evaluate(THIN_OUT)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        seen.violations["light"] = page.evaluate(VIOLATIONS, False)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        seen.violations["dark"] = page.evaluate(VIOLATIONS, True)
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
     return seen
 
 
