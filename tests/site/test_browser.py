@@ -178,6 +178,7 @@ def look(address: str) -> Iterator[Callable[[Path], Seen]]:
     """Opens a page when it is first asked for, and knows it from then on."""
     playwright = pytest.importorskip("playwright.sync_api")
     known: dict[Path, Seen] = {}
+    failed: set[Path] = set()
     with playwright.sync_playwright() as driver:
         arguments = ["--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
         browser = driver.chromium.launch(
@@ -189,8 +190,11 @@ def look(address: str) -> Iterator[Callable[[Path], Seen]]:
         page.set_default_timeout(300_000)  # only a fault takes so long
 
         def look_at(path: Path) -> Seen:
+            assert path not in failed, "the page could not be looked at: see its first test"
             if path not in known:
+                failed.add(path)
                 known[path] = open_page(page, address, path)
+                failed.remove(path)
             return known[path]
 
         yield look_at
