@@ -15,7 +15,7 @@ OUTPUTS := .cache/$(KEY)/outputs
 export FACENET_CACHE ?= $(CURDIR)/.cache/$(KEY)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book test check bench lab clean
+.PHONY: book pdf test check bench lab clean
 
 book: $(INSTALLED)
 	@echo "Running the chapters (first time: about 15 minutes on two cores) and building the book."
@@ -25,6 +25,10 @@ book: $(INSTALLED)
 	@rm -rf .cache/outputs && ln -s $(KEY)/outputs .cache/outputs
 	$(BIN)/jupyter-book build -n -W --keep-going --all .
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
+
+pdf: $(INSTALLED)
+	@test -f $(PAGES)/index.html || $(MAKE) book
+	$(BIN)/python book/make_pdf.py $(PAGES) _build/facenet-book.pdf
 
 # Three processes, because some tests wait for others.
 test: $(INSTALLED) check

@@ -10,8 +10,16 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import MaxNLocator
 
-from facenet_lib.plots.book_style import GREY, WIDTH, make_figure, make_panels, put_legend_below
+from facenet_lib.plots.book_style import (
+    GREY,
+    NARROW,
+    WIDTH,
+    make_figure,
+    make_panels,
+    put_legend_below,
+)
 
 
 def feature_clusters(
@@ -33,7 +41,8 @@ def feature_clusters(
         Small multiples: features as dots coloured by class, centers as crosses.
     """
     figure, axes = make_figure(
-        WIDTH * len(rows) / len(columns),
+        NARROW * len(rows) / len(columns),
+        width=NARROW,
         rows=len(rows),
         columns=len(columns),
         squeeze=False,
@@ -46,7 +55,8 @@ def feature_clusters(
                 dots = features[labels == number].T
                 axis.plot(*dots, ".", color=f"C{number}", markersize=2, alpha=0.6)
             axis.plot(*centers.T, "x", color=GREY, markersize=5, markeredgewidth=1.2)
-            axis.text(0.03, 0.03, f"±{limit:.2g}", transform=axis.transAxes, size=8)
+            scale = f"±{limit:.2g}" if limit < 10 else f"±{limit:.0f}"
+            axis.text(0.03, 0.03, scale, transform=axis.transAxes, size=10)
             axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[])
             axis.set_aspect("equal")
         line[0].set_ylabel(title)
@@ -99,6 +109,7 @@ def center_errors(panels: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figur
             axis.semilogy(distances, "o-", markersize=3, label=label)
         axis.axhline(distances[0], color=GREY, linewidth=0.8, linestyle="--")
         axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.axes[0].set_ylabel("distance of center to class")
     put_legend_below(figure)
     return figure

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -33,11 +34,9 @@ def service_load(
     figure, (left, right) = make_figure(0.5 * WIDTH, columns=2)
     for label, milliseconds in latencies.items():
         left.plot(rates, milliseconds, "o-", label=label)
-        for count, rate, value in zip(clients, rates, milliseconds, strict=True):
-            beside: dict[str, Any] = {"xytext": (-4, 4), "textcoords": "offset points"}
-            left.annotate(f"{count}", (rate, value), ha="right", size=8, **beside)
     left.set(xlim=(0, 1.08 * max(rates)), ylim=(0, 1.1 * max(map(max, latencies.values()))))
     left.set(xlabel="answers a second", ylabel="milliseconds to an answer")
+    _count_clients(left, clients, rates, np.max(list(latencies.values()), axis=0))
     left.legend(loc="upper left")
     for position, counts in enumerate(batch_sizes):
         images = sum(size * count for size, count in counts.items())
@@ -48,6 +47,24 @@ def service_load(
     right.set(xlabel="clients", ylabel="images in a batch")
     right.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
+
+
+def _count_clients(
+    axis: Axes, clients: Sequence[int], rates: Sequence[float], highest: npt.NDArray[np.float64]
+) -> None:
+    """Write how many clients asked above the highest point at each rate, where there is room.
+
+    All points of one rate are of the same clients. The most clients come first; what would stand
+    in another number's place is left out.
+    """
+    taken: list[npt.NDArray[np.float64]] = []
+    size = np.array([axis.get_xlim()[1], axis.get_ylim()[1]])
+    for count, *point in sorted(zip(clients, rates, highest, strict=True), reverse=True):
+        place = np.array(point) / size
+        if all(np.any(np.abs(place - other) > 0.08) for other in taken):
+            beside: dict[str, Any] = {"xytext": (-4, 4), "textcoords": "offset points"}
+            axis.annotate(f"{count}", tuple(point), ha="right", **beside)
+            taken.append(place)
 
 
 def answers_over_time(
@@ -71,10 +88,11 @@ def answers_over_time(
     for version in np.unique(versions):
         chosen = versions == version
         axis.plot(seconds[chosen], milliseconds[chosen], "o", ms=3.5, label=f"version {version}")
-    for label, moment in events.items():
-        axis.axvline(moment, color=GREY, linestyle="--", linewidth=1)
-        axis.text(moment, 0.98, f" {label}", transform=axis.get_xaxis_transform(), va="top")
+    for line, (label, moment) in enumerate(events.items()):
+        height = 0.98 - 0.07 * line  # events may follow one another closely
+        axis.axvline(moment, ymax=height, color=GREY, linestyle="--", linewidth=1)
+        axis.text(moment, height, f" {label}", transform=axis.get_xaxis_transform(), va="top")
     axis.set(xlabel="seconds", ylabel="milliseconds to an answer")
-    axis.set_ylim(0, 1.2 * milliseconds.max())
+    axis.set_ylim(0, 1.35 * milliseconds.max())
     put_legend_above(axis)
     return figure

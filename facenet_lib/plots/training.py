@@ -110,7 +110,10 @@ def run_comparison(runs: Mapping[str, Table], column: str, against: str = "step"
         axis.plot(table[against][window - 1 :], drawn[-1], style, markersize=4, label=label)
     _fit_ordinate(axis, column, np.concatenate(drawn))
     axis.set(xlabel=_words(against), ylabel=_words(column), xlim=(0, None))
-    figure.legend(loc="outside lower center", ncols=2)
+    if all(np.all(np.mod(table[against], 1) == 0) for table in runs.values()):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))  # no half steps
+    short = max(map(len, runs)) <= 24
+    figure.legend(loc="outside lower center", ncols=2 if short else 1)
     return figure
 
 

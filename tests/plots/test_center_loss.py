@@ -21,6 +21,8 @@ def test_feature_clusters_shows_every_point_and_center_on_a_scale_around_zero():
         low, high = axis.get_xlim()
         assert low == -high and high > max(np.abs(features).max(), np.abs(centers).max())
     assert [axis.get_title() for axis in figure.axes[:2]] == ["early", "late"]
+    on_a_phone = 360 / (72 * figure.get_figwidth())  # pixels of a point
+    assert all(text.get_size() * on_a_phone >= 9 for axis in figure.axes for text in axis.texts)
 
 
 def test_face_map_lays_every_image_where_its_features_are():

@@ -21,6 +21,11 @@ def test_rates_are_bars_with_their_limit_marked():
     assert axis.get_xlim()[1] > 80
 
 
+def test_a_bar_that_is_longer_than_its_limit_is_shown_whole():
+    (axis,) = plots.rates_and_limits({"slow": (20.0, 30.0), "fast": (60.0, 50.0)}, "images").axes
+    assert axis.get_xlim()[1] > 60
+
+
 def test_unit_circle_joins_each_vector_to_its_embedding():
     prelogits = np.array([[3.0, 4.0], [0.0, -2.0]])
     embeddings = np.array([[0.6, 0.8], [0.0, -1.0]])

@@ -251,6 +251,25 @@ def test_run_comparison_shows_a_bad_run_and_a_good_one_on_one_axis():
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("minutes", "validation rate")
 
 
+def test_run_comparison_has_room_for_long_labels():
+    metrics, *_ = softmax_tables()
+    figure = plots.run_comparison(
+        {f"{word} " * 6: metrics for word in ("first", "second")}, "total"
+    )
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x0 >= 0
+    assert legend.get_window_extent().x1 <= figure.bbox.width
+
+
+def test_run_comparison_has_no_half_steps():
+    short = {"step": np.arange(1, 4), "total": np.ones(3), "minutes": np.array([0.1, 0.2, 0.3])}
+    (axis,) = plots.run_comparison({"run": short}, "total").axes
+    assert all(tick == int(tick) for tick in axis.get_xticks())
+    (axis,) = plots.run_comparison({"run": short}, "total", against="minutes").axes
+    assert any(tick != int(tick) for tick in axis.get_xticks())
+
+
 def test_run_comparison_names_the_tables_that_lack_a_column():
     metrics, evaluations, *_ = softmax_tables()
     with pytest.raises(FacenetError) as caught:

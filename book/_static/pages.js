@@ -1,0 +1,27 @@
+// What every page of the book does beside the theme. Runs before the theme's scripts.
+
+// A first visit has chosen neither light nor dark: the theme takes that for an error.
+document.documentElement.dataset.mode ||= "auto";
+
+// What is wider than its place can be scrolled with the keys too, and says so; see custom.css.
+const WIDE = ".pst-scrollable-table-container, .bd-content div.math, .bd-content .output_area pre";
+
+function tellWhatScrolls(places) {
+  for (const place of places) {
+    const scrolls = place.scrollWidth > place.clientWidth + 1;
+    place.classList.toggle("scrolls", scrolls);
+    if (scrolls) {
+      place.tabIndex = 0;
+    } else {
+      place.removeAttribute("tabindex");
+    }
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const observer = new ResizeObserver((entries) => tellWhatScrolls(entries.map((e) => e.target)));
+  for (const place of document.querySelectorAll(WIDE)) {
+    observer.observe(place);
+    for (const child of place.children) observer.observe(child);
+  }
+});
