@@ -32,8 +32,8 @@ document.querySelector("pre").textContent = JSON.stringify({ report, failed: doc
 
 def run_page(tmp_path: Path, program: str, blocks: str = "", script: str = "", width: int = 700):
     """Return what a program's ``return`` gives on a page with these blocks and this script."""
-    page = PAGE.replace("WIDTH", str(width)).replace("BLOCKS", blocks)
-    page = page.replace("SCRIPT", script).replace("PROGRAM", program)
+    parts = {"WIDTH": str(width), "BLOCKS": blocks, "SCRIPT": script, "PROGRAM": program}
+    page = re.sub("|".join(parts), lambda found: parts[found[0]], PAGE)
     path = tmp_path / "page.html"
     path.write_text(page, encoding="utf-8")
     command = [

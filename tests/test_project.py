@@ -99,6 +99,20 @@ def test_environment_installs_what_pyproject_says_and_nothing_else():
     assert pip == {"pip": ["--constraint constraints.txt", f"--editable .[{extras}]"]}
 
 
+def test_every_file_of_the_library_goes_along_with_it():
+    """Modules do so by themselves, other files if pyproject.toml names them."""
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    folders = tomllib.loads(text)["tool"]["setuptools"]["package-data"]
+    named = {
+        path
+        for folder, patterns in folders.items()
+        for pattern in patterns
+        for path in PROJECT.joinpath(*folder.split(".")).glob(pattern)
+    }
+    files = {path for path in LIBRARY.rglob("*") if path.is_file() and path.suffix[:3] != ".py"}
+    assert files - named == set()
+
+
 # The book
 
 

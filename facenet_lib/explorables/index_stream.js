@@ -37,14 +37,15 @@ function describe(sizes, epochs, cut) {
   const epoch = batchSize * epochSize;
   const { times, more } = timesSeen(epoch * epochs, rangeSize);
   const mixed = cut.flat().map(passesOf).filter(([first, last]) => first < last).length;
+  const some = `${more} of the images ${more === 1 ? "was" : "were"}`;
   const seen = more
-    ? `${more} of the images ${more === 1 ? "was" : "were"} seen ${count(times + 1, "time")}, the others ${times}`
+    ? `${some} seen ${count(times + 1, "time")}, the others ${times}`
     : `all images were seen ${count(times, "time")}`;
   return (
     `An epoch takes ${batchSize} × ${epochSize} = ${count(epoch, "index", "indices")} of a range of ` +
     `${rangeSize}: ${short(epoch / rangeSize)} passes. ${mixed} of ` +
-    `${count(cut.flat().length, "batch", "batches")} shown ${mixed === 1 ? "takes" : "take"} from more ` +
-    `than one pass. After ${epochs} epochs ${seen}.`
+    `the ${cut.flat().length} batches shown ${mixed === 1 ? "takes" : "take"} from more than one ` +
+    `pass. After ${epochs} epochs ${seen}.`
   );
 }
 

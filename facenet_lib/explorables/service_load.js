@@ -2,12 +2,15 @@
 // Chapter 8: what a server answers to more and more clients, by the largest batch it may form.
 
 // Batches are counted by their size; a number as an object's key is a word to JavaScript.
-const sizesAndCounts = (batches) => Object.entries(batches).map(([size, number]) => [Number(size), number]);
+const sizesAndCounts = (batches) => (
+  Object.entries(batches).map(([size, number]) => [Number(size), number])
+);
 
-const meanBatch = (batches) => {
+function meanBatch(batches) {
   const counted = sizesAndCounts(batches);
-  return sum(counted.map(([size, number]) => size * number)) / sum(counted.map(([, number]) => number));
-};
+  const images = sum(counted.map(([size, number]) => size * number));
+  return images / sum(counted.map(([, number]) => number));
+}
 
 // The share of all images that was computed in batches of each size.
 function shareOfImages(batches) {
@@ -37,7 +40,7 @@ function drawLatencies(plot, loads, chosen, place) {
 function drawBatches(plot, batches, largest) {
   const xAxis = { range: [0, largest + 1], label: "images in a batch" };
   xAxis.ticks = ticks(...xAxis.range).filter(Number.isInteger);
-  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => `${100 * share} %` };
+  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => `${100 * share}%` };
   plot.redraw(xAxis, yAxis, (x, y, group) => {
     for (const [size, share] of shareOfImages(batches)) {
       const [start, end] = [x(size - 0.4), x(size + 0.4)];

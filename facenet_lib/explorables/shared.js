@@ -17,7 +17,7 @@ function fill(parent, element, attributes, text) {
 }
 
 const color = (number) => `var(--color-${number % 6})`;
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const count = (number, one, several = `${one}s`) => `${number} ${number === 1 ? one : several}`;
 const range = (length) => Array.from({ length }, (_, number) => number);
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -29,7 +29,8 @@ function short(number) {
     return Number(number.toPrecision(3)).toLocaleString("en-US", { maximumFractionDigits: 5 });
   }
   const [digits, power] = number.toExponential(1).split("e");
-  const raised = [...String(Number(power))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]);
+  const raise = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
+  const raised = [...String(Number(power))].map(raise);
   return `${digits === "1.0" ? "" : `${digits} × `}10${raised.join("")}`;
 }
 
@@ -101,7 +102,7 @@ function addLine(group, points, attributes) {
 function addLegend(parent, names) {
   const list = addElement(parent, "div", { class: "legend" });
   names.forEach((name, number) => {
-    addElement(list, "span", { style: `border-color: ${color(number)}` }, name);
+    addElement(list, "span", { style: `--of: ${color(number)}` }, name);
   });
 }
 

@@ -26,7 +26,8 @@ function falseNegativeRate(mates, { people, probes }, size) {
 const formula = (falseMatchRate, comparisons) => 1 - (1 - falseMatchRate) ** comparisons;
 
 function drawRates(plot, xAxis, positives, negatives, here, band = null) {
-  plot.redraw(xAxis, { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => 100 * share + " %" }, (x, y, group) => {
+  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => `${100 * share}%` };
+  plot.redraw(xAxis, yAxis, (x, y, group) => {
     const points = (values) => values.map((value, place) => [x(xAxis.values[place]), y(value)]);
     if (band) {
       const outline = [...points(band[0]), ...points(band[1]).reverse()];

@@ -131,7 +131,8 @@ const look = (block) => ({
   unnamed: [...block.querySelectorAll("button, legend")].filter((one) => !one.textContent).length
     + [...block.querySelectorAll("svg, .live")].filter((one) => !one.ariaLabel).length,
   small: [...block.querySelectorAll("input, button")].filter(small).length,
-  wide: [...block.querySelectorAll("*:not(.picture *)")].filter((one) => one.getBoundingClientRect().right > 290.5)
+  wide: [...block.querySelectorAll("*:not(.picture *)")]
+    .filter((one) => one.getBoundingClientRect().right > 290.5)
     .map((one) => one.outerHTML.slice(0, 60)),
   still: seen(block.querySelector(".still")), controls: seen(block.querySelector(".live")),
 });
@@ -160,6 +161,27 @@ def test_figures_come_to_life_and_print_still(tmp_path):
         assert one["wide"] == []
     for one in looked["inPrint"]:
         assert one["still"] and not one["controls"]
+
+
+@pytest.mark.slow
+@in_browser
+def test_a_notebook_brings_them_to_life(tmp_path):
+    """JupyterLab sets an output as HTML, whose scripts do not run, and puts copies in."""
+    program = """
+    const output = document.body.appendChild(document.createElement("div"));
+    output.innerHTML = given;
+    const before = output.querySelectorAll("[data-live]").length;
+    for (const script of output.querySelectorAll("script")) {
+      const copy = document.createElement("script");
+      for (const { name, value } of script.attributes) copy.setAttribute(name, value);
+      copy.textContent = script.textContent;
+      script.replaceWith(copy);
+    }
+    return [before, output.querySelectorAll("[data-live] .told").length];
+    """
+    html = "".join(figure._repr_html_() for figure in figures().values())
+    given = f"const given = {write_json(html)};"
+    assert run_page(tmp_path, given + program) == [0, len(NAMES)]
 
 
 @pytest.mark.slow

@@ -86,8 +86,8 @@ def test_slider_buttons_and_pointer_move_the_threshold(tmp_path):
     """
     (first, none, every, other, touched), pressed = use_figure(make(), program, tmp_path)
     assert re.match(r"Below 1\.(2|1\d) lie", first)
-    assert f"0 of {ISSAME.sum()} pairs" in none and "(TPR 0.0 %)" in none
-    assert "(TPR 100.0 %)" in every and f"{ISSAME.sum()} answers are right" in every
+    assert f"0 of {ISSAME.sum()} pairs" in none and "(TPR 0.0%)" in none
+    assert "(TPR 100.0%)" in every and f"{ISSAME.sum()} answers are right" in every
     assert re.match(r"Below (9|9\.0\d|8\.9\d) lie", other)
-    assert "(TPR 100.0 %)" in touched and touched != every
+    assert "(TPR 100.0%)" in touched and touched != every
     assert pressed == 1

@@ -81,9 +81,9 @@ def test_sliders_and_pointer_change_gallery_and_threshold(tmp_path):
     assert "In a gallery of 5 it names" in first
     assert "In a gallery of 1 it names" in one
     positive, negative = rates_by_trying(make().data["thresholds"][100], 1)
-    assert f"names {100 * positive:.1f} %" in all_named
-    assert f"and {100 * negative:.1f} % of known" in all_named
-    assert "accepts 0.0 %" in none and "names 0.0 %" in none and "and 100.0 % of known" in none
+    assert f"names {100 * positive:.1f}%" in all_named
+    assert f"and {100 * negative:.1f}% of known" in all_named
+    assert "accepts 0.0%" in none and "names 0.0%" in none and "and 100.0% of known" in none
     assert "In a gallery of 6 it names" in large
 
 
