@@ -12,7 +12,7 @@ import importlib.resources
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -49,8 +49,8 @@ class Explorable:
 
     name: str
     label: str
-    data: Mapping[str, Any]
-    still: bytes
+    data: Mapping[str, Any] = field(repr=False)
+    still: bytes = field(repr=False)
     alt: str
 
     def _repr_html_(self) -> str:

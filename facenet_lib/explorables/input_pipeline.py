@@ -65,7 +65,7 @@ def _draw_sheet(pictures: Sequence[npt.NDArray[Any]]) -> str:
         row, column = divmod(place, _COLUMNS)
         sheet.paste(tile, (column * _SIDE, row * _SIDE))
     file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=80)
+    sheet.save(file, "JPEG", quality=70)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -99,6 +99,12 @@ def test_data_are_small_and_come_back_from_the_page(name):
     assert len(data) < 100_000
 
 
+@each_figure
+def test_in_words_it_is_short(name):
+    """A notebook keeps them beside the HTML."""
+    assert len(repr(figures()[name])) < 600
+
+
 def test_the_same_figure_is_the_same_html():
     again = make_figures()
     assert {n for n in NAMES if again[n]._repr_html_() != figures()[n]._repr_html_()} == set()
