@@ -24,9 +24,10 @@ function drawLatencies(plot, loads, chosen, place) {
   const times = loads.flatMap((load) => Object.values(load.latencies).flat());
   const xAxis = { range: [0, 1.05 * Math.max(...rates)], label: "answers a second" };
   plot.redraw(xAxis, { range: [0, 1.05 * Math.max(...times)] }, (x, y, group) => {
-    loads.forEach((load) => Object.values(load.latencies).forEach((values, number) => {
+    const chosenLast = [...loads.filter((load) => load !== chosen), chosen];
+    chosenLast.forEach((load) => Object.values(load.latencies).forEach((values, number) => {
       const points = values.map((value, at) => [x(load.rates[at]), y(value)]);
-      const opacity = load === chosen ? 1 : 0.25;
+      const opacity = load === chosen ? 1 : 0.3;
       addLine(group, points, { stroke: color(number), opacity });
       if (load !== chosen) return;
       points.forEach(([cx, cy], at) => addShape(group, "circle", {
