@@ -149,6 +149,20 @@ def test_the_extra_for_chapters_brings_all_that_they_import():
     assert missing == set()
 
 
+def test_every_file_of_the_library_goes_along_with_it():
+    """Modules do so by themselves, other files if pyproject.toml names them."""
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    folders = tomllib.loads(text)["tool"]["setuptools"]["package-data"]
+    named = {
+        path
+        for folder, patterns in folders.items()
+        for pattern in patterns
+        for path in PROJECT.joinpath(*folder.split(".")).glob(pattern)
+    }
+    files = {path for path in LIBRARY.rglob("*") if path.is_file() and path.suffix[:3] != ".py"}
+    assert files - named == set()
+
+
 # The book
 
 
@@ -238,12 +252,13 @@ def test_chapter_has_one_title_and_exercises_with_solutions(chapter):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_figure_has_name_caption_and_text(chapter):
     shown = [cell["metadata"].get("mystnb", {}) for cell in notebook(chapter)["cells"]]
-    figures = [output for output in shown if "figure" in output]
-    assert figures
-    for output in figures:
-        assert output["figure"]["name"].startswith("fig-")
-        assert output["figure"]["caption"].strip()
-        assert output["image"]["alt"].strip()
+    assert any("figure" in output for output in shown)
+    for cell, output in zip(notebook(chapter)["cells"], shown, strict=True):
+        if "figure" in output:
+            assert output["figure"]["name"].startswith("fig-")
+            assert output["figure"]["caption"].strip()
+            # An explorable figure brings the text for its still one along.
+            assert "explorables." in source(cell) or output["image"]["alt"].strip()
 
 
 def test_glossary_is_in_alphabetical_order_without_repetition():
