@@ -21,6 +21,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 PAGES = sorted(BOOK.glob("book/**/*.html"))
+GENERATED = [BOOK / f"{name}.html" for name in ("genindex", "py-modindex", "search")]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -108,9 +109,12 @@ def is_outside(address: str) -> bool:
     return bool(re.match(r"\s*(https?:)?//", address))
 
 
+def page_name(path):
+    return "/".join(path.relative_to(BOOK).with_suffix("").parts[-2:])
+
+
 def each_page(function):
-    names = ["/".join(path.relative_to(BOOK / "book").with_suffix("").parts) for path in PAGES]
-    return pytest.mark.parametrize("path", PAGES, ids=names)(function)
+    return pytest.mark.parametrize("path", PAGES, ids=page_name)(function)
 
 
 def test_pages_are_those_of_the_table_of_contents():
@@ -230,7 +234,7 @@ addEventListener("message", e => { document.querySelector("pre").textContent += 
 
 @pytest.mark.slow
 @in_browser
-@each_page
+@pytest.mark.parametrize("path", [*PAGES, *GENERATED], ids=page_name)
 def test_page_is_no_wider_than_a_phone(path, tmp_path):
     copy = path.with_name(f"_measured_{path.name}")
     try:
