@@ -5,10 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("sphinx")
-
 PATH = Path(__file__).parents[2] / "book" / "_ext" / "accessible_pages.py"
 spec = importlib.util.spec_from_file_location("accessible_pages", PATH)
 accessible_pages = importlib.util.module_from_spec(spec)

@@ -109,10 +109,10 @@ KEYBOARD = """() => {
 PRINTED = """() => ({
   title: [...document.querySelectorAll("h1")].filter((part) => part.checkVisibility())
     .map((part) => part.innerText.trim()),
-  scrolls: [...document.querySelectorAll("article *:not(mjx-container *)")]
+  scrolls: [...document.querySelectorAll("article *")]
     .filter((part) => part.checkVisibility() && part.clientWidth
       && part.scrollWidth > part.clientWidth + 1
-      && /auto|scroll|hidden/.test(getComputedStyle(part).overflowX))
+      && (part.tagName === "PRE" || /auto|scroll/.test(getComputedStyle(part).overflowX)))
     .map((part) => part.innerText.slice(0, 100)),
   folded: [...document.querySelectorAll("article details > *:not(summary)")]
     .filter((part) => !part.checkVisibility()).length,
