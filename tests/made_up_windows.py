@@ -50,6 +50,8 @@ needs_descriptors = pytest.mark.skipif(
     not DESCRIPTORS.is_dir(), reason="this system does not show which files are open"
 )
 
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="this system locks no files")
+
 
 @contextmanager
 def windows_files() -> Iterator[None]:
