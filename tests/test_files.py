@@ -1,6 +1,5 @@
 """Files are written whole or not at all, and text is read as any editor saves it."""
 
-import os
 import unicodedata
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def test_a_word_goes_before_a_path_and_says_so_where_it_hides_one(tmp_path, monk
 
 
 def test_what_no_text_can_hold_is_told_with_its_line(tmp_path):
-    name = os.fsdecode(b"Ren\xe9")
+    name = "Ren\udce9"
     with pytest.raises(FacenetError, match=r"names in UTF-8 to write, found 'Ren\\udce9'; rename"):
         write_text(tmp_path / "people.txt", f"Ann\n{name}\nBob\n")
     assert not list(tmp_path.iterdir())

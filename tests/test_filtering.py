@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def test_distances_written_are_read(tmp_path_factory, names, seed) -> None:
 
 
 def test_a_name_that_is_no_utf8_is_read_as_it_was_written(tmp_path: Path) -> None:
-    name = os.fsdecode(b"Ren\xe9")
+    name = "Ren\udce9"
     write_distances(tmp_path / "d.csv", {name: (Path(name, "1.jpg"),)}, [0.5])
     assert read_distances(tmp_path / "d.csv") == {(name, "1.jpg"): 0.5}
 
@@ -103,7 +102,8 @@ def test_the_table_of_distances_is_plain_csv(tmp_path: Path) -> None:
         '"Lee, Bob",b.jpg,1',
     ]
     # As a spreadsheet may save it again:
-    (tmp_path / "d.csv").write_text('\ufeffperson,image,distance\r\nAnn,"a.jpg",0.25\r\n')
+    saved = '\ufeffperson,image,distance\r\nAnn,"a.jpg",0.25\r\n'
+    (tmp_path / "d.csv").write_bytes(saved.encode())
     assert read_distances(tmp_path / "d.csv") == {("Ann", "a.jpg"): 0.25}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up_windows import needs_descriptors, windows_files
+from made_up_windows import needs_descriptors, needs_locks, windows_files
 
 from facenet_lib.alignment.faces import Box
 from facenet_lib.alignment.journal import AlignmentJournal, Shard
@@ -116,6 +116,7 @@ def test_a_photograph_that_is_tried_again_has_its_last_rows(tmp_path: Path) -> N
     assert read_manifest(finish(tmp_path)) == [*ONE, *TWO]
 
 
+@needs_locks
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with AlignmentJournal(tmp_path):
         for shard in (Shard(), Shard(1, 2)):
@@ -126,6 +127,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@needs_locks
 def test_shards_work_beside_each_other_and_the_whole_takes_them_in(tmp_path: Path) -> None:
     with (
         AlignmentJournal(tmp_path, Shard(1, 2)) as first,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import unicodedata
 import zlib
 from pathlib import Path
@@ -287,6 +288,7 @@ def test_albums_and_folders_of_people_are_listed_in_order(tmp_path: Path) -> Non
     assert found.left_out == ("Ann/note.txt", "faces.csv")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes every name")
 def test_names_of_any_script_and_form_are_kept(tmp_path: Path) -> None:
     composed = unicodedata.normalize("NFC", 'José/ü, "日本".jpg')
     decomposed = unicodedata.normalize("NFD", composed)
@@ -294,9 +296,10 @@ def test_names_of_any_script_and_form_are_kept(tmp_path: Path) -> None:
     assert set(find_photographs(root).photographs) == {composed, decomposed}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes every name")
 def test_names_that_no_table_can_hold_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "good.jpg", "new\nline.jpg")
-    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).touch()
+    (tmp_path / "caf\udce9.jpg").touch()
     found = find_photographs(tmp_path)
     assert found.photographs == ("good.jpg",)
     assert found.left_out == (

@@ -178,7 +178,7 @@ def test_a_checkout_without_a_commit_or_without_git_has_no_revision(library, tmp
 
 def test_every_start_adds_an_entry(tmp_path):
     path = tmp_path / "record.json"
-    entries = [{"arguments": [os.fsdecode(b"\xff"), "Zoë"]}, describe_environment(["b"]), {}]
+    entries = [{"arguments": ["\udcff", "Zoë"]}, describe_environment(["b"]), {}]
     for number, entry in enumerate(entries, start=1):
         append_record(path, entry)
         assert json.loads(path.read_bytes()) == entries[:number]

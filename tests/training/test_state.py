@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from made_up_windows import needs_locks
 from toy_training import (
     CONFIG,
     StopAfter,
@@ -165,6 +166,7 @@ def test_without_averages_the_weights_themselves_are_evaluated(tmp_path, faces):
         np.testing.assert_array_equal(load_run(tmp_path / "run").network.weights[0], arrays[kernel])
 
 
+@needs_locks
 def test_a_folder_in_which_another_process_trains_is_refused(run, faces, pairs, monkeypatch):
     monkeypatch.setattr(folder, "_SECONDS_OF_A_LOOK", 0)
     with (run / folder.LOCK_FILE).open("w") as lock:
