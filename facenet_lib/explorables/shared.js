@@ -26,7 +26,8 @@ const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 function short(number) {
   const size = Math.abs(number);
   if (size < 1e5 && (size >= 1e-3 || size === 0)) {
-    return Number(number.toPrecision(3)).toLocaleString("en-US", { maximumFractionDigits: 5 });
+    const digits = { maximumFractionDigits: 5 };
+    return Number(number.toPrecision(3)).toLocaleString("en-US", digits).replace("-", "−");
   }
   const [digits, power] = number.toExponential(1).split("e");
   const raise = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
