@@ -22,7 +22,12 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
-PAGES = sorted(path.relative_to(BOOK) for path in (BOOK / "book").rglob("*.html"))
+GENERATED = ("genindex.html", "py-modindex.html", "search.html")
+PAGES = sorted(
+    path.relative_to(BOOK)
+    for path in (*(BOOK / "book").rglob("*.html"), *map(BOOK.joinpath, GENERATED))
+    if path.is_file()
+)
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

@@ -19,14 +19,6 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 PAGES = sorted(BOOK.glob("book/**/*.html"))
-<<<<<<< HEAD
-=======
-GENERATED = [BOOK / f"{name}.html" for name in ("genindex", "py-modindex", "search")]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-PHONE_WIDTH = 390
->>>>>>> wf
 
 # What a browser fetches by itself, by tag and attribute.
 FETCHED = {
@@ -178,79 +170,3 @@ def test_page_has_one_title_and_unique_anchors(path):
 @each_page
 def test_no_cell_failed_that_was_not_meant_to(path):
     assert read(path).errors == []
-<<<<<<< HEAD
-=======
-
-
-def dump_dom(page: Path, profile: Path) -> str:
-    """The page after its scripts have run, without any network."""
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
-        "--virtual-time-budget=20000",
-        f"--user-data-dir={profile}",
-        "--dump-dom",
-        page.as_uri(),
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(1, "--no-sandbox")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    return done.stdout
-
-
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
-
-
-@pytest.mark.slow
-@in_browser
-@each_page
-def test_formulas_are_drawn_without_a_network(path, tmp_path):
-    if not read(path).formulas:
-        pytest.skip("a page without formulas")
-    dom = dump_dom(path, tmp_path)
-    assert dom.count("<mjx-container") >= read(path).formulas
-    assert "<mjx-merror" not in dom
-
-
-# A frame as wide as a phone, because a headless window has a least width of its own. The frame's
-# page is of another origin to the browser, so each page measures itself in a copy beside it.
-MEASURE = """<script>
-addEventListener("load", () => setTimeout(() => {
-  const wide = [...document.querySelectorAll("body *")]
-    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-    .map(e => e.tagName + "." + e.className).slice(0, 5).join(" ");
-  parent.postMessage(document.documentElement.scrollWidth + " of " + innerWidth + ": " + wide, "*");
-}, 3000));
-</script>"""
-FRAME = """<!doctype html><body><pre></pre><script>
-addEventListener("message", e => { document.querySelector("pre").textContent += e.data; });
-</script><iframe src="%s" width="%d" height="800" style="border: 0"></iframe></body>"""
-
-
-@pytest.mark.slow
-@in_browser
-@pytest.mark.parametrize("path", [*PAGES, *GENERATED], ids=page_name)
-def test_page_is_no_wider_than_a_phone(path, tmp_path):
-    copy = path.with_name(f"_measured_{path.name}")
-    try:
-        copy.write_text(
-            path.read_text(encoding="utf-8").replace("</body>", f"{MEASURE}</body>"),
-            encoding="utf-8",
-        )
-        frame = tmp_path / "frame.html"
-        frame.write_text(FRAME % (copy.as_uri(), PHONE_WIDTH), encoding="utf-8")
-        dom = dump_dom(frame, tmp_path / "profile")
-    finally:
-        copy.unlink(missing_ok=True)
-    measured = re.search(r"<pre>(\d+) of (\d+): (.*?)</pre>", dom, re.DOTALL)
-    assert measured, f"the page did not answer: {dom[:300]}"
-    width, window, wide = measured.groups()
-    assert int(window) == PHONE_WIDTH
-    assert int(width) <= PHONE_WIDTH, wide
->>>>>>> wf
