@@ -19,6 +19,11 @@ function tellWhatScrolls(places) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  // The button that unfolds a part of the contents is a picture only, beside the part's name.
+  for (const button of document.querySelectorAll(".bd-sidebar-primary details > summary")) {
+    const part = button.closest("li")?.querySelector("a")?.textContent ?? "this part";
+    button.setAttribute("aria-label", `Pages of ${part.trim()}`);
+  }
   const observer = new ResizeObserver((entries) => tellWhatScrolls(entries.map((e) => e.target)));
   for (const place of document.querySelectorAll(WIDE)) {
     observer.observe(place);

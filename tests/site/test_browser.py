@@ -125,12 +125,12 @@ PRINTED = """() => ({
     .filter((part) => getComputedStyle(part).breakInside !== "avoid").length,
 })"""
 
-# Takes out code and formulas that have no kind of letter which others before them have not: most
-# of axe's time goes into the contrast of each word.
+# Takes out code, formulas and entries of the library that have no kind of letter which others
+# before them have not: most of axe's time goes into the contrast of each word.
 THIN_OUT = """() => {
   const seen = new Set();
-  for (const part of document.querySelectorAll("pre, mjx-container")) {
-    const kinds = [...part.querySelectorAll("span[class]")].map((word) => word.className);
+  for (const part of document.querySelectorAll("pre, mjx-container, dl.py")) {
+    const kinds = [...part.querySelectorAll("[class]")].map((word) => word.className);
     const where = part.closest(".cell_input, .cell_output, dd, .admonition")?.className;
     const unseen = [part.tagName + where, ...kinds].filter((kind) => !seen.has(kind));
     unseen.forEach((kind) => seen.add(kind));

@@ -35,7 +35,7 @@ EXPECTED = {
     "prewhiten": "03_input_pipeline#two-standardizations-in-one-project",
     "facenet.load_model": "11_pretrained#what-the-articles-tf-1-code-said",
     "load_network": "library/models#facenet_lib.models.load_network",
-    "NaN loss": "06_training#a-rate-that-is-too-high-and-batches-that-are-not-shuffled",
+    "NaN loss": "06_training#why-a-loss-becomes-nan-or-stays-where-it-began",
     "threshold": "01_lfw_pairs#six-distances-and-a-threshold",
     "treshold": "01_lfw_pairs#six-distances-and-a-threshold",
     "add a new person": "12_recognition#enrol-without-training",
