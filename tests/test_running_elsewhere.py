@@ -137,8 +137,8 @@ def test_in_colab_the_cell_installs_the_built_revision(tmp_path, colab):
 
 def build_pages(folder: Path, address: str) -> Path:
     """Build a book of two pages with the project's settings; nothing may be warned of."""
-    shutil.copytree(BOOK / "_ext", folder / "book" / "_ext")
-    shutil.copytree(BOOK / "_static", folder / "book" / "_static")
+    for name in ("_ext", "_static", "_templates"):
+        shutil.copytree(BOOK / name, folder / "book" / name)
     shutil.copy(BOOK / "references.bib", folder / "book")
     settings = (PROJECT / "_config.yml").read_text(encoding="utf-8")
     settings, addresses = re.subn(r'(?m)^  url: ""$', f'  url: "{address}"', settings)
