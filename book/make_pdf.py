@@ -192,7 +192,9 @@ def _lead_inside(
 
 def main(folder: Path, out: Path) -> None:
     """Print the book in ``folder`` to the file ``out``."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if chromium is None:
         sys.exit("make pdf prints with Chromium, which is not on the PATH")
     if not (folder / "index.html").is_file():

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+from headless_chromium import chromium_command
 
 from facenet_lib.explorables.figure import Explorable, read_script, write_json
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
 # The last script reports what it returns, or how it failed; so does any that fails before it.
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>test</title>
@@ -36,20 +29,7 @@ def run_page(tmp_path: Path, program: str, blocks: str = "", script: str = "", w
     page = re.sub("|".join(parts), lambda found: parts[found[0]], PAGE)
     path = tmp_path / "page.html"
     path.write_text(page, encoding="utf-8")
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(1, "--no-sandbox")
+    command = chromium_command(path.as_uri(), tmp_path / "profile", "--dump-dom")
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     found = re.search(r"<pre>(.+?)</pre>", done.stdout, re.DOTALL)
     assert found, f"the page did not answer: {done.stdout[-500:]}"

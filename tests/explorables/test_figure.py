@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from headless_chromium import in_browser
 from made_up_figures import make_figures
-from running_scripts import in_browser, run_page
+from running_scripts import run_page
 
 import facenet_lib.explorables
 from facenet_lib import explorables

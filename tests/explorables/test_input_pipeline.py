@@ -7,8 +7,9 @@ import io
 
 import numpy as np
 import pytest
+from headless_chromium import in_browser
 from PIL import Image
-from running_scripts import evaluate_script, in_browser, use_figure
+from running_scripts import evaluate_script, use_figure
 
 from facenet_lib import explorables
 from facenet_lib.errors import FacenetError

@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from headless_chromium import in_browser
 from made_up_figures import pair_distances
-from running_scripts import evaluate_script, in_browser, use_figure
+from running_scripts import evaluate_script, use_figure
 
 from facenet_lib import explorables
 from facenet_lib.errors import FacenetError

@@ -6,8 +6,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from headless_chromium import in_browser
 from made_up_figures import people_distances
-from running_scripts import evaluate_script, in_browser, use_figure
+from running_scripts import evaluate_script, use_figure
 from scipy.stats import hypergeom
 
 from facenet_lib import explorables

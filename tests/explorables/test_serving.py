@@ -6,7 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from running_scripts import evaluate_script, in_browser, use_figure
+from headless_chromium import in_browser
+from running_scripts import evaluate_script, use_figure
 
 from facenet_lib import explorables
 from facenet_lib.errors import FacenetError

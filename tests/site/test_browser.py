@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from headless_chromium import CHROMIUM, in_browser, serve_folder
 
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
@@ -27,9 +24,6 @@ PAGES = sorted(
     path.relative_to(BOOK)
     for path in (*(BOOK / "book").rglob("*.html"), *map(BOOK.joinpath, GENERATED))
     if path.is_file()
-)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 IN_CACHE = PROJECT / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 AXE = Path(os.environ.get("FACENET_AXE") or IN_CACHE)
@@ -45,7 +39,7 @@ PAPER = 718
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PAGES, reason=f"no pages in {BOOK}: run 'make book' first"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH"),
+    in_browser,
 ]
 
 # When letters, formulas and what follows a new size are drawn.
@@ -164,18 +158,11 @@ class Seen:
     violations: dict[str, list[str]] = field(default_factory=dict)
 
 
-class QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, *words: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Of a server that has the book."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=BOOK)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_folder(BOOK) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from headless_chromium import in_browser
 
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
@@ -19,7 +19,7 @@ NAMES = ("book/index", "book/notation", "book/bibliography")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (BOOK / "index.html").is_file(), reason=f"no pages in {BOOK}"),
-    pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium on the PATH"),
+    in_browser,
 ]
 
 

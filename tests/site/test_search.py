@@ -6,29 +6,22 @@ for how a page is taken apart, which needs neither.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
-import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from headless_chromium import CHROMIUM, chromium_command, serve_folder
 from section_search import sections_of
 
 PROJECT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 # What users type, and the section that answers.
 EXPECTED = {
@@ -145,36 +138,13 @@ QUERIES = [*EXPECTED, "low", STRANGE, "", NOTHING]
 
 def ask(address: str, profile: Path) -> dict[str, Any]:
     """What a copy of the search page reports at this address."""
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--disable-gpu",
-        "--no-first-run",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        "--virtual-time-budget=60000",
-        f"--user-data-dir={profile}",
-        "--dump-dom",
-        f"{address}?q=center+loss",
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(1, "--no-sandbox")
+    options = "--virtual-time-budget=60000", "--dump-dom"
+    command = chromium_command(f"{address}?q=center+loss", profile, *options)
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     report = re.search(r'<pre id="report"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
     assert report, f"the page did not answer: {done.stdout[:300]} {done.stderr[-300:]}"
     answer: dict[str, Any] = json.loads(unescape(report.group(1)))
     return answer
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None: ...
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module", params=["files", "http"])
@@ -192,7 +162,7 @@ def report(request, tmp_path_factory) -> Iterator[dict[str, Any]]:
         if request.param == "files":
             yield ask(copy.as_uri(), profile)
         else:
-            with served(BOOK) as address:
+            with serve_folder(BOOK) as address:
                 yield ask(f"{address}/{copy.name}", profile)
     finally:
         copy.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -29,14 +28,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from headless_chromium import chromium_command, in_browser
 from PIL import Image
 
 from facenet_lib.serving.page_files import read_page_file
 
 PAGE = Path(__file__).parents[2] / "facenet_lib" / "serving" / "pages"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'"
@@ -68,8 +65,6 @@ MODEL = {
         "limits": ["Faces must be upright."],
     },
 }
-
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
 
 def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (32, 32), **options: Any) -> bytes:
@@ -318,24 +313,14 @@ def browse(
     """Open the page, let the script act on it, and return what it reports."""
     state.script = script
     state.reported.clear()
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
+    command = chromium_command(
+        state.address + address,
+        profile,
         "--hide-scrollbars",
         "--window-size=1280,900",
         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "--remote-debugging-port=0",  # stays open, and so in real time, until it has reported
-        f"--user-data-dir={profile}",
-        state.address + address,
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(1, "--no-sandbox")
+    )
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as browser:
