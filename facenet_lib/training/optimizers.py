@@ -11,6 +11,7 @@ Derived in chapter 6, "Training"; chapter 4, "The network", shows what one opera
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,9 +146,13 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         grads = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
 
         def update_all(strategy: tf.distribute.Strategy, grads: Sequence[Any]) -> None:
+            # Once for all variables: an operation for each of a hundred is felt at a run's start.
+            update = functools.partial(
+                self._update, tf.convert_to_tensor(self.learning_rate), self._powers()
+            )
             for variable, slots, grad in zip(moved, of_moved, grads, strict=True):
                 # What is given to the update is each replica's own part of it.
-                strategy.extended.update(variable, self._update, args=(grad, *slots), group=False)
+                strategy.extended.update(variable, update, args=(grad, *slots), group=False)
 
         context.merge_call(update_all, args=(grads,))
         self.iterations.assign_add(1)
@@ -162,16 +167,27 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             "name": self.name,
         }
 
-    def _update(self, variable: tf.Variable, gradient: Any, *slots: tf.Variable) -> None:
+    def _powers(self) -> dict[str, tf.Tensor]:
+        """Of the settings of which the rule wants it, the power by the number of the step."""
+        step = tf.cast(self.iterations + 1, tf.float32)
+        return {f"{name}_power": self.settings[name] ** step for name in _RULES[self.rule].powers}
+
+    def _update(
+        self,
+        learning_rate: tf.Tensor,
+        powers: Mapping[str, tf.Tensor],
+        variable: tf.Variable,
+        gradient: Any,
+        *slots: tf.Variable,
+    ) -> None:
         """Update one variable, or the rows of it that the gradient has, and their slots."""
         rule = _RULES[self.rule]
         gradient = tf.cast(gradient, variable.dtype)
-        rate = tf.cast(self.learning_rate, variable.dtype)
-        step = tf.cast(self.iterations + 1, variable.dtype)
+        rate = tf.cast(learning_rate, variable.dtype)
+        powers = {name: tf.cast(power, variable.dtype) for name, power in powers.items()}
         if not isinstance(gradient, tf.IndexedSlices):
             names = [name for together in rule.slots for name in together]
             handles = zip(names, (slot.handle for slot in slots), strict=True)
-            powers = {f"{beta}_power": self.settings[beta] ** step for beta in rule.powers}
             rule.operation(
                 var=variable.handle,
                 lr=rate,
@@ -184,7 +200,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
         # TensorFlow has operations for rows as well, but not for all five, and not on GPUs.
         gradient = _without_repetition(gradient)
         before = [tf.gather(slot, gradient.indices) for slot in slots]
-        after, decrease = rule.spelled_out(before, gradient.values, rate, step, **self.settings)
+        after, decrease = rule.spelled_out(before, gradient.values, rate, **self.settings, **powers)
         for slot, values in zip(slots, after, strict=True):
             slot.scatter_update(tf.IndexedSlices(values, gradient.indices))
         variable.scatter_sub(tf.IndexedSlices(decrease, gradient.indices))
@@ -220,37 +236,40 @@ class _Rule:
     powers: tuple[str, ...] = ()
 
 
-def _adagrad(slots: Any, grad: Any, lr: Any, step: Any, epsilon: float) -> Any:
+def _adagrad(slots: Any, grad: Any, lr: Any, epsilon: float) -> Any:
     squares = slots[0] + tf.square(grad)
     return [squares], lr * grad / (tf.sqrt(squares) + epsilon)
 
 
-def _adadelta(slots: Any, grad: Any, lr: Any, step: Any, rho: float, epsilon: float) -> Any:
+def _adadelta(slots: Any, grad: Any, lr: Any, rho: float, epsilon: float) -> Any:
     squares = rho * slots[0] + (1 - rho) * tf.square(grad)
     change = tf.sqrt(slots[1] + epsilon) / tf.sqrt(squares + epsilon) * grad
     return [squares, rho * slots[1] + (1 - rho) * tf.square(change)], lr * change
 
 
 def _adam(
-    slots: Any, grad: Any, lr: Any, step: Any, beta1: float, beta2: float, epsilon: float
+    slots: Any,
+    grad: Any,
+    lr: Any,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    beta1_power: Any,
+    beta2_power: Any,
 ) -> Any:
-    lr *= tf.sqrt(1 - beta2**step) / (1 - beta1**step)
+    lr *= tf.sqrt(1 - beta2_power) / (1 - beta1_power)
     momentum = beta1 * slots[0] + (1 - beta1) * grad
     velocity = beta2 * slots[1] + (1 - beta2) * tf.square(grad)
     return [momentum, velocity], lr * momentum / (tf.sqrt(velocity) + epsilon)
 
 
-def _rmsprop(
-    slots: Any, grad: Any, lr: Any, step: Any, rho: float, momentum: float, epsilon: float
-) -> Any:
+def _rmsprop(slots: Any, grad: Any, lr: Any, rho: float, momentum: float, epsilon: float) -> Any:
     squares = rho * slots[0] + (1 - rho) * tf.square(grad)
     steps = momentum * slots[1] + lr * grad / tf.sqrt(squares + epsilon)
     return [squares, steps], steps
 
 
-def _nesterov(
-    slots: Any, grad: Any, lr: Any, step: Any, momentum: float, use_nesterov: bool
-) -> Any:
+def _nesterov(slots: Any, grad: Any, lr: Any, momentum: float, use_nesterov: bool) -> Any:
     sums = momentum * slots[0] + grad
     return [sums], lr * (grad + momentum * sums)
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from facenet_lib.network.layers import move_average
 from facenet_lib.runs.tables import PRELOGITS_EDGES
 from facenet_lib.training.state import RunState
 
@@ -87,9 +88,7 @@ def _move_averages(pairs: Sequence[tuple[Any, Any]], decay: float, steps: Any) -
     made = tf.cast(steps, tf.float32)
     part = 1.0 - tf.minimum(decay, (1.0 + made) / (10.0 + made))
     for average, variable in pairs:
-        value = tf.convert_to_tensor(average)
-        moved = tf.cast(part, value.dtype) * (value - tf.convert_to_tensor(variable))
-        average.assign(value - moved)
+        move_average(average, tf.convert_to_tensor(variable), part)
 
 
 def _prelogits_counts(prelogits: tf.Tensor) -> tf.Tensor:
