@@ -10,18 +10,15 @@ from __future__ import annotations
 import html
 import io
 import itertools
-import shutil
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import yaml
+from chromium import CHROMIUM, serve_folder
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject
@@ -67,11 +64,6 @@ h1 { font-weight: 500; }
 .foot p { position: absolute; bottom: 9mm; left: 18mm; right: 18mm; margin: 0;
   display: flex; justify-content: space-between; }
 </style>"""
-
-
-class _QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, *words: object) -> None:
-        pass
 
 
 def parts_of_the_book() -> list[tuple[str, list[str]]]:
@@ -155,10 +147,13 @@ def join(page: Page, printed: Sequence[Printed], address: str) -> PdfWriter:
             if number is not None and anchor != "/":
                 where = (starts[part.name] + number, place.left or 0.0, place.top or 842.0)
                 places[part.name, anchor.removeprefix("/")] = where
+    inside = (address, "http://book")
     owners = [""] * ahead + [part.name for part in printed for _ in part.reader.pages]
     for sheet, foot, owner in zip(writer.pages, print_feet(page, feet).pages, owners, strict=True):
-        for note in sheet.get("/Annots", ()):
-            _lead_inside(writer, note.get_object(), owner, places, (address, "http://book"))
+        notes = [note.get_object() for note in sheet.get("/Annots", ())]
+        leading = [note for note in notes if _lead_inside(writer, note, owner, places, inside)]
+        if notes:
+            sheet[NameObject("/Annots")] = ArrayObject(leading)
         if owner:
             sheet.merge_page(foot)
     writer.compress_identical_objects()  # every page of the site brings its own copy of the letters
@@ -173,44 +168,39 @@ def _lead_inside(
     owner: str,
     places: dict[tuple[str, str], tuple[int, float, float]],
     inside: tuple[str, ...],
-) -> None:
-    """Give a link, from the page ``owner``, the place on paper that it means."""
+) -> bool:
+    """Give a link, from the page ``owner``, the place on paper that it means, if there is one."""
     if "/Dest" in note:
         meant = owner, str(note["/Dest"]).removeprefix("/")
     else:
         address, anchor = urldefrag(str(note.get("/A", {}).get("/URI", "")))
         start = next((start for start in inside if address.startswith(f"{start}/")), None)
-        if start is None:
-            return
+        if start is None:  # of another site
+            return True
         meant = address.removeprefix(f"{start}/").removesuffix(".html"), unquote(anchor)
-    number, left, top = places.get(meant) or places.get((meant[0], "")) or (0, 0.0, 842.0)
+    place = places.get(meant) or places.get((meant[0], ""))
+    if place is None:  # a page of the site that is not in the book, such as its index
+        return False
+    number, left, top = place
     target = [writer.pages[number].indirect_reference, NameObject("/XYZ")]
     target += [FloatObject(left), FloatObject(top), NullObject()]
     note.pop("/A", None)
     note[NameObject("/Dest")] = ArrayObject(target)
+    return True
 
 
 def main(folder: Path, out: Path) -> None:
     """Print the book in ``folder`` to the file ``out``."""
-    chromium = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if chromium is None:
+    if CHROMIUM is None:
         sys.exit("make pdf prints with Chromium, which is not on the PATH")
     if not (folder / "index.html").is_file():
         sys.exit(f"{folder}: expected the built book, found none: run make book first")
-    with (
-        ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietFiles, directory=folder)) as server,
-        sync_playwright() as driver,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        browser = driver.chromium.launch(executable_path=chromium, chromium_sandbox=False)
+    with serve_folder(folder) as address, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
         page = browser.new_page(reduced_motion="reduce", color_scheme="light")
         page.set_default_timeout(300_000)
         writer = join(page, list(print_pages(page, address)), address)
         browser.close()
-        server.shutdown()
     with open_whole_file(out) as file:
         writer.write(file)
     size = out.stat().st_size / 2**20

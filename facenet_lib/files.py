@@ -160,7 +160,7 @@ def open_whole_folder(folder: Path) -> Iterator[Path]:
             part = Path(scratch) / folder.name
             part.mkdir()
             yield part
-            if folder.is_dir():  # in whose place Windows puts no other, not even if it is empty
+            if fcntl is None and folder.is_dir():  # Windows puts nothing in its place
                 folder.rmdir()
             part.replace(folder)
 

@@ -19,7 +19,6 @@ LIBRARY = PROJECT / "facenet_lib"
 BOOK = PROJECT / "book"
 HOUSE_PAGE = BOOK / "how_the_library_is_built.md"
 APPENDIX = "appendix"
-COLAB_CELL = "install-in-colab"  # the id of a cell that every chapter has and no page shows
 
 
 @dataclass(frozen=True)

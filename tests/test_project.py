@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from house import BOOK, COLAB_CELL, LIBRARY, PROJECT, chapters, notebook, source
+from house import BOOK, LIBRARY, PROJECT, chapters, notebook, source
 from lanes import LONGEST_FIRST
 from prepare_chapters import read_needs
+from repository_links import COLAB_CELL
 
 from facenet_lib.cli.facenet import make_parser
 

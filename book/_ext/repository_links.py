@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PUBLISHED_BRANCH = "gh-pages"  # where .github/workflows/book.yml puts the pages
-CELL = "install-in-colab"
-EMPTY = 'LIBRARY = ""'
+COLAB_CELL = "install-in-colab"  # the id of a cell that every chapter has and no page shows
+NO_ADDRESS = 'LIBRARY = ""'
 _BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
 
 
@@ -33,8 +33,19 @@ def _choose_buttons(app: Any, config: Any) -> None:
     options = config.html_theme_options
     if options.get("repository_url"):
         options.update(dict.fromkeys(_BUTTONS, True))
+        config.html_baseurl = config.html_baseurl or pages_address(options["repository_url"])
     else:
         options.pop("launch_buttons", None)
+
+
+def pages_address(repository: str) -> str:
+    """Where GitHub serves the pages of a repository; ``html: baseurl`` names another place.
+
+    >>> pages_address("https://github.com/ada/facenet-book/")
+    'https://ada.github.io/facenet-book/'
+    """
+    owner, name = repository.rstrip("/").split("/")[-2:]
+    return f"https://{owner}.github.io/{name}/"
 
 
 def _open_published_notebook(
@@ -57,9 +68,9 @@ def _fill_in_library(app: Any, error: Exception | None) -> None:
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
         book = json.loads(path.read_text(encoding="utf-8"))
         for cell in book["cells"]:
-            if cell.get("id") == CELL:
+            if cell.get("id") == COLAB_CELL:
                 filled = f"LIBRARY = {json.dumps(library)}"
-                cell["source"] = [line.replace(EMPTY, filled) for line in cell["source"]]
+                cell["source"] = [line.replace(NO_ADDRESS, filled) for line in cell["source"]]
         path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

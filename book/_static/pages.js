@@ -10,10 +10,10 @@ function tellWhatScrolls(places) {
   for (const place of places) {
     const scrolls = place.scrollWidth > place.clientWidth + 1;
     place.classList.toggle("scrolls", scrolls);
-    if (scrolls) {
-      place.tabIndex = 0;
-    } else {
-      place.removeAttribute("tabindex");
+    const told = { tabindex: 0, role: "group", "aria-label": "Wider than the page; scrolls" };
+    for (const [name, value] of Object.entries(told)) {
+      if (scrolls) place.setAttribute(name, value);
+      else place.removeAttribute(name);
     }
   }
 }

@@ -55,7 +55,11 @@
   const look = (word) => {
     const parts = word.split(/[._]/).filter(Boolean);
     const ways = [word, { combineWith: "AND", queries: parts }, { queries: [word], fuzzy: 0.25 }];
-    return ways.map((query) => index.search(query, OPTIONS)).find((found) => found.length) ?? [];
+    for (const query of ways) {
+      const found = index.search(query, OPTIONS);
+      if (found.length) return found;
+    }
+    return [];
   };
 
   /** What sections that only name or repeat things are worth beside those that explain them. */

@@ -107,10 +107,9 @@ class AlignmentJournal:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with explain_write_errors(self._path):
+        with self._open, explain_write_errors(self._path):
             if self._is_empty:  # of a call that was refused, or interrupted at once
                 self._remove([self._path])
-            self._open.close()
 
     def add(self, rows: Sequence[FaceRow]) -> None:
         """Note the rows of one photograph, whose crops are written.

@@ -7,6 +7,7 @@ loaded only by the commands that compute with it, so that help comes at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -41,20 +42,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("facenet: interrupted", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except OSError:
+        if _write_output("\n"):  # so it was not the output that failed
+            raise
         return 1
-    finally:
-        _finish_output()
-    return 0
+    except SystemExit:  # of argparse, which has written its help
+        if not _write_output():
+            raise SystemExit(1) from None
+        raise
+    return 0 if _write_output() else 1
 
 
-def _finish_output() -> None:
-    """Write what is left of the output, unless who read it, such as ``head``, has gone."""
+def _write_output(text: str = "") -> bool:
+    """Write text, and what is left of the output; return whether that went well.
+
+    A full disk is told. A reader that has gone, such as ``head``, has what it wanted.
+    """
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+        print(text, end="", flush=True)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):  # no gone reader; Windows has the second
+            print(f"facenet: the output cannot be written: {error.strerror}", file=sys.stderr)
         # Python would try once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _let_every_name_be_written() -> None:

@@ -52,6 +52,8 @@ LOCK_FILE = "lock"
 FREE_SETTINGS = ("epochs", "checkpoint_every", "histograms_every")
 """Settings that may differ when a run goes on, because they change none of its numbers."""
 
+_SECONDS_TO_WAIT = 30.0  # a finished run is read in one or two, on a busy machine in some more
+
 
 def read_run_tables(
     run: str | Path,
@@ -126,6 +128,9 @@ def claim_folder(
 ) -> Iterator[None]:
     """Make a run's folder, or check that it is this run's; nobody else trains there meanwhile.
 
+    Another process may have the folder for a moment, to find the run finished, as two notebooks
+    do; so it is waited for, for up to half a minute, and said that it is.
+
     Args:
         out: the folder.
         config: the run's settings, for config.json.
@@ -197,11 +202,13 @@ def _lock_folder(out: Path) -> Iterator[None]:
     with explain_write_errors(out):
         lock = (out / LOCK_FILE).open("w")
     with lock:
-        given_up = time.monotonic() + _SECONDS_OF_A_LOOK
-        while not _try_to_lock(lock):
-            if time.monotonic() > given_up:
-                raise FacenetError(f"{out}: another process is training here")
-            time.sleep(0.1)
+        if not _try_to_lock(lock):
+            print(f"{out}: waiting for the process that has this run open", file=sys.stderr)
+            given_up = time.monotonic() + _SECONDS_TO_WAIT
+            while not _try_to_lock(lock):
+                if time.monotonic() > given_up:
+                    raise FacenetError(f"{out}: another process is training here")
+                time.sleep(0.1)
         yield
 
 
@@ -211,7 +218,3 @@ def _try_to_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-# Who finds the run finished holds it only to see that: two notebooks may open it at once.
-_SECONDS_OF_A_LOOK = 10.0

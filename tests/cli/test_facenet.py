@@ -241,20 +241,45 @@ def test_commands_end_well_whatever_the_terminal_can_show(tmp_path, encoding):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("--help",), ("draw-faces", "--help"), ("gallery", "people.npz")]
+    ("words", "unbuffered"),
+    [
+        (("--help",), ""),
+        (("draw-faces", "--help"), ""),
+        (("gallery", "people.npz"), ""),
+        (("gallery", "people.npz"), "1"),  # argparse says nothing of its help's fate
+    ],
 )
-def test_a_reader_that_goes_away_ends_a_command_without_complaint(tmp_path, words):
+def test_a_reader_that_goes_away_ends_a_command_without_complaint(tmp_path, words, unbuffered):
     gallery = Gallery(Fingerprint("facenet", np.eye(4, 2)))
     gallery.enroll(NAME, [[1.0, 0.0]], ["1.jpg"])
     gallery.save(tmp_path / "people.npz")
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "facenet_lib", *words]
     with os.fdopen(writer, "wb") as output:
-        done = subprocess.run(
-            command, cwd=tmp_path, stdout=output, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.stderr == ""
+        assert run_into(output, tmp_path, words, unbuffered) == (1, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_told_in_one_line(tmp_path):
+    with Path("/dev/full").open("wb") as output:
+        code, told = run_into(output, tmp_path, ("--help",))
+    assert code == 1
+    assert told == "facenet: the output cannot be written: No space left on device\n"
+
+
+def run_into(output, folder, words, unbuffered=""):
+    """A command's exit code, and what it says beside what it writes to ``output``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "facenet_lib", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
 
 
 def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):

@@ -41,7 +41,7 @@ def test_a_claimed_folder_tells_whose_it_is(tmp_path):
 
 @needs_locks
 def test_only_one_claims_a_folder_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "_SECONDS_OF_A_LOOK", 0)
+    monkeypatch.setattr(folder, "_SECONDS_TO_WAIT", 0)
     with (
         claim_folder(tmp_path, CONFIG, PEOPLE, DATA),
         pytest.raises(FacenetError, match="another process is training here"),
@@ -54,13 +54,14 @@ def test_only_one_claims_a_folder_at_a_time(tmp_path, monkeypatch):
 
 
 @needs_locks
-def test_who_looks_at_a_run_for_a_moment_is_waited_for(tmp_path, monkeypatch):
+def test_who_looks_at_a_run_for_a_moment_is_waited_for(tmp_path, monkeypatch, capsys):
     """As two notebooks do that open one finished run at the same time."""
     with ExitStack() as other:
         other.enter_context(claim_folder(tmp_path, CONFIG, PEOPLE, DATA))
         monkeypatch.setattr(folder.time, "sleep", lambda seconds: other.close())
         with claim_folder(tmp_path, CONFIG, PEOPLE, DATA):
             assert read_identities(tmp_path) == PEOPLE
+    assert capsys.readouterr().err.count("waiting for the process") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from types import SimpleNamespace
 
-PATH = Path(__file__).parents[2] / "book" / "_ext" / "accessible_pages.py"
-spec = importlib.util.spec_from_file_location("accessible_pages", PATH)
-accessible_pages = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(accessible_pages)
+import accessible_pages
 
 
 def test_what_folds_has_the_name_that_is_written_on_it():
@@ -31,3 +27,18 @@ def test_signature_on_several_lines_is_no_list_of_definitions():
 def test_lists_with_terms_stay_what_they_are():
     body = "<dl>\n<dt>term</dt>\n<dd>what it means</dd>\n</dl>"
     assert accessible_pages.mend_body(body) == body
+
+
+def test_cited_works_claim_no_list():
+    cited = '<div role="list" class="citation-list"><div role="doc-biblioentry">A work.</div></div>'
+    mended = accessible_pages.mend_body(cited)
+    assert mended == '<div class="citation-list"><div>A work.</div></div>'
+
+
+def test_pages_do_not_load_what_runs_code_on_a_server():
+    named, written = SimpleNamespace(filename="thebe.js"), SimpleNamespace(filename=None)
+    named.attributes, written.attributes = {}, {"body": "let initThebe = null"}
+    kept = SimpleNamespace(filename="pages.js", attributes={})
+    context = {"body": "", "script_files": [named, kept, written]}
+    accessible_pages._mend(None, "page", "page.html", context, None)
+    assert context["script_files"] == [kept]

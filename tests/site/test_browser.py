@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headless_chromium import CHROMIUM, in_browser, serve_folder
+from built_pages import BUILT_BOOK as BOOK
+from chromium import CHROMIUM, serve_folder
+from headless_chromium import in_browser
 
 PROJECT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 GENERATED = ("genindex.html", "py-modindex.html", "search.html")
 PAGES = sorted(
     path.relative_to(BOOK)

@@ -5,7 +5,6 @@ Needs the pages of ``make book``, or those in the folder that FACENET_BOOK names
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from built_pages import BUILT_BOOK as BOOK
 
 PROJECT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 PAGES = sorted(BOOK.glob("book/**/*.html"))
 
 # What a browser fetches by itself, by tag and attribute.

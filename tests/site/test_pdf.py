@@ -5,15 +5,12 @@ Prints three of the pages of ``make book``, or of those in the folder that FACEN
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import pytest
+from built_pages import BUILT_BOOK as BOOK
 from headless_chromium import in_browser
 
-PROJECT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 NAMES = ("book/index", "book/notation", "book/bibliography")
 
 pytestmark = [

@@ -7,7 +7,6 @@ for how a page is taken apart, which needs neither.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headless_chromium import CHROMIUM, chromium_command, serve_folder
+from built_pages import BUILT_BOOK as BOOK
+from chromium import CHROMIUM, serve_folder
+from headless_chromium import chromium_command
 from section_search import sections_of
-
-PROJECT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 
 # What users type, and the section that answers.
 EXPECTED = {
@@ -109,9 +107,11 @@ addEventListener("load", () => {
     extract: item.querySelector(".search-extract").textContent,
     marked: [...item.querySelectorAll("mark")].map((mark) => mark.textContent),
   });
+  let pictures = 0;
   const ask = (query) => {
     field.value = query;
     field.dispatchEvent(new Event("input"));
+    pictures += document.querySelectorAll(".search-summary img, .search-sections img").length;
     return [...document.querySelectorAll(".search-sections li")].map(shown);
   };
   const links = document.querySelectorAll(".search-sections a");
@@ -126,14 +126,22 @@ addEventListener("load", () => {
   });
   const report = document.createElement("pre");
   report.id = "report";
-  report.textContent = JSON.stringify({ first, answers, status, walked });
+  report.textContent = JSON.stringify({ first, answers, status, walked, pictures });
   document.body.append(report);
 });
 </script>"""
 
 STRANGE = '<img src="x" onerror="alert(1)">'
 NOTHING = "qqqqzzzzxxxx"
-QUERIES = [*EXPECTED, "low", STRANGE, "", NOTHING]
+MARKED_UP = "jjjjkkkk"
+QUERIES = [*EXPECTED, "low", STRANGE, MARKED_UP, "", NOTHING]
+
+# One section more, with markup in all that is shown of it.
+WITH_MARKUP = f"""<script type="module">searchSections.push({{
+  address: "search.html#x", heading: '{STRANGE}', within: ['{STRANGE}'], is_reference: false,
+  text: '{MARKED_UP} {STRANGE}', code: ''
+}});</script>
+"""
 
 
 def ask(address: str, profile: Path) -> dict[str, Any]:
@@ -154,18 +162,21 @@ def report(request, tmp_path_factory) -> Iterator[dict[str, Any]]:
         pytest.skip(f"no pages in {BOOK}: run 'make book' first")
     if CHROMIUM is None:
         pytest.skip("no chromium on the PATH")
-    copy = page.with_name(f"_asked_{request.param}.html")
-    try:
-        asking = ASK.replace("QUERIES", json.dumps(QUERIES).replace("<", "\\u003c"))
-        copy.write_text(page.read_text("utf-8").replace("</body>", f"{asking}</body>"), "utf-8")
-        profile = tmp_path_factory.mktemp("profile")
-        if request.param == "files":
-            yield ask(copy.as_uri(), profile)
-        else:
-            with serve_folder(BOOK) as address:
-                yield ask(f"{address}/{copy.name}", profile)
-    finally:
-        copy.unlink(missing_ok=True)
+    site = tmp_path_factory.mktemp("site")
+    for name in ("_static", "book"):
+        (site / name).symlink_to(BOOK / name, target_is_directory=True)
+    copy = site / page.name
+    asking = ASK.replace("QUERIES", json.dumps(QUERIES).replace("<", "\\u003c"))
+    text = page.read_text("utf-8").replace("</body>", f"{asking}</body>")
+    text, places = re.subn(r"(?=<script [^>]*section_search\.js)", WITH_MARKUP, text)
+    assert places == 1
+    copy.write_text(text, "utf-8")
+    profile = tmp_path_factory.mktemp("profile")
+    if request.param == "files":
+        yield ask(copy.as_uri(), profile)
+    else:
+        with serve_folder(site) as address:
+            yield ask(f"{address}/{copy.name}", profile)
 
 
 def results(report: dict[str, Any], query: str) -> list[Result]:
@@ -212,7 +223,12 @@ def test_a_word_is_not_found_inside_another(report):
 def test_what_is_no_word_of_the_book_is_said(report):
     assert results(report, "") == results(report, NOTHING) == []
     assert "Nothing in the book has these words" in report["status"]
-    assert all("onerror" not in result.extract for result in results(report, STRANGE))
+
+
+@pytest.mark.slow
+def test_markup_that_is_asked_for_or_found_is_shown_as_text(report):
+    assert any("<img" in result.extract for result in results(report, MARKED_UP))
+    assert results(report, STRANGE) and report["pictures"] == 0
 
 
 @pytest.mark.slow

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from html import unescape
 from pathlib import Path
 
 import pytest
+from built_pages import BUILT_BOOK as BOOK
 from docutils.core import publish_doctree
 from PIL import Image
 from shared_links import first_sentence
 from sphinx.application import Sphinx
 
 PROJECT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("FACENET_BOOK") or PROJECT / "_build" / "html").absolute()
 PAGES = [*sorted(BOOK.glob("book/**/*.html")), *sorted(BOOK.glob("*.html"))]
 PREVIEW = PROJECT / "book" / "_static" / "preview.jpg"
 

@@ -168,7 +168,7 @@ def test_without_averages_the_weights_themselves_are_evaluated(tmp_path, faces):
 
 @needs_locks
 def test_a_folder_in_which_another_process_trains_is_refused(run, faces, pairs, monkeypatch):
-    monkeypatch.setattr(folder, "_SECONDS_OF_A_LOOK", 0)
+    monkeypatch.setattr(folder, "_SECONDS_TO_WAIT", 0)
     with (run / folder.LOCK_FILE).open("w") as lock:
         folder.fcntl.flock(lock, folder.fcntl.LOCK_EX)
         with pytest.raises(FacenetError, match="another process is training here"):
