@@ -17,7 +17,9 @@ function fill(parent, element, attributes, text) {
 }
 
 const color = (number) => `var(--color-${number % 6})`;
-const percent = (share) => `${short(100 * share)}%`;
+const percent = (share) => (
+  share < 1 && share >= 0.9995 ? "over 99.9%" : `${short(100 * share)}%`  // 100% is all of them
+);
 const count = (number, one, several = `${one}s`) => `${number} ${number === 1 ? one : several}`;
 const range = (length) => Array.from({ length }, (_, number) => number);
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);

@@ -261,6 +261,8 @@ def test_numbers_are_written_short_and_with_true_minuses(tmp_path):
         "short(0)": "0",
         "percent(0.0001)": "0.01%",
         "percent(0.12345)": "12.3%",
+        "percent(0.9994)": "99.9%",
+        "percent(0.9996)": "over 99.9%",
         "percent(1)": "100%",
         "ticks([1, 2], { whole: true })": [1, 2],
         "ticks([0, 5], { whole: true })": [0, 1, 2, 3, 4, 5],
