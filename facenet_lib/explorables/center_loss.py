@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facenet_lib.checks import check_array
-from facenet_lib.errors import FacenetError
-from facenet_lib.explorables.figure import Explorable, draw_png
+from facenet_lib.checks import check_array, check_integer, number_problems
+from facenet_lib.errors import FacenetError, shown
+from facenet_lib.explorables.figure import Explorable, check_finite, check_some, draw_png
 from facenet_lib.plots.center_loss import center_errors
 
 _MOST_IMAGES = 50
+_ALPHAS = 20  # steps of the slider for alpha
 
 
 def center_steps(
@@ -30,28 +31,48 @@ def center_steps(
     Args:
         features: (n, 2) finite numbers.
         labels: integers (n,), the class of each.
-        alpha: where its slider stands at first, in [0, 1].
-        images: likewise, at least 1.
+        alpha: where its slider stands at first: 0, 0.05, 0.1 and so on up to 1.
+        images: likewise, at least 1; at most as many as are shown.
         panels: of the still figure, as :func:`facenet_lib.plots.center_errors` takes them.
 
     Returns:
         At most 50 features of a class are shown, and no more of any than of the smallest.
 
     Raises:
-        FacenetError: for other features or labels.
+        FacenetError: for other arguments, or if the first features of every class are on average
+            at the origin, so that the centers have no way to go.
+
+    >>> features, labels = np.array([[1.0, 2.0], [3.0, 1.0]]), np.array([0, 1])
+    >>> panels = {"undivided": {"k = 1": np.array([1.0, 0.6, 0.36])}}
+    >>> center_steps(features, labels, 0.6, 1, panels).data["people"]
+    [[[1.0, 2.0]], [[3.0, 1.0]]]
     """
     owners = check_array("labels", labels, "integers", ("n",))
-    places = check_array("features", features, "numbers", (len(owners), 2))
-    if not len(owners) or not np.isfinite(places).all():
-        raise FacenetError("features: expected finite numbers, found none or others")
-    people = [places[owners == label][:_MOST_IMAGES] for label in np.unique(owners)]
-    fewest = min(map(len, people))
+    places = check_finite("features", features, (len(owners), 2))
+    if (
+        number_problems("alpha", alpha, "[0, 1]")
+        or abs(_ALPHAS * alpha - round(_ALPHAS * alpha)) > 1e-9
+    ):
+        raise FacenetError(f"alpha: expected 0, 0.05, 0.1 ... or 1, found {shown(alpha)}")
+    check_some("panels", panels)
+    for title, lines in panels.items():
+        for line, distances in lines.items():
+            check_finite(f"panels[{title!r}][{line!r}]", distances, ("steps",))
+    fewest = min(_MOST_IMAGES, *np.unique(owners, return_counts=True)[1].tolist())
+    people = [
+        [[float(f"{value:.4g}") for value in row] for row in places[owners == label][:fewest]]
+        for label in np.unique(owners)
+    ]
+    for number, sums in enumerate(np.cumsum(people, axis=1).swapaxes(0, 1), start=1):
+        if not sums.any():
+            raise FacenetError(
+                f"features: expected classes away from the origin, where the centers start, found "
+                f"all on average at it by the first {number} of each"
+            )
     data = {
-        "people": [
-            [[float(f"{value:.4g}") for value in row] for row in rows[:fewest]] for rows in people
-        ],
-        "alpha": alpha,
-        "images": min(images, fewest),
+        "people": people,
+        "alpha": round(_ALPHAS * alpha) / _ALPHAS,
+        "images": min(check_integer("images", images, at_least=1), fewest),
     }
     alt = (
         "Distance of a center to its class over steps, on a logarithmic axis, in two panels. "

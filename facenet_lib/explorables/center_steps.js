@@ -32,7 +32,7 @@ const STEPS = 12;
 function drawPlane(plot, people, images, walks, steps) {
   const shown = [...people.flat(), ...walks.flatMap((places) => places.slice(0, steps + 1))];
   const reach = 1.1 * Math.max(...shown.flat().map(Math.abs));
-  const axis = { range: [-reach, reach], ticks: [-reach, 0, reach].map((at) => at / 1.1) };
+  const axis = { range: [-reach, reach], ticks: [-reach, 0, reach].map((at) => at / 1.3) };
   plot.redraw({ ...axis, label: "first number" }, axis, (x, y, group) => {
     people.forEach((features, person) => features.forEach(([right, up], image) => {
       addShape(group, "circle", {
@@ -57,8 +57,8 @@ function drawDistances(plot, distances, steps) {
     const [[, start], [cx, cy]] = [point(0), point(steps)];
     addShape(group, "line", { class: "cut", x1: x(0), x2: x(STEPS), y1: start, y2: start });
     const shown = range(STEPS + 1).filter((step) => distances[step] >= limits[0]);
-    addLine(group, shown.map(point), { stroke: color(0) });
-    addShape(group, "circle", { cx, cy, r: 7, fill: color(1), stroke: "currentColor" });
+    addLine(group, shown.map(point), { stroke: "currentColor" });
+    addShape(group, "circle", { cx, cy, r: 7, fill: "currentColor" });
   });
 }
 
@@ -80,8 +80,9 @@ function show(live, { people, alpha: startAlpha, images: startImages }) {
   const stepsSlider = addSlider(controls, "Steps", { min: 0, max: STEPS, value: 3 }, update);
   const way = addChoice(controls, "Update", ["undivided", "divided by 1 + k"], update);
   const plots = addElement(live, "div", { class: "plots" });
-  const plane = addPlot(plots, "Features and centers", 300);
-  const distance = addPlot(plots, "Distance of center to class", 300);
+  const roomy = { height: 300, left: 84 };  // for numbers such as −1.3 × 10¹⁶
+  const plane = addPlot(plots, "Features and centers", roomy);
+  const distance = addPlot(plots, "Distance of center to class", roomy);
   const told = addTold(live);
 
   function update() {
@@ -98,7 +99,7 @@ function show(live, { people, alpha: startAlpha, images: startImages }) {
     const product = divided ? "k (1 − α) / (1 + k)" : "k (1 − α)";
     told.textContent =
       `${product} = ${(1 - by).toFixed(2)}: every step multiplies the distance by ` +
-      `${by.toFixed(2).replace("-", "−")}, so ${judge(by)}. After ${count(steps, "step")} it is ` +
+      `${(Math.round(100 * by) / 100 + 0).toFixed(2).replace("-", "−")}, so ${judge(by)}. After ${count(steps, "step")} it is ` +
       `${short(distances[steps])}; at the start it was ${short(distances[0])}.`;
   }
   update();

@@ -11,14 +11,21 @@ import html
 import importlib.resources
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from facenet_lib.checks import Shape, check_array
+from facenet_lib.errors import FacenetError
+
 _HTML = """<div class="explorable" data-name="{name}">
-<div class="still"><img src="data:image/png;base64,{picture}" alt="{alt}"{style}></div>
+<div class="still">
+<img src="data:image/png;base64,{picture}" alt="{alt}" style="max-width: 100%; height: auto">
+</div>
 <div class="live" role="group" aria-label="{label}"></div>
 <script type="application/json">{data}</script>
 <script>
@@ -29,7 +36,6 @@ mount("{name}", {css}, show);
 }})();
 </script>
 </div>"""
-_FITTING = ' style="max-width: 100%; height: auto"'
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,14 @@ class Explorable:
         data: what the script draws, as JSON has it: words, finite numbers, lists and objects.
         still: a PNG file, what is seen where no script runs, and in print; see ``draw_png``.
         alt: the text for the still figure.
+
+    Raises:
+        FacenetError: for data that JSON does not have, or a name without a script; here, as a
+            notebook would hide what fails while it shows the figure.
+
+    >>> still = draw_png(Figure(figsize=(1, 1)))
+    >>> Explorable("index_stream", "A stream", {"rangeSize": 5}, still, "Rows of numbers.")
+    Explorable(name='index_stream', label='A stream', alt='Rows of numbers.')
     """
 
     name: str
@@ -53,12 +67,21 @@ class Explorable:
     still: bytes = field(repr=False)
     alt: str
 
+    def __post_init__(self) -> None:
+        read_script(self.name)
+        for key, value in self.data.items():
+            try:
+                write_json({key: value})
+            except (TypeError, ValueError) as error:
+                raise FacenetError(
+                    f"{self.name}: data[{key!r}]: expected what JSON can hold: {error}"
+                ) from error
+
     def _repr_html_(self) -> str:
         return _HTML.format(
             name=self.name,
             picture=base64.b64encode(self.still).decode(),
             alt=html.escape(self.alt),
-            style=_FITTING,
             label=html.escape(self.label),
             data=write_json(self.data),
             script=read_script(self.name),
@@ -76,8 +99,17 @@ def read_script(name: str) -> str:
 
 
 def read_file(name: str) -> str:
-    """Return the text of a file beside this module."""
+    """Return the text of a file beside this module.
+
+    Raises:
+        FacenetError: if there is none of that name.
+
+    >>> read_file("style.css").startswith("/* Explorable figures.")
+    True
+    """
     file = importlib.resources.files("facenet_lib.explorables") / name
+    if not file.is_file():
+        raise FacenetError(f"{name}: expected a file of facenet_lib.explorables, found none")
     return file.read_text(encoding="utf-8")
 
 
@@ -85,7 +117,8 @@ def write_json(value: Any) -> str:
     """Write JSON that may stand in a script element, whatever words are in it.
 
     Raises:
-        ValueError: for a number that is not finite, which JSON does not know.
+        TypeError: for what JSON does not know, such as NumPy's integers.
+        ValueError: for a number that is not finite, which it does not know either.
 
     >>> write_json("</script>")
     '"\\\\u003c/script\\\\u003e"'
@@ -97,7 +130,41 @@ def write_json(value: Any) -> str:
 
 
 def draw_png(figure: Figure) -> bytes:
-    """Draw a figure as the bytes of a PNG file, cut to what it shows, as notebooks do."""
+    """Draw a figure as the bytes of a PNG file, cut to what it shows, as notebooks do.
+
+    >>> draw_png(Figure(figsize=(1, 1)))[1:4]
+    b'PNG'
+    """
     file = io.BytesIO()
     figure.savefig(file, format="png", bbox_inches="tight")
     return file.getvalue()
+
+
+def check_some(name: str, things: Sized) -> None:
+    """Refuse a figure of nothing.
+
+    Raises:
+        FacenetError: if there is none of the ``things``.
+
+    >>> check_some("panels", {})
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: panels: expected at least one, found none
+    """
+    if not len(things):
+        raise FacenetError(f"{name}: expected at least one, found none")
+
+
+def check_finite(name: str, values: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return one or more finite numbers as float64, which rounds no threshold to its own digits.
+
+    Raises:
+        FacenetError: for other numbers, none, or another shape.
+
+    >>> check_finite("rates", [1, float("nan")], ("n",))
+    Traceback (most recent call last):
+    facenet_lib.errors.FacenetError: rates: expected finite numbers, found none or others
+    """
+    array = check_array(name, values, "numbers", shape).astype(np.float64)
+    if not array.size or not np.isfinite(array).all():
+        raise FacenetError(f"{name}: expected finite numbers, found none or others")
+    return array

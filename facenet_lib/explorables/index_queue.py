@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from facenet_lib.checks import check_integer
-from facenet_lib.explorables.figure import Explorable, draw_png
+from facenet_lib.checks import check_array, check_integer
+from facenet_lib.explorables.figure import Explorable, check_some, draw_png
 from facenet_lib.index_queue import IndexQueue
 from facenet_lib.plots.index_queue import index_stream as draw_index_stream
 
@@ -27,11 +27,18 @@ def index_stream(
         seed: of the :class:`facenet_lib.index_queue.IndexQueue` whose stream is shown.
 
     Raises:
-        FacenetError: for a range of another size, or a seed that the queue refuses.
+        FacenetError: for no streams, others, a range of another size, or a seed that the queue
+            refuses.
+
+    >>> index_stream({"2 at a time": ([1, 0, 2, 2, 1, 0], 2)}, range_size=3, seed=0).name
+    'index_stream'
     """
-    size = check_integer("range_size", range_size, at_least=2, at_most=_LARGEST_RANGE)
+    check_some("streams", streams)
+    for title, (indices, taken) in streams.items():
+        check_some(title, check_array(title, indices, "integers", ("indices",)))
+        check_integer(f"{title}: taken at a time", taken, at_least=1)
     data = {
-        "rangeSize": size,
+        "rangeSize": check_integer("range_size", range_size, at_least=2, at_most=_LARGEST_RANGE),
         "streams": {
             str(size): IndexQueue(size, seed).dequeue_many(_SHOWN).tolist()
             for size in range(2, _LARGEST_RANGE + 1)

@@ -43,17 +43,17 @@ function describe(sizes, epochs, cut) {
     : `all images were seen ${count(times, "time")}`;
   return (
     `An epoch takes ${batchSize} × ${epochSize} = ${count(epoch, "index", "indices")} of a range of ` +
-    `${rangeSize}: ${short(epoch / rangeSize)} passes. ${mixed} of ` +
+    `${rangeSize}: ${count(round(epoch / rangeSize), "pass", "passes")}. ${mixed} of ` +
     `the ${cut.flat().length} batches shown ${mixed === 1 ? "takes" : "take"} from more than one ` +
     `pass. After ${epochs} epochs ${seen}.`
   );
 }
 
-function show(live, { streams, rangeSize }) {
+function show(live, { streams, rangeSize: startSize }) {
   const ranges = Object.keys(streams).map(Number);
   const controls = addElement(live, "div", { class: "controls" });
   const sliders = [
-    ["R, images in the range", { min: ranges[0], max: ranges.at(-1), value: rangeSize }],
+    ["R, images in the range", { min: ranges[0], max: ranges.at(-1), value: startSize }],
     ["B, indices in a batch", { min: 1, max: 8, value: 3 }],
     ["E, batches in an epoch", { min: 1, max: 6, value: 1 }],
   ].map(([text, options]) => addSlider(controls, text, options, update));
@@ -62,10 +62,10 @@ function show(live, { streams, rangeSize }) {
 
   function update() {
     const sizes = sliders.map(({ value }) => value);
-    const [of, batchSize, epochSize] = sizes;
+    const [rangeSize, batchSize, epochSize] = sizes;
     const fitting = Math.floor(MOST_CELLS / (batchSize * epochSize));
     const epochs = Math.max(2, Math.min(MOST_EPOCHS, fitting));
-    const cut = cutStream(streams[of], of, batchSize, epochSize, epochs);
+    const cut = cutStream(streams[rangeSize], rangeSize, batchSize, epochSize, epochs);
     stream.replaceChildren();
     cut.forEach((batches, epoch) => {
       const row = addElement(stream, "div", { class: "epoch" });

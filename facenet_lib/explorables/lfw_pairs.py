@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facenet_lib.checks import as_array, check_array
+from facenet_lib.checks import as_array
 from facenet_lib.errors import FacenetError
-from facenet_lib.explorables.figure import Explorable, draw_png
+from facenet_lib.explorables.figure import Explorable, check_finite, check_some, draw_png
 from facenet_lib.plots.lfw_pairs import pair_distances as draw_pair_distances
 
 _STEPS = 200
@@ -33,38 +33,46 @@ def pair_distances(
         still figure is :func:`facenet_lib.plots.pair_distances`.
 
     Raises:
-        FacenetError: for other arrays, pairs of one kind only, or all distances equal.
+        FacenetError: for other arrays, no panels, pairs of one kind only, all distances equal, or
+            another number of thresholds.
+
+    >>> issame = np.array([True, True, False])
+    >>> figure = pair_distances({"pixels": np.array([1.0, 3.0, 2.0])}, issame, [2.5])
+    >>> figure.data["panels"]["pixels"]["same"][-1]
+    2
     """
+    check_some("panels", panels)
+    starts = check_finite("thresholds", thresholds, (len(panels),)).tolist()
     same = as_array("issame", issame)
     if same.dtype != np.bool_ or same.ndim != 1 or len(np.unique(same)) < 2:
         raise FacenetError(
             "issame: expected truth values of shape (pairs,), both of them, "
             f"found {same.dtype} of shape {same.shape}"
         )
+    arrays = {title: check_finite(title, panel, same.shape) for title, panel in panels.items()}
     data = {
-        title: _count_below(title, measured, same, start)
-        for (title, measured), start in zip(panels.items(), thresholds, strict=True)
+        title: _count_below(title, distances, same, start)
+        for (title, distances), start in zip(arrays.items(), starts, strict=True)
     }
     alt = (
         "Histograms of the distances of pairs of one person and of two people, with a dashed "
         f"threshold: {', '.join(panels)}."
     )
-    still = draw_png(draw_pair_distances(panels, issame, thresholds))
+    still = draw_png(draw_pair_distances(arrays, same, starts))
     label = "A threshold over the distances of pairs"
     return Explorable("pair_distances", label, {"panels": data}, still, alt)
 
 
 def _count_below(
-    title: str, measured: npt.NDArray[np.floating], same: npt.NDArray[np.bool_], start: float
+    title: str, distances: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], start: float
 ) -> dict[str, Any]:
-    distances = check_array(title, measured, "numbers", same.shape)
     low, high = float(distances.min()), float(distances.max())
-    if not low < high < np.inf:
-        raise FacenetError(f"{title}: expected different finite distances, found {low} to {high}")
-    above = high + (high - low) / 1000
-    cuts = [low, *(float(f"{cut:.7g}") for cut in np.linspace(low, above, _STEPS + 1)[1:])]
+    if low == high:
+        raise FacenetError(f"{title}: expected different distances, found {low} only")
+    above = max(high + (high - low) / 1000, np.nextafter(high, np.inf))
+    cuts = np.linspace(low, above, _STEPS + 1)  # not rounded: the last has to be above all
     return {
-        "thresholds": cuts,
+        "thresholds": cuts.tolist(),
         "same": np.searchsorted(np.sort(distances[same]), cuts).tolist(),
         "different": np.searchsorted(np.sort(distances[~same]), cuts).tolist(),
         "start": int(np.abs(np.subtract(cuts, start)).argmin()),

@@ -49,9 +49,9 @@ function drawRoc(plot, panel, place) {
       return [x(falsePositive), y(truePositive)];
     };
     addShape(group, "line", { class: "cut", x1: x(0), y1: y(0), x2: x(1), y2: y(1), opacity: 0.5 });
-    addLine(group, range(panel.same.length).map(point), { stroke: color(0) });
+    addLine(group, range(panel.same.length).map(point), { stroke: "currentColor" });
     const [cx, cy] = point(place);
-    addShape(group, "circle", { cx, cy, r: 7, fill: color(1), stroke: "currentColor" });
+    addShape(group, "circle", { cx, cy, r: 7, fill: "currentColor" });
   });
 }
 
@@ -80,7 +80,7 @@ function show(live, { panels }) {
     told.textContent =
       `Below ${short(thresholds[place])} lie ${same[place]} of ${count(same.at(-1), "pair")} of one ` +
       `person (TPR ${percent(truePositive)}) and ${different[place]} of ${different.at(-1)} of two ` +
-      `people (FPR ${percent(falsePositive)}). ${right} answers are right: ` +
+      `people (FPR ${percent(falsePositive)}). ${count(right, "answer is", "answers are")} right: ` +
       `accuracy ${percent(accuracy)}.`;
   }
   update();

@@ -39,9 +39,8 @@ function drawLatencies(plot, loads, chosen, place) {
 }
 
 function drawBatches(plot, batches, largest) {
-  const xAxis = { range: [0, largest + 1], label: "images in a batch" };
-  xAxis.ticks = ticks(...xAxis.range).filter(Number.isInteger);
-  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => `${100 * share}%` };
+  const xAxis = { range: [0, largest + 1], whole: true, label: "images in a batch" };
+  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: percent };
   plot.redraw(xAxis, yAxis, (x, y, group) => {
     for (const [size, share] of shareOfImages(batches)) {
       const [start, end] = [x(size - 0.4), x(size + 0.4)];
@@ -75,8 +74,8 @@ function show(live, { clients, loads, largest }) {
     ));
     told.textContent =
       `${count(clients[place], "client")}, batches of ${words[choice.value]}: ` +
-      `${[`${short(load.rates[place])} answers a second`, ...times].join("; ")}. ` +
-      `A batch held ${short(meanBatch(load.batches[place]))} images on average.`;
+      `${[`${count(round(load.rates[place]), "answer")} a second`, ...times].join("; ")}. ` +
+      `A batch held ${count(round(meanBatch(load.batches[place])), "image")} on average.`;
   }
   update();
 }

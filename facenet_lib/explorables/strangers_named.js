@@ -26,7 +26,7 @@ function falseNegativeRate(mates, { people, probes }, size) {
 const formula = (falseMatchRate, comparisons) => 1 - (1 - falseMatchRate) ** comparisons;
 
 function drawRates(plot, xAxis, positives, negatives, here, band = null) {
-  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: (share) => `${100 * share}%` };
+  const yAxis = { range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], write: percent };
   plot.redraw(xAxis, yAxis, (x, y, group) => {
     const points = (values) => values.map((value, place) => [x(xAxis.values[place]), y(value)]);
     if (band) {
@@ -66,12 +66,12 @@ function show(live, data) {
   function update() {
     const [size, place] = [sizeSlider.value, thresholdSlider.value];
     const said = (comparisons) => formula(falseMatchRates[place], comparisons);
-    const positives = (at, of) => falsePositiveRate(near[at], data, of);
-    const negatives = (at, of) => falseNegativeRate(mates[at], data, of);
+    const positives = (at, held) => falsePositiveRate(near[at], data, held);
+    const negatives = (at, held) => falseNegativeRate(mates[at], data, held);
     drawRates(
-      bySize, { range: [1, people - 1], values: sizes, label: "people in the gallery" },
-      sizes.map((of) => positives(place, of)), sizes.map((of) => negatives(place, of)), size - 1,
-      [1, photographs].map((held) => sizes.map((of) => said(held * of))),
+      bySize, { range: [1, people - 1], whole: true, values: sizes, label: "people in the gallery" },
+      sizes.map((held) => positives(place, held)), sizes.map((held) => negatives(place, held)),
+      size - 1, [1, photographs].map((each) => sizes.map((held) => said(each * held))),
     );
     drawRates(
       byThreshold, { range: [thresholds[0], thresholds[last]], values: thresholds, label: "threshold" },

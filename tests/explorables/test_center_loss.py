@@ -18,8 +18,8 @@ MINUS, ALPHA = "\N{MINUS SIGN}", "\N{GREEK SMALL LETTER ALPHA}"
 PANELS = {"undivided": {"k = 1": np.array([1.0, 0.6, 0.36])}}
 
 
-def make(features=FEATURES, labels=LABELS):
-    return explorables.center_steps(features, labels, 0.6, 3, PANELS)
+def make(features=FEATURES, labels=LABELS, alpha=0.6, images=3, panels=PANELS):
+    return explorables.center_steps(features, labels, alpha, images, panels)
 
 
 def test_features_are_sorted_by_class_and_as_many_of_each():
@@ -27,7 +27,7 @@ def test_features_are_sorted_by_class_and_as_many_of_each():
     assert [len(rows) for rows in people] == [23, 23, 23]
     for label, rows in enumerate(people):
         np.testing.assert_allclose(rows, FEATURES[label == LABELS][:23], rtol=1e-3)
-    many = make(np.zeros((400, 2)), np.arange(400) % 2)
+    many = make(np.ones((400, 2)), np.arange(400) % 2)
     assert [len(rows) for rows in many.data["people"]] == [50, 50]
 
 
@@ -44,6 +44,39 @@ def test_features_are_sorted_by_class_and_as_many_of_each():
 def test_refuses_what_cannot_be_drawn(features, labels, told):
     with pytest.raises(FacenetError, match=told):
         make(features, labels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        *(
+            ({"alpha": alpha}, "alpha: expected 0, 0.05")
+            for alpha in (1.5, -0.05, 0.99, np.nan, "1")
+        ),
+        *(({"images": images}, "images: expected an integer of") for images in (0, 2.5, True)),
+        ({"panels": {}}, "panels: expected at least one"),
+        ({"panels": {"one": {"k": [1, np.inf]}}}, r"panels\['one'\]\['k'\]: expected finite"),
+        ({"panels": {"one": {"k": []}}}, r"panels\['one'\]\['k'\]: expected finite"),
+    ],
+)
+def test_refuses_what_its_sliders_and_axes_do_not_have(changed, told):
+    with pytest.raises(FacenetError, match=told):
+        make(**changed)
+
+
+@pytest.mark.parametrize("features", [np.zeros((4, 2)), np.outer([1, 2, -3, 2], [1, 1])])
+def test_refuses_classes_on_average_at_the_origin(features):
+    """A distance of zero has no place on the logarithmic axis."""
+    with pytest.raises(FacenetError, match="features: expected classes away from the origin"):
+        make(features, np.zeros(4, int))
+    assert make(features + 1, np.zeros(4, int)).data["people"]
+
+
+def test_sliders_start_where_they_are_told():
+    data = make(alpha=np.float32(0.95), images=np.int64(7)).data
+    assert (data["alpha"], data["images"]) == (0.95, 7)
+    assert make(alpha=3 * 0.1).data["alpha"] == 0.3
+    assert make(images=99).data["images"] == 23  # of the smallest class
 
 
 @pytest.mark.slow
@@ -103,12 +136,14 @@ def test_a_reader_makes_them_diverge_and_mends_it(tmp_path):
     slide(1, 8); slide(2, 12); found.push(told());
     press("divided by"); found.push(told());
     slide(0, 1); found.push(told());
+    slide(0, 0.95); slide(1, 20); press("undivided"); found.push(told());
     return found;
     """
-    closing, swinging, away, divided, still = use_figure(make(), program, tmp_path)
+    closing, swinging, away, divided, still, at_once = use_figure(make(), program, tmp_path)
     assert f"k (1 {MINUS} {ALPHA}) = 1.20" in closing and f"by {MINUS}0.20" in closing
     assert "overshoots, and still closes in" in closing
     assert f"by {MINUS}1.00" in swinging and "for ever" in swinging
     assert "= 3.20" in away and "further away" in away and "After 12 steps" in away
     assert "(1 + k) = 0.36" in divided and "the center closes in" in divided
     assert "by 1.00" in still and "never moves" in still
+    assert "multiplies the distance by 0.00, so the center closes in" in at_once

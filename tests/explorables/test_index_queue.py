@@ -29,7 +29,22 @@ def test_streams_are_those_of_queues():
 @pytest.mark.parametrize("range_size", [1, 13, 2.5])
 def test_refuses_a_range_that_its_slider_does_not_have(range_size):
     with pytest.raises(FacenetError, match="range_size: expected"):
-        explorables.index_stream({}, range_size, SEED)
+        explorables.index_stream({"one": ([0, 1], 1)}, range_size, SEED)
+
+
+@pytest.mark.parametrize(
+    ("streams", "told"),
+    [
+        ({}, "streams: expected at least one"),
+        ({"one": ([], 1)}, "one: expected integers"),
+        ({"one": (np.array([], int), 1)}, "one: expected at least one"),
+        ({"one": ([0.5], 1)}, "one: expected integers"),
+        ({"one": ([0, 1], 0)}, "one: taken at a time: expected an integer of at least 1, found 0"),
+    ],
+)
+def test_refuses_streams_that_cannot_be_drawn(streams, told):
+    with pytest.raises(FacenetError, match=told):
+        explorables.index_stream(streams, 5, SEED)
 
 
 @pytest.mark.slow
@@ -71,9 +86,10 @@ def test_sliders_change_the_batches_and_what_is_told(tmp_path):
     const found = [look()];
     slide(1, 7); found.push(look());
     slide(0, 2); slide(1, 8); slide(2, 6); found.push(look());
+    slide(0, 4); slide(1, 4); slide(2, 1); found.push(look());
     return found;
     """
-    first, sevens, most = use_figure(make(), program, tmp_path)
+    first, sevens, most, one = use_figure(make(), program, tmp_path)
     assert first[1:4] == [6, 6, 18]
     assert first[4] == ["pass 1", "1 and 2", "pass 2", "2 and 3", "pass 3", "pass 4"]
     assert "= 3 indices of a range of 5: 0.6 passes" in first[0]
@@ -81,3 +97,4 @@ def test_sliders_change_the_batches_and_what_is_told(tmp_path):
     assert most[1:4] == [2, 12, 96] and most[4][0] == "1 to 4"
     assert "48 indices of a range of 2: 24 passes" in most[0]
     assert "all images were seen 48 times" in most[0]
+    assert "indices of a range of 4: 1 pass. 0 of" in one[0]

@@ -19,8 +19,8 @@ BITS = {bit.name: bit.value for bit in Control}
 GREYS = {control: np.full((40, 40, 3), (control + 1) / 40) for control in range(32)}
 
 
-def make(pictures=GREYS):
-    return explorables.control_bits(pictures, BITS, shown=(0, 8, 14))
+def make(pictures=GREYS, bits=BITS, shown=(0, 8, 14)):
+    return explorables.control_bits(pictures, bits, shown)
 
 
 def test_every_picture_is_in_its_place_of_the_sheet():
@@ -40,12 +40,43 @@ def test_every_picture_is_in_its_place_of_the_sheet():
     [
         ({0: GREYS[0]}, "one for each control from 0 to 31, found 1"),
         (GREYS | {32: GREYS[0]}, "found 33"),
-        (GREYS | {7: np.zeros((40, 40))}, r"pictures\[7\]: expected \(side, side, 3\)"),
+        ({control + 1: grey for control, grey in GREYS.items()}, "found 32 of them"),
+        (GREYS | {7: np.zeros((40, 40))}, r"pictures\[7\]: .* \(40, 40, 3\), found float64 of"),
+        (GREYS | {7: np.zeros((20, 40, 3))}, r"pictures\[7\]: .* \(40, 40, 3\)"),
+        (GREYS | {7: np.zeros((20, 20, 3))}, r"pictures\[7\]: .* \(40, 40, 3\)"),
+        ({control: np.zeros((20, 40, 3)) for control in range(32)}, r"pictures\[0\]: .* \(20, 20"),
+        ({control: np.zeros((0, 0, 3)) for control in range(32)}, r"pictures\[0\]: .* in \[0, 1\]"),
+        (GREYS | {7: np.zeros((40, 40, 3), np.uint8)}, r"pictures\[7\]: expected floating point"),
+        (GREYS | {7: GREYS[0] * np.nan}, r"pictures\[7\]: expected numbers in \[0, 1\]"),
+        (GREYS | {7: GREYS[0] + 1}, r"pictures\[7\]: expected numbers in \[0, 1\]"),
+        (GREYS | {7: -GREYS[0]}, r"pictures\[7\]: expected numbers in \[0, 1\]"),
     ],
 )
-def test_refuses_pictures_that_are_missing_or_not_coloured(pictures, told):
+def test_refuses_pictures_that_are_missing_or_others(pictures, told):
     with pytest.raises(FacenetError, match=told):
         make(pictures)
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (1, 2, 2), (2, 4), (0, 1), ()])
+def test_refuses_bits_of_which_a_sum_is_not_one_choice(values):
+    bits = {f"BIT_{place}": value for place, value in enumerate(values)}
+    pictures = {control: GREYS[control] for control in range(sum(values) + 1)}
+    with pytest.raises(FacenetError, match="bits: expected 1, 2, 4 and so on, each once, found"):
+        make(pictures, bits, shown=(0,))
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [((), "shown: expected at least one"), ((0, 32), "from 0 to 31, found 32"), ((0.5,), "shown:")],
+)
+def test_refuses_sums_that_are_not_there(shown, told):
+    with pytest.raises(FacenetError, match=told):
+        make(shown=shown)
+
+
+def test_numpys_integers_are_integers():
+    bits = {name: np.int64(value) for name, value in BITS.items()}
+    assert make(bits=bits, shown=np.array([0, 8, 14]))._repr_html_() == make()._repr_html_()
 
 
 @pytest.mark.slow
