@@ -22,6 +22,8 @@ BLOCKS = {*HEADINGS, "p", "li", "dt", "dd", "figcaption", "caption", "div", "asi
 UNREAD = {"script", "style", "svg", "summary"}
 UNREAD_CLASSES = {"headerlink", "toctree-wrapper"}
 
+_CODE = re.compile(r"<pre>.*?</pre>", re.DOTALL)
+
 
 @dataclass
 class Section:
@@ -71,17 +73,13 @@ def sections_of(html: str, address: str) -> list[Section]:
     """The sections of the page at ``address`` that hold anything, from the top to the bottom."""
     # Menus and the colours of code are two thirds of a page, and of the time to parse it.
     article = "".join(re.findall(r"<article.*</article>", html, re.DOTALL))
-    plain = re.sub(r"<pre>.*?</pre>", lambda code: _without_colours(code[0]), article, flags=re.DOTALL)
+    plain = _CODE.sub(lambda code: re.sub(r"</?span\b[^>]*>", "", code[0]), article)
     sections: list[Section] = []
     _read(BeautifulSoup(plain, "html.parser"), Section(address, "", []), sections)
     for section in sections:
         lines = (" ".join(line.split()) for line in section.text.split("\n"))
         section.text = "\n".join(line for line in lines if line)
     return [section for section in sections if section.text or section.code]
-
-
-def _without_colours(code: str) -> str:
-    return re.sub(r"</?span\b[^>]*>", "", code)
 
 
 def _read(tag: Tag, section: Section, found: list[Section]) -> None:

@@ -123,7 +123,7 @@ PRINTED = """() => ({
 # Takes out code, formulas, paragraphs, rows, entries of menus and of the library that have no kind
 # of letter which others before them have not: most of axe's time goes into the contrast of words.
 THIN_OUT = """() => {
-  const PARTS = "pre, mjx-container, dl.py, nav li, article p:not(summary p), article tr, article li";
+  const PARTS = "pre, mjx-container, dl.py, nav li, article :is(p:not(summary p), tr, li)";
   const PLACES = ".cell_input, .cell_output, dd, figure, table, nav, .admonition";
   const [seen, kept] = [new Set(), new Set()];
   for (const word of document.querySelectorAll("*")) {
