@@ -61,6 +61,9 @@ def test_links_lead_inside_the_file_or_to_the_public_web(pdf):
     inside = [link["/Dest"] for link in links if "/Dest" in link]
     sheets = {sheet.indirect_reference.idnum for sheet in pdf.pages}
     assert inside and all(place[0].idnum in sheets for place in inside)
+    # What is no page of the book, as the general index, is not looked for on the cover.
+    cover = pdf.pages[0].indirect_reference.idnum
+    assert not any(place[0].idnum == cover for place in inside)
 
 
 def test_link_of_the_contents_leads_to_its_page(pdf):
