@@ -214,12 +214,12 @@ def hit_ellipsoid(
     a = float(direction @ direction)
     b = dot(direction, origin)
     root = b * b - a * ((origin * origin).sum(axis=0) - 1.0)
-    met = root > 0.0
-    height = (np.sqrt(np.maximum(root, 0.0)) - b) / a
-    seen = met & canvas.visible(samples, height + np.float32(centre[2]))
-    height = height[seen]
-    ball = origin[:, seen] + direction[:, None] * height
-    samples, height = samples[seen], height + np.float32(centre[2])
+    met = np.flatnonzero(root > 0.0)
+    height = (np.sqrt(root[met]) - b[met]) / a
+    seen = canvas.visible(samples[met], height + np.float32(centre[2]))
+    met, height = met[seen], height[seen]
+    ball = origin.take(met, axis=1) + direction[:, None] * height
+    samples, height = samples[met], height + np.float32(centre[2])
     if body.span != (-1.0, 1.0):
         there = (ball[1] > body.span[0]) & (ball[1] < body.span[1])
         return samples[there], height[there], ball[:, there]
