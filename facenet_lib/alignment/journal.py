@@ -107,7 +107,7 @@ class AlignmentJournal:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._open, explain_write_errors(self._path):
+        with explain_write_errors(self._path), self._open:
             if self._is_empty:  # of a call that was refused, or interrupted at once
                 self._remove([self._path])
 
