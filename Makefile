@@ -35,9 +35,9 @@ test: $(INSTALLED) check
 	@echo "Chapters and library tests (about 35 minutes on two cores; 18 after make book, which has"
 	@echo "run the chapters: one that ran through with this very library is not run again)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
-	$(BIN)/python book/prepare_chapters.py
-	$(BIN)/pytest $$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) tests --nbmake \
-		--numprocesses 3
+	chapters=$$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) && \
+	{ [ -z "$$chapters" ] || $(BIN)/python book/prepare_chapters.py; } && \
+	$(BIN)/pytest $$chapters tests --nbmake --numprocesses 3
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
