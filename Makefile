@@ -18,7 +18,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: book pdf test check bench lab clean
 
 book: $(INSTALLED)
-	@echo "Running the chapters (first time: 15 to 17 minutes on two cores) and building the book."
+	@echo "Running the chapters (first time: about 15 minutes on two cores) and building the book."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	@rm -rf $(PAGES)
 	$(BIN)/python book/run_chapters.py $(OUTPUTS)
@@ -32,7 +32,7 @@ pdf: $(INSTALLED)
 
 # Three processes, because some tests wait for others.
 test: $(INSTALLED) check
-	@echo "Chapters and library tests (about 35 minutes on two cores; 18 after make book, which has"
+	@echo "Chapters and library tests (about 32 minutes on two cores; 17 after make book, which has"
 	@echo "run the chapters: one that ran through with this very library is not run again)."
 	@echo "Faces and networks: $(FACENET_CACHE)"
 	chapters=$$($(BIN)/python book/run_chapters.py $(OUTPUTS) --left) && \
