@@ -39,14 +39,14 @@ MADE_READY = """async () => {
   await document.fonts.ready;
   await window.MathJax?.startup?.promise;
   const links = document.createElement("div");
-  links.style = "height: 0; overflow: hidden; font-size: 1px; line-height: 0";
+  links.style = "position: absolute; height: 0; overflow: hidden; font-size: 1px; line-height: 0";
   for (const place of document.querySelectorAll("article [id]")) {
     const link = document.createElement("a");
     link.href = "#" + place.id;
     link.textContent = ".";
     links.append(link);
   }
-  document.querySelector("article").append(links);
+  document.querySelector("article").prepend(links);  // at the end, they would begin a page
   return document.querySelector("article h1").innerText.replace("#", "").trim();
 }"""
 
