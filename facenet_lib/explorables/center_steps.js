@@ -32,6 +32,7 @@ const STEPS = 12;
 function drawPlane(plot, people, images, walks, steps) {
   const shown = [...people.flat(), ...walks.flatMap((places) => places.slice(0, steps + 1))];
   const reach = 1.1 * Math.max(...shown.flat().map(Math.abs));
+  // Far enough from the ends for the widest numbers of centers that run away.
   const axis = { range: [-reach, reach], ticks: [-reach, 0, reach].map((at) => at / 1.3) };
   plot.redraw({ ...axis, label: "first number" }, axis, (x, y, group) => {
     people.forEach((features, person) => features.forEach(([right, up], image) => {
@@ -96,10 +97,11 @@ function show(live, { people, alpha: startAlpha, images: startImages }) {
     drawPlane(plane, people, images, walks, steps);
     drawDistances(distance, distances, steps);
     const by = factor(images, alpha, divided);
+    const multiplied = (Math.round(100 * by) / 100 + 0).toFixed(2).replace("-", "−");  // no −0.00
     const product = divided ? "k (1 − α) / (1 + k)" : "k (1 − α)";
     told.textContent =
       `${product} = ${(1 - by).toFixed(2)}: every step multiplies the distance by ` +
-      `${(Math.round(100 * by) / 100 + 0).toFixed(2).replace("-", "−")}, so ${judge(by)}. After ${count(steps, "step")} it is ` +
+      `${multiplied}, so ${judge(by)}. After ${count(steps, "step")} it is ` +
       `${short(distances[steps])}; at the start it was ${short(distances[0])}.`;
   }
   update();

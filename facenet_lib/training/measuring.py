@@ -73,7 +73,7 @@ class Measurements:
         self._pairs = pairs
         self._held_out = held_out
         self._embed = image_embedder(run.averaged, preprocessing_of(run.config))
-        # Compiled on the first use, a small network validates several times faster.
+        # Compiled on the first use: eager calls of a small network cost more than its numbers.
         self._validate_batch = tf.function(
             functools.partial(run.objective.validate, run.network),
             autograph=False,

@@ -291,10 +291,13 @@ def test_ctrl_c_before_anything_is_done_is_one_line(monkeypatch, capsys):
     assert one_line(capsys.readouterr()) == "facenet: interrupted\n"
 
 
-def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
+@pytest.mark.parametrize("mistake", [ZeroDivisionError, BrokenPipeError])
+def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch, mistake):
+    """Also one that looks as if the output had failed, which can still be written."""
+
     def wrong(*arguments, **options):
-        raise ZeroDivisionError
+        raise mistake
 
     monkeypatch.setattr("facenet_lib.drawn_faces.dataset.write_faces", wrong)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(mistake):
         main(["draw-faces", str(Path("nowhere"))])
