@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         through ``SystemExit(2)``, as argparse has it.
     """
     _let_every_name_be_written()
+    status = 0
     try:
         options = make_parser().parse_args(arguments)
         options.words = list(sys.argv[1:] if arguments is None else arguments)
@@ -38,19 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command(options)
     except FacenetError as error:
         print(f"facenet: {_escape_controls(str(error))}", file=sys.stderr)
-        return 1
+        status = 1
     except KeyboardInterrupt:
         print("facenet: interrupted", file=sys.stderr)
-        return 1
+        status = 1
     except OSError:
         if _write_output("\n"):  # so it was not the output that failed
             raise
-        return 1
+        status = 1
     except SystemExit:  # of argparse, which has written its help
         if not _write_output():
             raise SystemExit(1) from None
         raise
-    return 0 if _write_output() else 1
+    return status if _write_output() else 1
 
 
 def _write_output(text: str = "") -> bool:

@@ -268,10 +268,33 @@ def test_an_output_that_is_full_is_told_in_one_line(tmp_path):
     assert told == "facenet: the output cannot be written: No space left on device\n"
 
 
-def run_into(output, folder, words, unbuffered=""):
+FAILS_AFTER_SOME_OUTPUT = """
+from facenet_lib.cli.facenet import main
+from facenet_lib.drawn_faces import dataset
+from facenet_lib.errors import FacenetError
+
+def write_faces(*arguments, **options):
+    print("drawn")
+    raise FacenetError("no more room")
+
+dataset.write_faces = write_faces
+raise SystemExit(main(["draw-faces", "faces"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_failure_is_all_that_is_told_where_nobody_reads_the_output(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = run_into(output, tmp_path, ("-c", FAILS_AFTER_SOME_OUTPUT), program=())
+    assert done == (1, "facenet: no more room\n")
+
+
+def run_into(output, folder, words, unbuffered="", program=("-m", "facenet_lib")):
     """A command's exit code, and what it says beside what it writes to ``output``."""
     done = subprocess.run(
-        [sys.executable, "-m", "facenet_lib", *words],
+        [sys.executable, *program, *words],
         cwd=folder,
         env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         stdout=output,
