@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from built_pages import BUILT_BOOK as BOOK
-from chromium import CHROMIUM, serve_folder
-from headless_chromium import in_browser
+from chromium import serve_folder
+from headless_chromium import in_browser, open_browser
 
 PROJECT = Path(__file__).parents[2]
 GENERATED = ("genindex.html", "py-modindex.html", "search.html")
@@ -174,15 +174,9 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def look(address: str) -> Iterator[Callable[[Path], Seen]]:
     """Opens a page when it is first asked for, and knows it from then on."""
-    playwright = pytest.importorskip("playwright.sync_api")
     known: dict[Path, Seen] = {}
     failed: set[Path] = set()
-    with playwright.sync_playwright() as driver:
-        arguments = ["--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=arguments, chromium_sandbox=False
-        )
-
+    with open_browser() as browser:
         # One window for all: what it has loaded and compiled for a page serves the next.
         page = browser.new_page(reduced_motion="reduce")
         page.set_default_timeout(300_000)  # only a fault takes so long
@@ -196,7 +190,6 @@ def look(address: str) -> Iterator[Callable[[Path], Seen]]:
             return known[path]
 
         yield look_at
-        browser.close()
 
 
 def open_page(page: Any, address: str, path: Path) -> Seen:

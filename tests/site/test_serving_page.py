@@ -11,10 +11,7 @@ import base64
 import dataclasses
 import io
 import json
-import os
 import re
-import signal
-import subprocess
 import threading
 import time
 import urllib.request
@@ -28,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from headless_chromium import chromium_command, in_browser
+from headless_chromium import in_browser, open_browser
 from PIL import Image
 
 from facenet_lib.serving.page_files import read_page_file
@@ -247,7 +244,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(state: Server) -> Iterator[Server]:
     handler = type("Handler", (Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         state.address = f"http://127.0.0.1:{server.server_port}"
         try:
             yield state
@@ -307,27 +304,21 @@ FRAME = """<!doctype html><link rel="icon" href="data:,"><body>
 <iframe src="/" width="WIDTH" height="844" style="border: 0"></iframe></body>"""
 
 
-def browse(
-    state: Server, profile: Path, script: str, address: str = "/", dark: bool = False
-) -> Any:
-    """Open the page, let the script act on it, and return what it reports."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as opened:
+        yield opened
+
+
+def browse(state: Server, browser: Any, script: str, address: str = "/", dark: bool = False) -> Any:
+    """Open the page as a new visitor, let the script act on it, and return what it reports."""
     state.script = script
     state.reported.clear()
-    command = chromium_command(
-        state.address + address,
-        profile,
-        "--hide-scrollbars",
-        "--window-size=1280,900",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        "--remote-debugging-port=0",  # stays open, and so in real time, until it has reported
-    )
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as browser:
-        try:
-            assert state.reported.wait(300), f"the page reported nothing; asked: {state.asked}"
-        finally:
-            os.killpg(browser.pid, signal.SIGTERM)
+    scheme = "dark" if dark else "light"
+    viewport = {"width": 1280, "height": 900}
+    with browser.new_context(color_scheme=scheme, viewport=viewport) as visitor:
+        visitor.new_page().goto(state.address + address, wait_until="commit")
+        assert state.reported.wait(300), f"the page reported nothing; asked: {state.asked}"
     assert not (isinstance(state.report, dict) and "failed" in state.report), state.report
     return state.report
 
@@ -374,10 +365,10 @@ def test_page_refers_to_its_own_files_only_and_has_nothing_inline():
 
 @pytest.mark.slow
 @in_browser
-def test_two_faces_of_one_person(server, tmp_path):
+def test_two_faces_of_one_person(server, browser):
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await pickTwo();
         const bar = $(".bar").getBoundingClientRect();
@@ -418,11 +409,11 @@ def test_two_faces_of_one_person(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_distance_stands_at_its_place_on_the_scale(server, tmp_path):
+def test_distance_stands_at_its_place_on_the_scale(server, browser):
     server.distance = 3.0
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await pickTwo();
         const bar = $(".bar").getBoundingClientRect();
@@ -443,9 +434,9 @@ def test_distance_stands_at_its_place_on_the_scale(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_model_without_threshold_and_figures_decides_nothing(server, tmp_path):
+def test_model_without_threshold_and_figures_decides_nothing(server, browser):
     server.model |= {"threshold": None, "card": {}}
-    found = browse(server, tmp_path, "await pickTwo(); report(answer());")
+    found = browse(server, browser, "await pickTwo(); report(answer());")
     assert (found["state"], found["decision"]) == ("undecided", "No decision")
     assert "0.500" in found["reason"] and "no threshold" in found["reason"]
     assert found["pin"] == "0.500"
@@ -455,11 +446,11 @@ def test_model_without_threshold_and_figures_decides_nothing(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_image_that_the_server_cannot_read_is_named(server, tmp_path):
+def test_image_that_the_server_cannot_read_is_named(server, browser):
     server.files["broken.jpg"] = DAMAGED
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready(); pick(0); await shown("first");
         await choose("second", "broken.jpg"); await settled();
@@ -478,7 +469,7 @@ def test_image_that_the_server_cannot_read_is_named(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
+def test_too_many_pixels_are_told(server, browser, monkeypatch):
     server.files["wide.jpg"] = jpeg((9, 9, 9), (400, 300))
     monkeypatch.setitem(globals(), "DAMAGED", server.files["wide.jpg"])
     script = """
@@ -486,7 +477,7 @@ def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
         await choose("second", "wide.jpg"); await settled();
         report({ ...answer(), limits: text("#limits"), seen: text("#second .seen") });
     """
-    found = browse(server, tmp_path, script)
+    found = browse(server, browser, script)
     assert found["reason"] == f"wide.jpg has 400 {TIMES} 300 pixels, more than 0.01 megapixels."
     assert "up to 0.1 MB and 0.01 megapixels each" in found["limits"]
     assert f"Seen: 32 {TIMES} 32 of 400 {TIMES} 300 pixels." in found["seen"]
@@ -495,7 +486,7 @@ def test_too_many_pixels_are_told(server, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @in_browser
-def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
+def test_what_cannot_be_sent_is_refused_before_it_is(server, browser):
     server.files |= {
         "huge.jpg": FACES[0] + bytes(200_000),
         "notes.txt": b"Dear diary",
@@ -503,7 +494,7 @@ def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
     }
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready(); pick(0); await shown("first");
         const complaints = [];
@@ -526,11 +517,11 @@ def test_what_cannot_be_sent_is_refused_before_it_is(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_no_answer_of_the_pair_before_stays_beside_a_file_that_is_refused(server, tmp_path):
+def test_no_answer_of_the_pair_before_stays_beside_a_file_that_is_refused(server, browser):
     server.files |= {"notes.txt": b"Dear diary"}
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await pickTwo();
         const before = answer();
@@ -559,12 +550,12 @@ def test_no_answer_of_the_pair_before_stays_beside_a_file_that_is_refused(server
 
 @pytest.mark.slow
 @in_browser
-def test_no_late_answer_comes_beside_a_file_that_is_refused(server, tmp_path):
+def test_no_late_answer_comes_beside_a_file_that_is_refused(server, browser):
     server.slow_first = True
     server.files |= {"notes.txt": b"Dear diary"}
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready(); pick(0); await shown("first"); pick(1);
         await until(() => state() === "working"); await wait(300);
@@ -580,14 +571,14 @@ def test_no_late_answer_comes_beside_a_file_that_is_refused(server, tmp_path):
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width, height", [(20, 9), (32, 31), (200, 20)])
-def test_photograph_smaller_than_the_window_is_told(server, tmp_path, width, height):
+def test_photograph_smaller_than_the_window_is_told(server, browser, width, height):
     server.files = {"small.jpg": jpeg((9, 9, 9), (width, height)), "fits.jpg": FACES[0]}
     script = """
         await ready(); await choose("first", "small.jpg"); await shown("first");
         await choose("second", "fits.jpg"); await settled();
         report([text("#first .seen"), text("#second .seen"), answer()]);
     """
-    small, fits, answered = browse(server, tmp_path, script)
+    small, fits, answered = browse(server, browser, script)
     wide, high = min(width, 32), min(height, 32)
     told = f"Seen: {wide} {TIMES} {high} of {width} {TIMES} {height} pixels."
     told += f" Smaller than the 32 {TIMES} 32 that the model wants: the rest is black."
@@ -598,14 +589,14 @@ def test_photograph_smaller_than_the_window_is_told(server, tmp_path, width, hei
 
 @pytest.mark.slow
 @in_browser
-def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path):
+def test_largest_photographs_that_the_page_allows_fit_the_limit(server, browser):
     # The limit as the page tells it: (400,000 - 1,024) / 2 in base64.
     largest = 149_616
     server.files["a.jpg"] = FACES[0] + bytes(largest - len(FACES[0]))
     server.files["b.jpg"] = server.files["a.jpg"] + b"x"
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready(); await choose("first", "a.jpg"); await shown("first");
         await choose("second", "a.jpg"); await settled();
@@ -620,12 +611,12 @@ def test_largest_photographs_that_the_page_allows_fit_the_limit(server, tmp_path
 
 @pytest.mark.slow
 @in_browser
-def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path):
+def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, browser):
     server.gone = True
     server.failures = [(400, "no such signature"), (413, "body too large"), (503, "too busy")]
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await pickTwo();
         const answers = [answer()];
@@ -649,7 +640,7 @@ def test_server_that_is_gone_or_refuses_is_told_and_asked_again(server, tmp_path
 
 @pytest.mark.slow
 @in_browser
-def test_page_waits_while_the_model_is_being_loaded(server, tmp_path):
+def test_page_waits_while_the_model_is_being_loaded(server, browser):
     server.loading = 2
     script = """
         await until(() => text(".decision") === "Not ready yet");
@@ -657,19 +648,19 @@ def test_page_waits_while_the_model_is_being_loaded(server, tmp_path):
         await pickTwo();
         report([waiting, answer()]);
     """
-    waiting, then = browse(server, tmp_path, script)
+    waiting, then = browse(server, browser, script)
     assert "facenet is being loaded" in waiting["reason"]
     assert then["state"] == "same"
 
 
 @pytest.mark.slow
 @in_browser
-def test_late_answer_does_not_replace_a_newer_one(server, tmp_path):
+def test_late_answer_does_not_replace_a_newer_one(server, browser):
     server.slow_first = True
     server.files["broken.jpg"] = DAMAGED
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready(); pick(0); await shown("first"); pick(1);
         await until(() => state() === "working"); await wait(300);
@@ -684,11 +675,11 @@ def test_late_answer_does_not_replace_a_newer_one(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_drop_paste_and_drag_of_a_drawn_face(server, tmp_path):
+def test_drop_paste_and_drag_of_a_drawn_face(server, browser):
     server.files |= {"a.jpg": FACES[2], "b.jpg": FACES[3]}
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready();
         const names = () => [text("#first .name"), text("#second .name")];
@@ -739,7 +730,7 @@ def encoded(image: np.ndarray, kind: str, orientation: int | None = None) -> byt
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("frame_size", [None, 51])
-def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
+def test_crop_is_the_window_that_the_network_sees(server, browser, frame_size):
     pytest.importorskip("tensorflow")
     from facenet_lib.input_pipeline import Preprocessing, preprocess
 
@@ -752,7 +743,7 @@ def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
     }
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready();
         const crops = [];
@@ -774,7 +765,7 @@ def test_crop_is_the_window_that_the_network_sees(server, tmp_path, frame_size):
 
 @pytest.mark.slow
 @in_browser
-def test_a_camera_that_was_held_sideways_changes_nothing(server, tmp_path):
+def test_a_camera_that_was_held_sideways_changes_nothing(server, browser):
     image = np.zeros((32, 64, 3), np.uint8)
     image[:, 32:] = 255
     server.files = {
@@ -786,7 +777,7 @@ def test_a_camera_that_was_held_sideways_changes_nothing(server, tmp_path):
         await choose("second", "6.jpg"); await shown("second");
         report([pixels("first"), pixels("second"), text("#second .seen")]);
     """
-    plain, turned, seen = browse(server, tmp_path, script)
+    plain, turned, seen = browse(server, browser, script)
     assert turned == plain
     assert plain["rgba"][0] < 20 and plain["rgba"][4 * 31] > 235
     assert f"of 64 {TIMES} 32 pixels" in seen
@@ -797,7 +788,7 @@ def test_a_camera_that_was_held_sideways_changes_nothing(server, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_the_faces_near_the_middle_are_compared(server, tmp_path):
+def test_the_faces_near_the_middle_are_compared(server, browser):
     alignment = {"detector": "any", "crop": "square", "margin": 0.5, "size": 24, "most_faces": 3}
     server.model["card"] = MODEL["card"] | {"alignment": alignment}
     image = np.zeros((100, 90, 3), np.uint8)
@@ -810,7 +801,7 @@ def test_the_faces_near_the_middle_are_compared(server, tmp_path):
     }
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready();
         await choose("first", "a.png"); await shown("first");
@@ -895,10 +886,10 @@ def gallery(server: Server) -> Server:
 
 @pytest.mark.slow
 @in_browser
-def test_faces_are_named_and_marked_or_nobodys(gallery, tmp_path):
+def test_faces_are_named_and_marked_or_nobodys(gallery, browser):
     found = browse(
         gallery,
-        tmp_path,
+        browser,
         WHO
         + """
         const before = who(".gallery").textContent + who("#who-limits").textContent;
@@ -943,21 +934,21 @@ def test_faces_are_named_and_marked_or_nobodys(gallery, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_one_face_is_the_answer_itself(gallery, tmp_path):
+def test_one_face_is_the_answer_itself(gallery, browser):
     script = """
         await look("a.jpg"); const first = told();
         await look("grey.jpg"); report([first, told()]);
     """
     gallery.named = [face("Ann <b>&", 0.25, [10, 20, 30, 40])]
     gallery.named[0] |= {"runner_up": None, "runner_up_distance": None}
-    one, none = browse(gallery, tmp_path / "named", WHO + script)
+    one, none = browse(gallery, browser, WHO + script)
     assert (one["state"], one["decision"]) == ("same", "Ann <b>&")
     assert one["reason"] == "The distance, 0.250, is below the threshold, 0.600."
     assert one["faces"] == [["Ann <b>&", "distance 0.250"]]
     assert (none["decision"], none["faces"]) == ("No face found", [])
     assert none["reason"] == "The model finds no face in grey.jpg."
     gallery.named = [face(None, 0.9, [10, 20, 30, 40])]
-    nobody, _ = browse(gallery, tmp_path / "nobody", WHO + script)
+    nobody, _ = browse(gallery, browser, WHO + script)
     assert (nobody["state"], nobody["decision"]) == ("different", "Nobody")
     assert nobody["reason"] == (
         "No person in the gallery is at a distance below the threshold, 0.600."
@@ -966,12 +957,12 @@ def test_one_face_is_the_answer_itself(gallery, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_the_middle_is_marked_where_the_model_takes_crops(gallery, tmp_path):
+def test_the_middle_is_marked_where_the_model_takes_crops(gallery, browser):
     gallery.model |= {"card": MODEL["card"], "crop_size": 30}
     gallery.named = [face("Ann", 0.25)]
     found = browse(
         gallery,
-        tmp_path,
+        browser,
         WHO
         + """
         await look("a.jpg");
@@ -992,12 +983,12 @@ def test_the_middle_is_marked_where_the_model_takes_crops(gallery, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_what_goes_wrong_with_a_photograph_is_told(gallery, tmp_path):
+def test_what_goes_wrong_with_a_photograph_is_told(gallery, browser):
     gallery.files |= {"huge.jpg": FACES[0] + bytes(400_000), "notes.txt": b"Dear diary"}
     gallery.failures = [(400, "version 2 is another model"), (503, "too busy")]
     found = browse(
         gallery,
-        tmp_path,
+        browser,
         WHO
         + """
         await look("a.jpg"); const answers = [told()];
@@ -1036,10 +1027,10 @@ def test_what_goes_wrong_with_a_photograph_is_told(gallery, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_drop_and_paste_go_where_they_are_made(gallery, tmp_path):
+def test_drop_and_paste_go_where_they_are_made(gallery, browser):
     found = browse(
         gallery,
-        tmp_path,
+        browser,
         WHO
         + """
         await ready();
@@ -1073,7 +1064,7 @@ def test_drop_and_paste_go_where_they_are_made(gallery, tmp_path):
 
 @pytest.mark.slow
 @in_browser
-def test_a_late_name_does_not_replace_a_newer_one(gallery, tmp_path):
+def test_a_late_name_does_not_replace_a_newer_one(gallery, browser):
     gallery.slow_first = True
     script = """
         const input = who("input");
@@ -1082,17 +1073,17 @@ def test_a_late_name_does_not_replace_a_newer_one(gallery, tmp_path):
         await until(() => who(".card").dataset.state === "working"); await wait(300);
         await look("grey.jpg"); await wait(2000); report(told());
     """
-    found = browse(gallery, tmp_path, WHO + script)
+    found = browse(gallery, browser, WHO + script)
     assert len(gallery.predictions) == 2
     assert found["decision"] == "No face found"
 
 
 @pytest.mark.slow
 @in_browser
-def test_nothing_moves_when_an_answer_comes(gallery, tmp_path):
+def test_nothing_moves_when_an_answer_comes(gallery, browser):
     found = browse(
         gallery,
-        tmp_path,
+        browser,
         WHO
         + """
         await ready(); await wait(100);
@@ -1182,9 +1173,9 @@ def crowded_gallery(gallery: Server, crowded: Server) -> Server:
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width", [320, 390, 768, None])
-def test_page_with_names_is_no_wider_than_what_shows_it(crowded_gallery, tmp_path, width):
+def test_page_with_names_is_no_wider_than_what_shows_it(crowded_gallery, browser, width):
     address = f"/test/frame?{width}" if width else "/"
-    found = browse(crowded_gallery, tmp_path, CROWDED_WITH_NAMES + MEASURE, address=address)
+    found = browse(crowded_gallery, browser, CROWDED_WITH_NAMES + MEASURE, address=address)
     assert found["page"] == found["width"] == (width or found["width"])
     assert found["wide"] == []
 
@@ -1192,9 +1183,9 @@ def test_page_with_names_is_no_wider_than_what_shows_it(crowded_gallery, tmp_pat
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_names_stand_out_from_their_ground(crowded_gallery, tmp_path, dark):
+def test_names_stand_out_from_their_ground(crowded_gallery, browser, dark):
     script = CONTRAST.replace(LOOKS, f"""{LOOKS} $("#who .card").dataset.state = looks;""")
-    found = browse(crowded_gallery, tmp_path, CROWDED_WITH_NAMES + script, dark=dark)
+    found = browse(crowded_gallery, browser, CROWDED_WITH_NAMES + script, dark=dark)
     assert found["count"] > 150
     assert found["low"] == []
     assert (found["ground"] < 0.05) == dark
@@ -1210,15 +1201,15 @@ def crowded(server: Server) -> Server:
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width", [320, 390, 768])
-def test_page_is_no_wider_than_a_phone_or_tablet(crowded, tmp_path, width):
-    found = browse(crowded, tmp_path, MEASURE, address=f"/test/frame?{width}")
+def test_page_is_no_wider_than_a_phone_or_tablet(crowded, browser, width):
+    found = browse(crowded, browser, MEASURE, address=f"/test/frame?{width}")
     assert found == {"width": width, "page": width, "wide": []}
 
 
 @pytest.mark.slow
 @in_browser
-def test_page_is_no_wider_than_a_window(crowded, tmp_path):
-    found = browse(crowded, tmp_path, MEASURE)
+def test_page_is_no_wider_than_a_window(crowded, browser):
+    found = browse(crowded, browser, MEASURE)
     assert found["page"] == found["width"] >= 1000
     assert found["wide"] == []
 
@@ -1226,8 +1217,8 @@ def test_page_is_no_wider_than_a_window(crowded, tmp_path):
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
-    found = browse(crowded, tmp_path, CONTRAST, dark=dark)
+def test_text_stands_out_from_its_ground(crowded, browser, dark):
+    found = browse(crowded, browser, CONTRAST, dark=dark)
     assert found["count"] > 100
     assert found["low"] == []
     assert (found["ground"] < 0.05) == dark
@@ -1236,12 +1227,12 @@ def test_text_stands_out_from_its_ground(crowded, tmp_path, dark):
 @pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("names", [False, True], ids=["pairs", "names"])
-def test_everything_can_be_done_from_the_keyboard(server, tmp_path, names, request):
+def test_everything_can_be_done_from_the_keyboard(server, browser, names, request):
     if names:
         request.getfixturevalue("gallery")
     found = browse(
         server,
-        tmp_path,
+        browser,
         """
         await ready();
         const reached = [...document.querySelectorAll("a, button, input, summary, [tabindex]")]
@@ -1300,7 +1291,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.mark.slow
 @in_browser
-def test_real_server_answers_the_page(real, tmp_path):
+def test_real_server_answers_the_page(real, browser):
     import serving_models as tiny
 
     images = [tiny.pixels(seed) for seed in range(6)]
@@ -1308,7 +1299,7 @@ def test_real_server_answers_the_page(real, tmp_path):
     real.files["broken.jpg"] = DAMAGED
     found = browse(
         real,
-        tmp_path / "profile",
+        browser,
         """
         await ready();
         await choose("first", "0.png"); await shown("first");
@@ -1361,7 +1352,7 @@ def real_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Se
 
 @pytest.mark.slow
 @in_browser
-def test_real_server_names_the_faces(real_gallery, tmp_path):
+def test_real_server_names_the_faces(real_gallery, browser):
     import naming_models as models
 
     ann, *_ = models.COLOURS.values()
@@ -1377,7 +1368,7 @@ def test_real_server_names_the_faces(real_gallery, tmp_path):
         }
         report({ answers, gallery: who(".gallery").textContent });
     """
-    found = browse(real_gallery, tmp_path / "profile", WHO + script)
+    found = browse(real_gallery, browser, WHO + script)
     two, none, broken = found["answers"]
     assert "holds 3 people; the threshold is 0.200" in found["gallery"]
     assert [line[0] for line in two["faces"]] == ["Ann", "Nobody"]
