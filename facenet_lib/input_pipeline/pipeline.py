@@ -30,8 +30,8 @@ from facenet_lib.input_pipeline.preprocessing import (
     resize,
     standardize,
 )
+from facenet_lib.input_pipeline.rotation import LARGEST_ANGLE
 
-_LARGEST_ANGLE = 10.0  # degrees
 _LARGEST_SEED = 2**128 - 1  # of the generator Philox
 _PARALLEL_CALLS = joblib.cpu_count()  # of the cores that this process may use
 _BATCHES_AHEAD = 2  # one is taken while one is made: more only hold memory
@@ -306,7 +306,7 @@ def _plan(
     uniform = _uniform(len(controls), seed, first_index)
     rotate, crop = asked(Control.RANDOM_ROTATE), asked(Control.RANDOM_CROP)
     if rotate.any():
-        angle = (2 * uniform[:, 0] - 1) * np.float32(_LARGEST_ANGLE)
+        angle = (2 * uniform[:, 0] - 1) * np.float32(LARGEST_ANGLE)
         plan["angle"] = np.where(rotate, angle, np.float32(0))
     if crop.any():
         plan["place"] = np.where(crop[:, np.newaxis], uniform[:, 1:3], CENTRE)

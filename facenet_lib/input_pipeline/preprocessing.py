@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 from facenet_lib.checks import LEAST_PIXEL, MOST_PIXEL, integer_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.input_pipeline.decoding import decode_upright
+from facenet_lib.input_pipeline.rotation import cut_turned
 
 # The place of a window in its frame is a fraction in [0, 1) of the places it could take.
 # Just under one half is the centre, rounded as tf.image.resize_with_crop_or_pad rounds it.
@@ -247,42 +247,11 @@ def cut_window(
     if degrees is None:
         pixels = tf.slice(images, top_left, cut)
     else:
-        pixels = tf.cond(
-            degrees == 0,
-            lambda: tf.slice(images, top_left, cut),
-            lambda: _rotate(images, degrees, top_left[:2], cut[:2]),
-        )
+        turned = cut_turned(images, degrees, top_left[:2], side, cut[:2])
+        pixels = tf.slice(turned, [0, 0, 0], cut)
     before = (window - cut) // 2
     padded = tf.pad(pixels, tf.stack([before, window - cut - before], axis=1))
     return tf.ensure_shape(padded, (*images.shape[:-3], side, side, 3))
-
-
-def _rotate(
-    image: tf.Tensor, degrees: tf.Tensor, top_left: tf.Tensor, size: tf.Tensor
-) -> tf.Tensor:
-    """Turn uint8 (height, width, 3) counter-clockwise about its centre; return one window of it.
-
-    Only the window's pixels are computed, bilinearly. Beyond the edges comes the image's own
-    reflection: the black wedges that the reference leaves never occur at inference, and they
-    would shift the mean of per-image standardization.
-    """
-    radians = degrees * (math.pi / 180)
-    cos, sin = tf.cos(radians), tf.sin(radians)
-    centre = (tf.cast(tf.shape(image)[:2], tf.float32) - 1) / 2
-    corner = tf.cast(top_left, tf.float32) - centre
-    # The transform takes a pixel (x, y) of the window to where its value is found in the image.
-    to_x = [cos, -sin, cos * corner[1] - sin * corner[0] + centre[1]]
-    to_y = [sin, cos, sin * corner[1] + cos * corner[0] + centre[0]]
-    turned = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(image, tf.float32)[tf.newaxis],
-        transforms=tf.stack([*to_x, *to_y, 0.0, 0.0])[tf.newaxis],
-        output_shape=size,
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="REFLECT",
-    )[0]
-    # Rounds; on uint8 the operation itself would cut the fractions off and darken the image.
-    return tf.cast(turned + 0.5, tf.uint8)
 
 
 def resize(windows: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
