@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from facenet_lib.input_pipeline.preprocessing import Preprocessing
+    from facenet_lib.input_pipeline.settings import Preprocessing
 
 ComputeBatches = Callable[[list[str], int], Iterator[np.ndarray]]
 """From files and a batch size to the embeddings of one batch after the other."""

@@ -29,7 +29,8 @@ from facenet_lib.embedding import (
 from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.files import list_folder
 from facenet_lib.input_pipeline.decoding import decode_image
-from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows
+from facenet_lib.input_pipeline.preprocessing import decode_windows
+from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
 from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published import model_folder

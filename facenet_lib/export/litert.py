@@ -23,7 +23,8 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.export.warmup import drawn_faces
 from facenet_lib.files import open_whole_file
 from facenet_lib.input_pipeline.pipeline import read_windows
-from facenet_lib.input_pipeline.preprocessing import Preprocessing, decode_windows, preprocess
+from facenet_lib.input_pipeline.preprocessing import decode_windows, preprocess
+from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
 from facenet_lib.network.inception_resnet import l2_normalize

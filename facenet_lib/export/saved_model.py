@@ -25,13 +25,13 @@ from facenet_lib.checks import check_integer, number_problems
 from facenet_lib.errors import FacenetError, refuse, shown
 from facenet_lib.export.warmup import write_warmup_requests
 from facenet_lib.files import list_folder, open_whole_folder, read_json
-from facenet_lib.input_pipeline.decoding import MAX_PIXELS
+from facenet_lib.input_pipeline.formats import MAX_PIXELS
 from facenet_lib.input_pipeline.preprocessing import (
-    Preprocessing,
     are_pixels,
     decode_and_preprocess,
     preprocess,
 )
+from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.model_card import (
     CARD,
     CARD_FOR_PEOPLE,

@@ -9,26 +9,20 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.input_pipeline.formats import (
+    JPEG_START,
+    MAX_PIXELS,
+    PNG_START,
+    explain_too_large,
+    explain_undecodable,
+)
 from facenet_lib.input_pipeline.orientation import (
     is_surely_upright,
     read_orientation,
     turn_upright,
 )
 
-MAX_PIXELS = 25_000_000
-"""Height times width beyond which an image is refused where strangers send it: 75 MB decoded."""
-
-_JPEG_START = b"\xff\xd8\xff"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = (13, int.from_bytes(b"IHDR"))  # the length and the name of the chunk
-_OTHER_FORMATS = {
-    "GIF": (b"GIF8",),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\0", b"MM\0*"),
-    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
-    "JPEG 2000": (b"\0\0\0\x0cjP  ",),
-    "PDF": (b"%PDF",),
-}
 
 
 def decode_image(encoded: tf.Tensor | bytes) -> tf.Tensor:
@@ -111,9 +105,9 @@ def decode_as_stored(
     )
     # decode_jpeg reads whatever TensorFlow knows: PNG, but also GIF and WebP, the latter in
     # another rank. So the format is decided here, by the first bytes.
-    start = tf.strings.substr(encoded, 0, len(_JPEG_START))
-    is_jpeg = start == _JPEG_START
-    is_png = start == _PNG_START[: len(_JPEG_START)]
+    start = tf.strings.substr(encoded, 0, len(JPEG_START))
+    is_jpeg = start == JPEG_START
+    is_png = start == PNG_START[: len(JPEG_START)]
     # The message has none of the file's bytes: Python could not read one that is no text.
     with _checked(is_jpeg | is_png, "expected JPEG or PNG"):
         if not bounded:
@@ -147,7 +141,7 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
     looked at too: the size of such a chunk's making would be no limit.
     """
     # From the first byte on: a later one that is not there would be told with bytes of the file.
-    header = tf.strings.substr(encoded, 0, len(_PNG_START) + 16)
+    header = tf.strings.substr(encoded, 0, len(PNG_START) + 16)
     numbers = tf.io.decode_raw(header, tf.int32, little_endian=False)
     comes_first = tf.reduce_all(numbers[2:4] == _PNG_HEADER)
     with _checked(comes_first, "expected the header first in the PNG"):
@@ -156,27 +150,9 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
 
 def _explain_too_large(encoded: bytes) -> str | None:
     """What to say of these bytes if they are an image of more pixels than are taken."""
-    size_of = _jpeg_size if encoded.startswith(_JPEG_START) else _png_size
+    size_of = _jpeg_size if encoded.startswith(JPEG_START) else _png_size
     try:
         height, width = size_of(tf.constant(encoded)).numpy().tolist()
     except (tf.errors.OpError, ValueError):  # no header that could be read
         return None
-    if height * width <= MAX_PIXELS:
-        return None
-    return f"expected at most {MAX_PIXELS:,} pixels, found {height:,} x {width:,}"
-
-
-def explain_undecodable(encoded: bytes) -> str:
-    """Tell why these bytes, which could not be decoded, are no image for us."""
-    if not encoded:
-        return "the file is empty, expected JPEG or PNG"
-    if encoded.startswith((_JPEG_START, _PNG_START)):
-        kind = "JPEG" if encoded.startswith(_JPEG_START) else "PNG"
-        return f"the {kind} is damaged or cut short ({len(encoded)} bytes)"
-    found = [name for name, starts in _OTHER_FORMATS.items() if encoded.startswith(starts)]
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        found = ["WebP"]
-    elif encoded[4:8] == b"ftyp":
-        found = ["HEIF or AVIF"]
-    what = found[0] if found else f"something that begins with {encoded[:12]!r}"
-    return f"found {what}, expected JPEG or PNG"
+    return explain_too_large(height, width)

@@ -15,22 +15,18 @@ import tensorflow as tf
 
 from facenet_lib.checks import integer_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
-from facenet_lib.input_pipeline.decoding import (
-    decode_as_stored,
-    decode_upright,
-    explain_undecodable,
-)
+from facenet_lib.input_pipeline.decoding import decode_as_stored, decode_upright
+from facenet_lib.input_pipeline.formats import explain_undecodable
 from facenet_lib.input_pipeline.orientation import are_surely_upright
 from facenet_lib.input_pipeline.preprocessing import (
     CENTRE,
-    Control,
-    Preprocessing,
     as_pixels,
     cut_window,
     resize,
     standardize,
 )
 from facenet_lib.input_pipeline.rotation import LARGEST_ANGLE
+from facenet_lib.input_pipeline.settings import Control, Preprocessing
 
 _LARGEST_SEED = 2**128 - 1  # of the generator Philox
 _PARALLEL_CALLS = joblib.cpu_count()  # of the cores that this process may use

@@ -19,7 +19,7 @@ import numpy as np
 
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import check_new_folder, open_whole_folder
-from facenet_lib.input_pipeline.preprocessing import Preprocessing
+from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.model_card import (
     CARD_OF_WEIGHTS,
     MOST_EMBEDDING_SIZE,

@@ -19,7 +19,7 @@ from facenet_lib.errors import FacenetError
 from facenet_lib.filtering import filter_faces, read_distances
 from facenet_lib.index_queue import IndexQueue, PeopleQueue, Sampler
 from facenet_lib.input_pipeline.pipeline import input_pipeline
-from facenet_lib.input_pipeline.preprocessing import Control
+from facenet_lib.input_pipeline.settings import Control
 from facenet_lib.models import preprocessing_of
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.splitting import split_faces
