@@ -1,6 +1,7 @@
 """Any folder or address of a model to one loaded network, or to what embeds image files.
 
-Derived in chapters 6, 7 and 11.
+Nothing here loads TensorFlow before a network of TensorFlow is asked for, so that one that another
+runtime computes starts at once. Derived in chapters 6, 7 and 11.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from facenet_lib.embedding import (
     Embedder,
@@ -28,12 +27,10 @@ from facenet_lib.embedding import (
 )
 from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.files import list_folder
-from facenet_lib.input_pipeline.decoding import decode_image
-from facenet_lib.input_pipeline.preprocessing import decode_windows
+from facenet_lib.input_pipeline.pillow_decoding import decode_each_window, decode_window
 from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.model_card import CARD, ModelCard, read_card, version_folders
-from facenet_lib.network.inception_resnet import inception_resnet_v1
-from facenet_lib.published import model_folder
+from facenet_lib.published.model_folder import is_model_folder, load_imported_weights
 from facenet_lib.runs.checkpoints import assign_variables, is_float, last_checkpoint, name_variables
 from facenet_lib.runs.config import TrainingConfig
 from facenet_lib.runs.folder import (
@@ -43,11 +40,18 @@ from facenet_lib.runs.folder import (
     read_identities,
 )
 from facenet_lib.runs.tables import EVALUATIONS_FILE, last_row
+from facenet_lib.runtimes import ONNX_FILE, OPENVINO_FILE, load_runtime_network, network_file
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 SHARED_SETTINGS = ("image_size", "standardization", "embedding_size", "width", "blocks")
 """What a run and the initial model whose weights it begins with must agree on."""
 
-BuildNetwork = Callable[[TrainingConfig], keras.Model]
+SAVED_MODEL_FILE = "saved_model.pb"
+
+BuildNetwork = Callable[[TrainingConfig], "keras.Model"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def network_of(config: TrainingConfig) -> keras.Model:
     >>> network_of(tiny).output_shape
     (None, 16)
     """
+    from facenet_lib.network.inception_resnet import inception_resnet_v1
+
     return inception_resnet_v1(
         image_size=config.image_size,
         embedding_size=config.embedding_size,
@@ -112,11 +118,11 @@ def load_network(model: str | Path, *, build_network: BuildNetwork = network_of)
     facenet_lib.errors.FacenetError: nowhere: expected the folder of a run (with config.json) or ...
     """
     _check_is_network(model)
-    if not model_folder.is_model_folder(model):
+    if not is_model_folder(model):
         return load_run(model, build_network=build_network)
     card = read_card(model)
     config = _config_of_weights(card)
-    network = model_folder.load_imported_weights(model, partial(build_network, config))
+    network = load_imported_weights(model, partial(build_network, config))
     return LoadedNetwork(network, config, {"weights": card.weights or {}})
 
 
@@ -174,8 +180,9 @@ def load_embedder(
     Args:
         model: a run that :func:`facenet_lib.training.train` made; imported weights that
             :func:`facenet_lib.published.import_weights` made; a SavedModel that
-            :func:`facenet_lib.export.export_model` made, a version's folder or the model's, of
-            which the highest version is loaded; a server's address, ``http://HOST:PORT/NAME``
+            :func:`facenet_lib.export.export_model` made, or a network that
+            :func:`facenet_lib.export.export_for_runtime` made, a version's folder or the model's,
+            of which the highest version is loaded; a server's address, ``http://HOST:PORT/NAME``
             for REST or ``grpc://HOST:PORT/NAME`` for gRPC, where the name is ``facenet`` if there
             is none, or as ``facenet serve`` prints it; or a network that is loaded already.
         standardization: ``"fixed"`` or ``"per_image"``; None: what the model was trained with.
@@ -185,7 +192,7 @@ def load_embedder(
 
     Raises:
         FacenetError: when the folder is none of them, the server does not answer, or when a
-            SavedModel or a server, which has its preprocessing inside, is asked for another.
+            exported model or a server, which has its preprocessing inside, is asked for another.
 
     >>> load_embedder("grpc://localhost:8500/facenet", crop_size=160)
     Traceback (most recent call last):
@@ -204,11 +211,13 @@ def load_embedder(
         with explain_missing("a server's address", "serving"):
             from facenet_lib.serving.remote_embedder import RemoteEmbedder
         return RemoteEmbedder(str(model))
-    saved_model = _saved_model_in(Path(model))
-    if saved_model is not None:
-        _refuse_changes(model, "a SavedModel", changes)
-        return _saved_model_embedder(saved_model)
-    _check_is_network(model, or_of="a SavedModel (with saved_model.pb)")
+    exported = _exported_in(Path(model))
+    if exported is not None:
+        _refuse_changes(model, "an exported model", changes)
+        of_tensorflow = (exported / SAVED_MODEL_FILE).is_file()
+        return _saved_model_embedder(exported) if of_tensorflow else _runtime_embedder(exported)
+    files = f"{SAVED_MODEL_FILE}, {ONNX_FILE} or {OPENVINO_FILE}"
+    _check_is_network(model, or_of=f"an exported model (with {files})")
     return _network_embedder(load_network(model), changes)
 
 
@@ -237,7 +246,7 @@ def network_settings(model: str | Path) -> dict[str, Any]:
     facenet_lib.errors.FacenetError: nowhere: expected the folder of a run (with config.json) or ...
     """
     _check_is_network(model)
-    if model_folder.is_model_folder(model):
+    if is_model_folder(model):
         config = _config_of_weights(read_card(model))
     else:
         config, _ = read_config_file(Path(model))
@@ -286,7 +295,7 @@ def _check_is_network(model: str | Path, or_of: str = "") -> None:
     """Refuse what is no folder for :func:`load_network`, nor of what else the caller takes."""
     model = Path(model)
     try:
-        if model_folder.is_model_folder(model) or (model / CONFIG_FILE).is_file():
+        if is_model_folder(model) or (model / CONFIG_FILE).is_file():
             return
         found = _what_is_there(model)
     except OSError as error:
@@ -317,11 +326,26 @@ def is_address(model: str | Path) -> bool:
     return isinstance(model, str) and re.fullmatch(form, model) is not None
 
 
-def _saved_model_in(model: Path) -> Path | None:
-    """The SavedModel that is the folder itself, or the highest version in it."""
+def needs_tensorflow(model: str | Path) -> bool:
+    """Return whether :func:`load_embedder` loads TensorFlow for this model.
+
+    A server that is asked over REST does without, and so does what ONNX Runtime or OpenVINO
+    compute.
+
+    >>> needs_tensorflow("http://localhost:8501/facenet"), needs_tensorflow("run")
+    (False, True)
+    """
+    if is_address(model):
+        return not str(model).lower().startswith(("http://", "https://"))
+    exported = _exported_in(Path(model))
+    return exported is None or (exported / SAVED_MODEL_FILE).is_file()
+
+
+def _exported_in(model: Path) -> Path | None:
+    """The exported model that is the folder itself, or the highest version in it."""
     try:
         for folder in (model, *reversed(version_folders(model).values())):
-            if (folder / "saved_model.pb").is_file():
+            if (folder / SAVED_MODEL_FILE).is_file() or network_file(folder) is not None:
                 return folder
     except OSError as error:
         raise FacenetError(f"{model}: cannot be read: {error.strerror}") from error
@@ -382,7 +406,41 @@ def _network_embedder(loaded: LoadedNetwork, changes: Mapping[str, Any]) -> Embe
     )
 
 
+def _runtime_embedder(folder: Path) -> Embedder:
+    network = load_runtime_network(folder)
+
+    def ask(images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        windows, valid = decode_each_window(images, network.preprocessing)
+        return network.embed(windows), valid
+
+    def ask_with_mirror_images(images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        windows, valid = decode_each_window(images, network.preprocessing)
+        sides = [network.embed(side) for side in (windows, windows[:, :, ::-1])]
+        return np.concatenate(sides, axis=1), valid
+
+    def embed(paths: Any, batch_size: int = 64, flip: bool = False) -> np.ndarray:
+        batches = encoded_batches(ask_with_mirror_images if flip else ask, _explain_no_window)
+        return embed_files(paths, batch_size, network.embedding_size * (1 + flip), batches)
+
+    return _LocalEmbedder(
+        embed, network.embedding_size, network.preprocessing, threshold=network.card.threshold
+    )
+
+
+def _explain_no_window(encoded: bytes) -> str:
+    """Say why the bytes of an image file are not valid."""
+    try:
+        decode_window(encoded, Preprocessing())
+    except FacenetError as error:
+        return str(error)
+    return "it cannot be decoded"
+
+
 def _saved_model_embedder(path: Path) -> Embedder:
+    import tensorflow as tf
+
+    from facenet_lib.input_pipeline.preprocessing import decode_windows
+
     card = read_card(path)
     try:
         preprocessing = Preprocessing(**card.preprocessing)
@@ -430,8 +488,10 @@ def _saved_model_embedder(path: Path) -> Embedder:
 
 def _explain_invalid(encoded: bytes) -> str:
     """Say why the bytes of an image file are not valid."""
+    from facenet_lib.input_pipeline.decoding import decode_image
+
     try:
-        decode_image(tf.constant(encoded))
+        decode_image(encoded)
     except FacenetError as error:
         return str(error)
     return "the model cannot decode it"

@@ -38,7 +38,7 @@ class RuntimeNetwork:
     """A network that is loaded, and what is known of it.
 
     Attributes:
-        embed: from windows, float32 ``(n, window_size, window_size, 3)`` of values 0 to 255, to
+        embed: from windows, ``(n, window_size, window_size, 3)`` of values 0 to 255, to
             embeddings, float32 ``(n, embedding_size)`` of length one; n may be 0. It may be called
             by one thread at a time, and uses all processors.
         runtime: what computes it.
@@ -47,7 +47,7 @@ class RuntimeNetwork:
             :func:`facenet_lib.input_pipeline.decode_window`.
     """
 
-    embed: Callable[[Floats], Floats]
+    embed: Callable[[npt.NDArray[Any]], Floats]
     runtime: Runtime
     card: ModelCard
     preprocessing: Preprocessing
@@ -106,7 +106,7 @@ def load_runtime_network(folder: str | Path, runtime: Runtime | None = None) -> 
     compute = load(file, card.dtype)
     side, size = preprocessing.window_size, card.embedding_size
 
-    def embed(windows: Floats) -> Floats:
+    def embed(windows: npt.NDArray[Any]) -> Floats:
         windows = np.ascontiguousarray(windows, np.float32)
         if windows.shape[1:] != (side, side, 3):
             raise FacenetError(

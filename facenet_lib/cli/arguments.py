@@ -21,7 +21,7 @@ FACES_HELP = (
     "are written ./lfw and ./drawn"
 )
 MODEL_HELP = (
-    "the folder of a run, of imported weights, or of an exported SavedModel, or the address of a "
+    "the folder of a run, of imported weights, or of an exported model, or the address of a "
     "server: http://HOST:PORT/NAME for REST, grpc://HOST:PORT/NAME for gRPC, facenet if without "
     "NAME; or as facenet serve prints it"
 )

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facenet_lib.errors import explain_missing
-
 if TYPE_CHECKING:
     from facenet_lib.embedding import Embedder
 
@@ -34,19 +32,10 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
-    """Load a model as :func:`facenet_lib.models.load_embedder` does, and close it at the end.
+    """Load a model as :func:`facenet_lib.models.load_embedder` does, and close it at the end."""
+    from facenet_lib.models import load_embedder, needs_tensorflow
 
-    TensorFlow, which a server that is asked over REST does without, is loaded for all others.
-    """
-    embedder: Embedder
-    if model.lower().startswith(("http://", "https://")) and set(changes.values()) <= {None}:
-        with explain_missing("a server's address", "serving"):
-            from facenet_lib.serving.remote_embedder import RemoteEmbedder
-        embedder = RemoteEmbedder(model)
-    else:
+    if needs_tensorflow(model):
         load_tensorflow()
-        from facenet_lib.models import load_embedder
-
-        embedder = load_embedder(model, **changes)
-    with contextlib.closing(embedder):
+    with contextlib.closing(load_embedder(model, **changes)) as embedder:
         yield embedder

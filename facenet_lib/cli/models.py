@@ -98,25 +98,16 @@ def _holds_weights(path: Path) -> bool:
 
 def add_export(commands: Any) -> None:
     """Add ``facenet export``."""
-    parser = add_command(commands, "export", _export, "write a model as a SavedModel")
+    parser = add_command(
+        commands, "export", _export, "write a model as a SavedModel, or for another runtime"
+    )
     parser.add_argument(
         "model", metavar="MODEL", type=Path, help="the folder of a run or of imported weights"
     )
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the model's folder, in which a version is made"
     )
-    stored = parser.add_mutually_exclusive_group()
-    stored.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16: half the size, faster where the processor has instructions for it",
-    )
-    stored.add_argument(
-        "--litert",
-        choices=("float16", "int8"),
-        help="write OUT as one LiteRT file, for phones, with weights of this type",
-    )
+    _add_kind_arguments(parser)
     parser.add_argument(
         "--evaluation",
         metavar="FILE.json",
@@ -147,15 +138,47 @@ def add_export(commands: Any) -> None:
     )
 
 
+def _add_kind_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="float32 if not named; bfloat16: half the size, faster where the processor has "
+        "instructions for it",
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--onnx",
+        action="store_const",
+        dest="runtime",
+        const="onnx",
+        help="write a network for ONNX Runtime, model.onnx, in place of a SavedModel",
+    )
+    kind.add_argument(
+        "--openvino",
+        action="store_const",
+        dest="runtime",
+        const="openvino",
+        help="write a network for OpenVINO, model.xml and model.bin",
+    )
+    kind.add_argument(
+        "--litert",
+        choices=("float16", "int8"),
+        help="write OUT as one LiteRT file, for phones, with weights of this type",
+    )
+
+
 def _export(options: argparse.Namespace) -> None:
     """Write the network of MODEL as a SavedModel that takes images and gives embeddings.
 
-    It becomes a version of the model in OUT: OUT/1, or the next number.
+    It becomes a version of the model in OUT: OUT/1, or the next number. With --onnx or
+    --openvino, one that these compute without TensorFlow, which every command takes alike.
     """
     stored = {
         name: getattr(options, name) for name in ("evaluation", "threshold", "false_accept_rate")
     }
     if options.litert:
+        if options.dtype is not None:
+            options.parser.error("argument --dtype: not allowed with argument --litert")
         if options.with_alignment or any(value is not None for value in stored.values()):
             options.parser.error(
                 "--litert: such a file holds neither evaluation nor threshold nor alignment"
@@ -166,11 +189,22 @@ def _export(options: argparse.Namespace) -> None:
 
         print(export_litert(options.model, options.out, options.litert))
         return
+    dtype, alignment = options.dtype or "float32", _alignment_of(options)
+    if options.runtime:
+        if alignment is not None:
+            options.parser.error(
+                f"--with-alignment: not with --{options.runtime}, whose network takes windows and "
+                "no photographs"
+            )
+        load_tensorflow()
+        from facenet_lib.export.runtime_files import export_for_runtime
+
+        print(export_for_runtime(options.model, options.out, options.runtime, dtype, **stored))
+        return
     load_tensorflow()
     from facenet_lib.export.saved_model import export_model
 
-    alignment = _alignment_of(options)
-    print(export_model(options.model, options.out, options.dtype, alignment=alignment, **stored))
+    print(export_model(options.model, options.out, dtype, alignment=alignment, **stored))
 
 
 def _alignment_of(options: argparse.Namespace) -> GraphAlignment | None:

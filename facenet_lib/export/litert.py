@@ -20,6 +20,7 @@ import tensorflow as tf
 from facenet_lib.checks import word_problems
 from facenet_lib.embedding import embed_files, unique_files
 from facenet_lib.errors import FacenetError
+from facenet_lib.export.frozen import resizing_matrix
 from facenet_lib.export.warmup import drawn_faces
 from facenet_lib.files import open_whole_file
 from facenet_lib.input_pipeline.pipeline import read_windows
@@ -136,7 +137,7 @@ def embed_litert(
 def _litert_module(network: keras.Model, preprocessing: Preprocessing) -> Any:
     side, image_size = preprocessing.window_size, preprocessing.image_size
     of_resized = Preprocessing(image_size, standardization=preprocessing.standardization)
-    matrix = _resizing_matrix(side, image_size)
+    matrix = resizing_matrix(side, image_size)
 
     class LiteRTModule(tf.Module):
         def __init__(self) -> None:
@@ -152,17 +153,12 @@ def _litert_module(network: keras.Model, preprocessing: Preprocessing) -> Any:
     return LiteRTModule()
 
 
-def _resizing_matrix(side: int, size: int) -> np.ndarray:
-    """Float32 (size, side): how much of each of ``side`` pixels in a row is in each of ``size``."""
-    of_each_pixel = tf.eye(side)[:, :, tf.newaxis]
-    return tf.image.resize(of_each_pixel, (size, side), antialias=True)[:, :, 0].numpy()
-
-
 def _resize(images: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
     """Resize as ``tf.image.resize`` does, down the columns and then along the rows.
 
     LiteRT has no resizing that averages when it makes smaller. But resizing is linear in the
-    pixels, and LiteRT can multiply.
+    pixels, and LiteRT can multiply. (Not by ``frozen.resize``: that product
+    of matrices would be computed in int8, too, which leaves too little of the pixels.)
     """
     columns = tf.einsum("ij,bjkc->bikc", matrix, images)
     return tf.einsum("ij,bkjc->bkic", matrix, columns)

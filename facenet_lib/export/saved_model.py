@@ -8,9 +8,7 @@ Beside the graph lie a card (:mod:`facenet_lib.model_card`) and requests to warm
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +16,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facenet_lib import __version__
 from facenet_lib.alignment.graph import GraphAlignment, align_encoded
 from facenet_lib.alignment.mtcnn import MtcnnDetector
-from facenet_lib.checks import check_integer, number_problems
-from facenet_lib.errors import FacenetError, refuse, shown
+from facenet_lib.errors import FacenetError
+from facenet_lib.export.frozen import freeze_network
+from facenet_lib.export.version_folder import (
+    card_of,
+    check_threshold,
+    new_version,
+    write_card,
+    write_version,
+)
 from facenet_lib.export.warmup import write_warmup_requests
-from facenet_lib.files import list_folder, open_whole_folder, read_json
-from facenet_lib.input_pipeline.formats import MAX_PIXELS
 from facenet_lib.input_pipeline.preprocessing import (
     are_pixels,
     decode_and_preprocess,
     preprocess,
 )
 from facenet_lib.input_pipeline.settings import Preprocessing
-from facenet_lib.model_card import (
-    CARD,
-    CARD_FOR_PEOPLE,
-    WARMUP_REQUESTS,
-    ModelCard,
-    version_folders,
-)
+from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
-from facenet_lib.network.inception_resnet import l2_normalize
-from facenet_lib.runs.config import OLD_METRICS
 
 DISTANCE_OF_INVALID = 4.0
 """What ``verify`` answers where an image is not valid: the largest distance that there is."""
@@ -128,11 +122,10 @@ def export_model(
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: models/facenet/1: expected the model's folder, such as ...
     """
-    out = Path(out)
-    folder = out / str(_new_version(out, version))
-    _check_threshold(threshold, false_accept_rate)
+    folder = new_version(out, version)
+    check_threshold(threshold, false_accept_rate)
     loaded = model if isinstance(model, LoadedNetwork) else load_network(model)
-    card = _card(loaded, dtype, evaluation, threshold, false_accept_rate)
+    card = card_of(loaded, dtype, evaluation, threshold, false_accept_rate)
     if alignment is not None:
         detection = {"detector": MtcnnDetector.version, **dataclasses.asdict(alignment)}
         detection["margin"] = alignment.window_margin
@@ -146,53 +139,18 @@ def export_model(
     }
     if alignment is not None:
         signatures["faces"] = module.embed_faces
+
+    def write(part: Path) -> None:
+        tf.saved_model.save(module, str(part), signatures=signatures)
+        write_card(part, card)
+        write_warmup_requests(part / WARMUP_REQUESTS, loaded.preprocessing.window_size)
+
     try:
-        with open_whole_folder(folder) as part:
-            tf.saved_model.save(module, str(part), signatures=signatures)
-            (part / CARD).parent.mkdir()
-            (part / CARD).write_text(card.to_json(), "utf-8")
-            (part / CARD_FOR_PEOPLE).write_text(card.to_markdown(), "utf-8")
-            write_warmup_requests(part / WARMUP_REQUESTS, loaded.preprocessing.window_size)
+        return write_version(folder, write)
     except tf.errors.OpError as error:
         raise FacenetError(
             f"{folder}: cannot be written: {' '.join(error.message.split())}"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            out.rmdir()  # only possible where nothing was written
-    return folder
-
-
-def _new_version(out: Path, version: int | None) -> int:
-    """The number of a version that can be written to the model's folder ``out``."""
-    if out.name.isdecimal():
-        raise FacenetError(
-            f"{out}: expected the model's folder, such as {out.parent}, in which the export makes "
-            "the version's; found a name that is itself a version"
-        )
-    versions = version_folders(out)
-    if not versions and out.exists() and (not out.is_dir() or list_folder(out)):
-        raise FacenetError(
-            f"{out}: already there; name a folder that is new, empty or holds versions"
-        )
-    if version is None:
-        return max(versions, default=0) + 1
-    check_integer("version", version, at_least=1)
-    if version in versions:
-        raise FacenetError(f"{versions[version]}: already there; name another version")
-    return version
-
-
-def _check_threshold(threshold: float | None, false_accept_rate: float | None) -> None:
-    if threshold is None and false_accept_rate is None:
-        return
-    problems = []
-    for name, value in (("threshold", threshold), ("false_accept_rate", false_accept_rate)):
-        if value is None:
-            problems.append(f"expected both, found no {name}")
-        else:
-            problems += number_problems(name, value, _RANGES[name])
-    refuse("threshold and false accept rate", problems)
 
 
 def _serving_module(
@@ -202,13 +160,12 @@ def _serving_module(
     alignment: GraphAlignment | None,
 ) -> Any:
     encoded = tf.TensorSpec([None], tf.string)
+    # One function for all signatures, so that what is saved holds the weights once.
+    standardized = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
+    embed = tf.function(freeze_network(network), input_signature=[standardized], autograph=False)
 
     class ServingModule(tf.Module):
-        """Only what serving needs is an attribute, so only that is saved, and once."""
-
-        def __init__(self) -> None:
-            super().__init__(name="facenet")
-            self.weights = [variable.value for variable in network.weights]
+        """Only what serving needs is an attribute, so only that is saved."""
 
         @tf.function(input_signature=[encoded])
         def embed_encoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -247,7 +204,7 @@ def _serving_module(
         count = tf.shape(images)[0]
         spare = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]])
         padded = tf.concat([images, spare], axis=0)
-        return l2_normalize(network(padded, training=False))[:count]
+        return embed(padded)[:count]
 
     module = ServingModule()
     if alignment is not None:
@@ -262,95 +219,3 @@ def _serving_module(
 
         module.embed_faces = tf.function(embed_faces, input_signature=[encoded])
     return module
-
-
-# The card
-
-
-def _card(
-    loaded: LoadedNetwork,
-    dtype: str,
-    evaluation: str | Path | None,
-    threshold: float | None,
-    false_accept_rate: float | None,
-) -> ModelCard:
-    about: dict[str, Any] = dict(loaded.origin)
-    figures = _last_evaluation(loaded)
-    if evaluation is not None:
-        figures = _read_evaluation(Path(evaluation), loaded.preprocessing)
-    if figures is not None:
-        about |= {name: figures[name] for name in _FIGURES} | {"evaluation": figures}
-        about["threshold_chosen_for"] = "accuracy"
-        if threshold is None and "chosen" in figures:
-            threshold = figures["chosen"]["threshold"]
-            false_accept_rate = figures["chosen"]["false_accept_rate"]
-    if threshold is not None and false_accept_rate is not None:
-        about |= {"threshold": float(threshold), "false_accept_rate": float(false_accept_rate)}
-        about["threshold_chosen_for"] = "false_accept_rate"
-    return ModelCard(
-        facenet_lib=__version__,
-        embedding_size=loaded.network.output_shape[1],
-        dtype=dtype,
-        preprocessing=dataclasses.asdict(loaded.preprocessing),
-        max_pixels=MAX_PIXELS,
-        **about,
-    )
-
-
-_RANGES = {
-    "accuracy": "[0, 1]",
-    "standard_error": "[0, 1]",
-    "threshold": "[0, 4]",
-    "false_accept_rate": "[0, 1]",
-}
-_FIGURES = ("accuracy", "standard_error", "threshold")
-"""Of an evaluation, what stands in the card by itself."""
-_AS_SERVED = {"metric": "sqeuclidean", "flip": False, "subtract_mean": False}
-
-
-def _last_evaluation(loaded: LoadedNetwork) -> dict[str, Any] | None:
-    """The run's last evaluation, if it compared embeddings as ``verify`` does."""
-    how = {name: getattr(loaded.config, f"evaluate_{name}") for name in _AS_SERVED}
-    return loaded.evaluation if how == _AS_SERVED else None
-
-
-def _read_evaluation(path: Path, preprocessing: Preprocessing) -> dict[str, Any]:
-    """The figures in a file that ``facenet evaluate --json`` wrote for this model."""
-    expected = "what 'facenet evaluate --json' writes"
-    figures = read_json(path, expected)
-    of_server = "server" in figures
-    needed = [*_FIGURES, *_AS_SERVED, *(["preprocessing"] if not of_server else [])]
-    missing = [name for name in needed if name not in figures]
-    if missing:
-        raise FacenetError(
-            f"{path}: expected {expected}, with {', '.join(missing)}, found "
-            f"{shown(', '.join(figures)) if figures else 'nothing'}"
-        )
-    refuse(f"{path}: expected {expected}", _figure_problems(figures))
-    figures |= {name: float(figures[name]) for name in _FIGURES}
-    if isinstance(figures["metric"], str):
-        figures["metric"] = OLD_METRICS.get(figures["metric"], figures["metric"])
-    found = {name: figures[name] for name in (*_AS_SERVED, "preprocessing") if name in figures}
-    if of_server:
-        found["preprocessing"] = "that of a server, which does not tell it"
-    as_served = _AS_SERVED | {"preprocessing": dataclasses.asdict(preprocessing)}
-    problems = [
-        f"evaluated with {name} {shown(found[name], 200)}, the model is exported with "
-        f"{as_served[name]!r}"
-        for name in as_served
-        if found[name] != as_served[name]
-    ]
-    refuse(str(path), problems)
-    return figures
-
-
-def _figure_problems(figures: Mapping[str, Any]) -> list[str]:
-    """Tell what is wrong with the numbers of an evaluation."""
-    problems = []
-    for name in _FIGURES:
-        problems += number_problems(name, figures[name], _RANGES[name])
-    chosen = figures.get("chosen", {})
-    for name in ("threshold", "false_accept_rate") if "chosen" in figures else ():
-        value = chosen.get(name) if isinstance(chosen, dict) else chosen
-        problems += number_problems(f"chosen {name}", value, _RANGES[name])
-    return problems

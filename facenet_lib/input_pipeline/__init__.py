@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facenet_lib.input_pipeline.decoding import decode_image
     from facenet_lib.input_pipeline.formats import MAX_PIXELS
-    from facenet_lib.input_pipeline.pillow_decoding import decode_window
+    from facenet_lib.input_pipeline.pillow_decoding import decode_each_window, decode_window
     from facenet_lib.input_pipeline.pipeline import (
         explained_errors,
         input_pipeline,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "decoding": "decode_image",
     "formats": "MAX_PIXELS",
-    "pillow_decoding": "decode_window",
+    "pillow_decoding": "decode_each_window decode_window",
     "pipeline": "explained_errors input_pipeline read_windows skipped_paths",
     "preprocessing": "are_pixels decode_and_preprocess decode_windows preprocess",
     "settings": "Control Preprocessing",
@@ -49,6 +49,7 @@ __all__ = [
     "Preprocessing",
     "are_pixels",
     "decode_and_preprocess",
+    "decode_each_window",
     "decode_image",
     "decode_window",
     "decode_windows",

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from facenet_lib.errors import FacenetError, shown
 from facenet_lib.files import describe_bytes, list_folder
@@ -142,6 +141,8 @@ def read_tf1_checkpoint(prefix: Path) -> dict[str, StoredArray]:
     Raises:
         FacenetError: when it is damaged or its data file is missing.
     """
+    import tensorflow as tf
+
     data = _beside(prefix, _DATA)
     with explain_damage(data):
         if not data.is_file():
@@ -171,6 +172,7 @@ def read_frozen_graph(path: Path) -> dict[str, StoredArray]:
     Raises:
         FacenetError: when it is no graph, is damaged, or names two nodes alike.
     """
+    import tensorflow as tf
 
     def stored(tensor: Any) -> StoredArray:
         shape = tuple(int(dimension.size) for dimension in tensor.tensor_shape.dim)

@@ -12,9 +12,8 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
 
 from facenet_lib.errors import FacenetError, refuse
@@ -26,10 +25,12 @@ from facenet_lib.model_card import (
     ModelCard,
     card_of_weights,
 )
-from facenet_lib.network.inception_resnet import inception_resnet_v1
 from facenet_lib.published.containers import StoredArray, explain_damage, open_npz
 from facenet_lib.published.formats import TF1_SCOPE, WeightFile, open_weight_file
 from facenet_lib.published.releases import find_release
+
+if TYPE_CHECKING:
+    import keras
 
 _WEIGHTS = "weights.npz"
 _TRAINING_SETS = {8631: "VGGFace2", 10575: "CASIA-WebFace"}  # identities trained on
@@ -63,6 +64,8 @@ def read_weights(
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: nowhere.h5: ...
     """
+    from facenet_lib.network.inception_resnet import inception_resnet_v1
+
     with open_weight_file(Path(file)) as weights:
         embedding_size = _embedding_size(weights)
         standardization = standardization or ("per_image" if embedding_size == 128 else "fixed")
@@ -174,6 +177,7 @@ def tf1_variable_names(network: keras.Model) -> dict[str, keras.Variable]:
         TF 1 name (``InceptionResnetV1/Conv2d_1a_3x3/weights``) to variable, in the network's
         order. Moving averages are included, as in the reference's own list.
 
+    >>> from facenet_lib.network import inception_resnet_v1
     >>> network = inception_resnet_v1(75, embedding_size=8, width=0.1, blocks=(0, 0, 0))
     >>> next(iter(tf1_variable_names(network)))
     'InceptionResnetV1/Conv2d_1a_3x3/weights'
@@ -204,6 +208,7 @@ def assign_tf1_variables(
         FacenetError: naming at once every variable that is missing, left over, no array of
             real numbers, of another shape or not finite. The network is then unchanged.
 
+    >>> import keras
     >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="Dense")])
     >>> values = {"InceptionResnetV1/Dense/weights": np.ones((2, 1))}
     >>> assign_tf1_variables(network, values | {"InceptionResnetV1/Dense/biases": np.zeros(2)})

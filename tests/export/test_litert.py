@@ -9,6 +9,7 @@ from toy_training import SETTINGS, draw_people, toy_network, train
 from facenet_lib.embedding import embed_images
 from facenet_lib.errors import FacenetError
 from facenet_lib.export import litert
+from facenet_lib.export.frozen import resizing_matrix
 from facenet_lib.export.litert import embed_litert, export_litert
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.models import load_run
@@ -92,7 +93,7 @@ def test_weights_are_stored_in_the_dtype(tmp_path, trained, halves):
 def test_resizing_by_products_is_tensorflow_s_resizing(side, size):
     images = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
     expected = tf.image.resize(images, (size, size), method="bilinear", antialias=True)
-    found = litert._resize(tf.constant(images), litert._resizing_matrix(side, size))
+    found = litert._resize(tf.constant(images), resizing_matrix(side, size))
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 

@@ -82,6 +82,12 @@ def expected(run, images):
     return embed_images(network.network, images, network.preprocessing)
 
 
+def meta_graph(model):
+    """The program as a server reads it."""
+    content = (model / "saved_model.pb").read_bytes()
+    return saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+
+
 def image_file(size, format="PNG", seed=0):
     noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     file = BytesIO()
@@ -191,8 +197,7 @@ def test_lists_of_unequal_length_are_refused_with_both_numbers(deciding):
 
 def test_every_operation_is_tensorflows_own(exported):
     """Nothing that needs Python, and nothing that a server would have to be built with."""
-    saved = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
-    graph = saved.meta_graphs[0].graph_def
+    graph = meta_graph(exported).graph_def
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     functions = {function.signature.name for function in graph.library.function}
     operations = {node.op for node in nodes} - functions
@@ -204,19 +209,25 @@ def test_every_operation_is_tensorflows_own(exported):
 def test_the_weights_are_written_once(exported, run):
     folded = fold_batch_norm(loaded(run).network).weights
     numbers = sum(int(np.prod(weight.shape)) for weight in folded)
-    (data,) = (exported / "variables").glob("variables.data-*")
-    assert 4 * numbers <= data.stat().st_size <= 1.02 * 4 * numbers + 4096
+    without_weights = 300_000  # the program, with names, shapes and nodes
+    size = (exported / "saved_model.pb").stat().st_size
+    assert 4 * numbers <= size <= 4 * numbers + without_weights
+    graph = meta_graph(exported).graph_def
+    kernels = [
+        node
+        for function in graph.library.function
+        for node in function.node_def
+        if node.op == "Const" and len(node.attr["value"].tensor.tensor_shape.dim) == 4
+    ]
+    assert len(kernels) == sum(len(weight.shape) == 4 for weight in folded)
+    assert not [node for node in graph.node if node.op == "VarHandleOp"]
     names = [name for name, _ in tf.train.list_variables(str(exported / "variables/variables"))]
-    weights = [name for name in names if not name.startswith("_CHECKPOINTABLE_OBJECT_GRAPH")]
-    assert len(weights) == len(folded)
+    assert names == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
 
 
 def test_a_bfloat16_model_is_smaller_and_nearly_equal(tmp_path, run, exported, images):
     half = export_model(loaded(run), tmp_path / "half", dtype="bfloat16")
-    sizes = [
-        next((model / "variables").glob("variables.data-*")).stat().st_size
-        for model in (half, exported)
-    ]
+    sizes = [(model / "saved_model.pb").stat().st_size for model in (half, exported)]
     assert sizes[0] < sizes[1]
     assert json.loads((half / CARD).read_text())["dtype"] == "bfloat16"
     exact, rounded = (load_embedder(model).embed(images) for model in (exported, half))
@@ -740,7 +751,7 @@ def test_what_is_no_model_is_refused_by_what_is_there(tmp_path):
     ):
         (tmp_path / "empty").mkdir(exist_ok=True)
         (tmp_path / "file").touch()
-        kinds = r"a run .* or of imported weights .* or of a SavedModel \(with saved_model\.pb\)"
+        kinds = r"a run .* or of imported weights .* or of an exported model \(with .*\)"
         with pytest.raises(FacenetError, match=f"the folder of {kinds}, found {found}"):
             load_embedder(path)
 
