@@ -1,37 +1,26 @@
 """Speed of the network beside facenet-pytorch, what each lever gives, and where the time goes.
 
 Run with ``make bench``, or ``pytest tests/benchmarks/test_bench_network.py -s``. The peer is
-measured where the environment variable ``FACENET_PEERS`` names a virtual environment that has it::
-
-    python3 -m venv PEERS; PEERS/bin/pip install torch==2.13.0 numpy pillow requests tqdm
-    PEERS/bin/pip install --no-deps facenet-pytorch==2.6.0
-
-A machine that others use changes its speed by half within minutes. So those who are compared are
-prepared first, each in a process of its own, and then asked in turn for about a second's work;
-what is told is the median, over the rounds, of the ratio within a round. ``FACENET_BENCH_PAIRS``
-is the number of rounds.
+measured where there is one, see ``conftest.py``; all take turns, see ``turns.py``.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
-from bench_report import PAIRS, WITHOUT_PEER, Figure, Report, Row, Spread
+from bench_report import WITHOUT_PEER, Figure, Report, Row, Spread
 from operation_count import training_operations
+from turns import StartPeer, in_turn, turn_of
 from worker_protocol import Worker, seconds_of
 
 from facenet_lib.network.inception_resnet import floating_point_operations, inception_resnet_v1
 
-PAUSE = 0.2  # seconds, for threads that wait in a loop to come to rest
 CLASSES = 1000
 HUGE_PAGES = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -44,28 +33,12 @@ START_UP = "Start-up (a first step or answer includes its compilation)"
 TIME = "Where the time goes (operations run at the same time, so their sum is above the clock's)"
 LEVERS = "Levers: ours beside ours without it (images a second)"
 
-Turn = Callable[[], float]
 StartWorker = Callable[..., Worker]
-StartPeer = Callable[..., Worker | None]
 
 
 # --------------------------------------------------------------------------------------------
 # Workers, and turns
 # --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def peer_python() -> str | None:
-    """The interpreter of FACENET_PEERS, if that is set."""
-    folder = os.environ.get("FACENET_PEERS")
-    if folder is None:
-        making = __doc__.split("::\n\n")[1].split("\n\n")[0]
-        print(f"\nno peer: set FACENET_PEERS to a virtual environment made so:\n{making}")
-        return None
-    python = Path(folder).absolute() / "bin" / "python"
-    if not python.is_file():
-        pytest.fail(f"FACENET_PEERS: expected a virtual environment, found no {python}")
-    return str(python)
 
 
 @pytest.fixture
@@ -75,23 +48,6 @@ def start() -> Iterator[StartWorker]:
 
     def begin(environment: Mapping[str, str] | None = None) -> Worker:
         started.append(Worker("worker_facenet_lib.py", environment=environment))
-        return started[-1]
-
-    yield begin
-    for worker in started:
-        worker.close()
-
-
-@pytest.fixture
-def start_peer(peer_python: str | None, report: Report) -> Iterator[StartPeer]:
-    """Starts workers of the peer, or answers None where there is no peer."""
-    started: list[Worker] = []
-
-    def begin(environment: Mapping[str, str] | None = None) -> Worker | None:
-        if peer_python is None:
-            return None
-        started.append(Worker("worker_facenet_pytorch.py", peer_python, environment))
-        report.versions.update(started[-1].ask("versions"))
         return started[-1]
 
     yield begin
@@ -124,24 +80,6 @@ def operations() -> dict[str, int]:
         "inference": floating_point_operations(network),
         "training": training_operations(network, CLASSES),
     }
-
-
-def turn_of(worker: Worker, batch: int = 16) -> Turn:
-    return functools.partial(worker.ask, "turn", batch=batch)
-
-
-def in_turn(contestants: Mapping[str, Turn]) -> dict[str, Spread]:
-    """Everyone's rates: a turn each in every round, in the opposite order in every second one."""
-    order = list(contestants)
-    rates: dict[str, list[float]] = {name: [] for name in order}
-    for name in order:
-        contestants[name]()  # not counted: whatever comes with a first time
-    for _ in range(PAIRS):
-        for name in order:
-            time.sleep(PAUSE)
-            rates[name].append(contestants[name]())
-        order.reverse()
-    return {name: Spread(tuple(found)) for name, found in rates.items()}
 
 
 def beside_peer(

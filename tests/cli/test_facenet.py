@@ -97,6 +97,8 @@ def test_the_module_is_the_command():
         (["export", "run"], "required: OUT"),
         (["export", "run", "x", "--litert", "int8", "--threshold", "1"], "neither evaluation nor"),
         (["export", "run", "x", "--litert", "int8", "--dtype", "bfloat16"], "not allowed with"),
+        (["export", "run", "x", "--onnx", "--openvino"], "not allowed with"),
+        (["export", "run", "x", "--onnx", "--with-alignment"], "takes windows and no photographs"),
         (["evaluate", "model", "faces", "--metric", "manhattan"], "invalid choice"),
         (["evaluate", "model", "faces", "--standardization", "none"], "invalid choice"),
         (["evaluate", "model", "faces", "--crop", "all"], "invalid int value"),

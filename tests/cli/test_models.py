@@ -241,3 +241,20 @@ def test_a_litert_file_is_written(run, folder, tmp_path, capsys):
     model = load_embedder(run)
     found = embed_litert(out, images, model.preprocessing)
     np.testing.assert_allclose(found, model.embed(images), atol=0.01)
+
+
+@SLOW
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_network_for_another_runtime_is_written_and_evaluated(
+    run, folder, tmp_path, capsys, runtime
+):
+    for package in {"onnx": ("tf2onnx", "onnxruntime"), "openvino": ("openvino",)}[runtime]:
+        pytest.importorskip(package, reason=f"needs the extra {runtime}")
+    out = tmp_path / "model"
+    assert main(["export", str(run), str(out), f"--{runtime}"]) == 0
+    assert capsys.readouterr().out == f"{out / '1'}\n"
+    told = []
+    for model in (run, out):
+        assert main(["evaluate", str(model), str(folder)]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
