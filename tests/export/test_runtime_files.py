@@ -26,6 +26,9 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
 pytestmark = pytest.mark.slow  # each test needs an exported model
 
+PROJECT = Path(__file__).parents[2]
+NODE_MODULES = PROJECT / ".cache" / "onnx" / "node_modules"  # where .ci/run installs it
+
 SIZES = {"image_size": 75, "crop_size": 84, "frame_size": 90}
 
 
@@ -222,3 +225,29 @@ assert not {"tensorflow", "keras", "onnx"} & set(sys.modules)
     assert done.stderr == ""
     with np.load(tmp_path / "out.npz") as found:
         assert found["embeddings"].shape == (5, 8)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+@pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="no onnxruntime-web: .ci/run installs it")
+def test_javascript_computes_the_same(exported, tmp_path):
+    windows = windows_of(2)
+    windows.tofile(tmp_path / "windows")
+    program = f"""
+const {{ createRequire }} = require('module');
+const ort = createRequire('{NODE_MODULES.as_posix()}/')('onnxruntime-web');
+const fs = require('fs');
+ort.env.wasm.numThreads = 1;
+(async () => {{
+  const session = await ort.InferenceSession.create(fs.readFileSync('model.onnx'));
+  const pixels = new Float32Array(fs.readFileSync('windows').buffer.slice(0));
+  const images = new ort.Tensor('float32', pixels, [2, 84, 84, 3]);
+  const {{ embeddings }} = await session.run({{ images }});
+  fs.writeFileSync('embeddings', Buffer.from(embeddings.data.buffer));
+}})();
+"""
+    shutil.copy(exported["onnx"] / "model.onnx", tmp_path)
+    (tmp_path / "program.cjs").write_text(program, "utf-8")
+    subprocess.run(["node", "program.cjs"], cwd=tmp_path, check=True, capture_output=True)
+    found = np.fromfile(tmp_path / "embeddings", np.float32).reshape(2, -1)
+    expected = load_runtime_network(exported["onnx"]).embed(windows)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
