@@ -19,6 +19,7 @@ from facenet_lib.cli.arguments import (
 from facenet_lib.cli.loading import load_tensorflow
 from facenet_lib.errors import FacenetError, explain_missing, refuse
 from facenet_lib.model_card import CARD, read_card
+from facenet_lib.runtimes import RUNTIMES
 from facenet_lib.serving.model_folders import (
     check_model_folders,
     choose_versions,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from facenet_lib.serving.naming import Naming
 
 _OF_THE_LOCAL_SERVER = (
+    "runtime",
     "allow_origin",
     "max_message_bytes",
     "seconds_to_send",
@@ -78,6 +80,12 @@ def add_serve(commands: Any) -> None:
         metavar="IMAGES",
         type=int,
         help="most images, or pairs, of one request, and of what is computed at a time; 32",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what computes networks that facenet export wrote with --onnx or --openvino; "
+        "TensorFlow if not named",
     )
     _add_limits(parser)
     by = parser.add_mutually_exclusive_group()
@@ -152,7 +160,8 @@ def _serve(options: argparse.Namespace) -> None:
     """Serve the exported MODEL over REST and gRPC, TF Serving's protocols, until Ctrl-C.
 
     The server is our own and listens at 127.0.0.1; with --docker or --tensorflow-serving it is
-    TF Serving itself. With --gallery our own also names faces, which TF Serving cannot do.
+    TF Serving itself. With --gallery our own also names faces, and with --runtime another runtime
+    than TensorFlow computes its networks, which TF Serving cannot do.
     """
     where = {"host": options.host, "rest_port": options.rest_port, "grpc_port": options.grpc_port}
     models = _models(options)
@@ -196,6 +205,7 @@ def _serve_by_ourselves(
         models,
         versions=options.versions,
         labels=labels,
+        runtime=options.runtime,
         naming=_naming(options, *models.values()) if options.gallery else None,
         allowed_origins=options.allow_origin or (),
         **_limits(options),

@@ -21,7 +21,6 @@ from facenet_lib.checks import word_problems
 from facenet_lib.embedding import embed_files, unique_files
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.frozen import resizing_matrix
-from facenet_lib.export.warmup import drawn_faces
 from facenet_lib.files import open_whole_file
 from facenet_lib.input_pipeline.pipeline import read_windows
 from facenet_lib.input_pipeline.preprocessing import decode_windows, preprocess
@@ -29,6 +28,7 @@ from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
 from facenet_lib.network.inception_resnet import l2_normalize
+from facenet_lib.signatures.warmup import drawn_faces
 
 LiteRTDtype = Literal["float16", "int8"]
 

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
-from facenet_lib.alignment.graph import GraphAlignment, align_encoded
+from facenet_lib.alignment.graph import GraphAlignment
 from facenet_lib.alignment.mtcnn import MtcnnDetector
 from facenet_lib.errors import FacenetError
 from facenet_lib.export.frozen import freeze_network
@@ -27,19 +24,11 @@ from facenet_lib.export.version_folder import (
     write_card,
     write_version,
 )
-from facenet_lib.export.warmup import write_warmup_requests
-from facenet_lib.input_pipeline.preprocessing import (
-    are_pixels,
-    decode_and_preprocess,
-    preprocess,
-)
-from facenet_lib.input_pipeline.settings import Preprocessing
 from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
-
-DISTANCE_OF_INVALID = 4.0
-"""What ``verify`` answers where an image is not valid: the largest distance that there is."""
+from facenet_lib.signatures.functions import serving_module
+from facenet_lib.signatures.warmup import write_warmup_requests
 
 
 def export_model(
@@ -72,8 +61,8 @@ def export_model(
         ``images_a`` and ``images_b``, encoded, of one length, to ``distances``, squared
         Euclidean, float32 ``(n,)``; ``valid``, whether both images are; and ``same``, whether
         the distance is below the model's threshold. Where a pair is not valid, the distance is
-        :data:`DISTANCE_OF_INVALID` and ``same`` is False. Without a threshold there is no
-        ``same``.
+        4 (``signatures.DISTANCE_OF_INVALID``) and ``same`` is False. Without a threshold there is
+        no ``same``.
     ``faces``, with ``alignment`` alone
         ``photographs``, encoded, to the faces in them: ``decoded``, bool ``(n,)``, whether a
         photograph could be read; of each up to k faces, the surest first, ``valid``, bool
@@ -131,14 +120,10 @@ def export_model(
         detection["margin"] = alignment.window_margin
         card = dataclasses.replace(card, alignment=detection)
     network = fold_batch_norm(loaded.network, dtype)
-    module = _serving_module(network, loaded.preprocessing, card.threshold, alignment)
-    signatures = {
-        "serving_default": module.embed_encoded,
-        "embed_tensors": module.embed_tensors,
-        "verify": module.verify,
-    }
-    if alignment is not None:
-        signatures["faces"] = module.embed_faces
+    # One function for all signatures, so that what is saved holds the weights once.
+    standardized = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
+    embed = tf.function(freeze_network(network), input_signature=[standardized], autograph=False)
+    module, signatures = serving_module(embed, loaded.preprocessing, card.threshold, alignment)
 
     def write(part: Path) -> None:
         tf.saved_model.save(module, str(part), signatures=signatures)
@@ -151,71 +136,3 @@ def export_model(
         raise FacenetError(
             f"{folder}: cannot be written: {' '.join(error.message.split())}"
         ) from error
-
-
-def _serving_module(
-    network: keras.Model,
-    preprocessing: Preprocessing,
-    threshold: float | None,
-    alignment: GraphAlignment | None,
-) -> Any:
-    encoded = tf.TensorSpec([None], tf.string)
-    # One function for all signatures, so that what is saved holds the weights once.
-    standardized = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
-    embed = tf.function(freeze_network(network), input_signature=[standardized], autograph=False)
-
-    class ServingModule(tf.Module):
-        """Only what serving needs is an attribute, so only that is saved."""
-
-        @tf.function(input_signature=[encoded])
-        def embed_encoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            decoded, valid = decode_and_preprocess(images, preprocessing)
-            computed = _embeddings(decoded)
-            marked = tf.where(valid[:, tf.newaxis], computed, tf.zeros_like(computed))
-            return {"embeddings": marked, "valid": valid}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-        def embed_tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            computed = _embeddings(preprocess(images, preprocessing))
-            # Not an error, since a server's batch holds the images of others; nor zeros, which
-            # are as near to any embedding as some people are to themselves.
-            no_numbers = tf.fill(tf.shape(computed), np.nan)
-            return {"embeddings": tf.where(are_pixels(images)[:, tf.newaxis], computed, no_numbers)}
-
-        @tf.function(input_signature=[encoded, encoded])
-        def verify(self, images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:
-            pairs = tf.shape(images_a)[0]
-            unequal = ["expected as many images_b as images_a,", pairs, "found", tf.size(images_b)]
-            tf.debugging.Assert(pairs == tf.size(images_b), unequal)
-            # All images in one batch, which the network computes faster than two.
-            answer = self.embed_encoded(tf.concat([images_a, images_b], axis=0))
-            embeddings, valid = answer["embeddings"], answer["valid"]
-            distances = tf.reduce_sum((embeddings[:pairs] - embeddings[pairs:]) ** 2, axis=1)
-            both_valid = valid[:pairs] & valid[pairs:]
-            distances = tf.where(both_valid, distances, DISTANCE_OF_INVALID)
-            answers = {"distances": distances, "valid": both_valid}
-            if threshold is not None:
-                answers["same"] = both_valid & (distances < threshold)
-            return answers
-
-    def _embeddings(images: tf.Tensor) -> tf.Tensor:
-        # Convolutions on a processor get the shape of an empty batch wrong: give it one image.
-        # (Not by tf.pad, which TensorFlow would fuse into the first convolution and lose.)
-        count = tf.shape(images)[0]
-        spare = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]])
-        padded = tf.concat([images, spare], axis=0)
-        return embed(padded)[:count]
-
-    module = ServingModule()
-    if alignment is not None:
-        detector = MtcnnDetector()
-
-        def embed_faces(photographs: tf.Tensor) -> dict[str, tf.Tensor]:
-            found = dict(align_encoded(photographs, detector, alignment))
-            places, crops = tf.where(found["valid"]), found.pop("crops")
-            computed = _embeddings(preprocess(tf.gather_nd(crops, places), preprocessing))
-            shape = [*tf.unstack(tf.shape(found["valid"], tf.int64)), computed.shape[1]]
-            return found | {"embeddings": tf.scatter_nd(places, computed, tf.stack(shape))}
-
-        module.embed_faces = tf.function(embed_faces, input_signature=[encoded])
-    return module

@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from facenet_lib.checks import check_integer, pixel_problems
-from facenet_lib.model_card import CARD, WARMUP_REQUESTS
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE
+from facenet_lib.serving.loading import Load, LoadedModel
 from facenet_lib.serving.messages import Array, ServingError, serving_error
 from facenet_lib.serving.protos import array_from_proto
 
@@ -134,23 +133,24 @@ class Closed(Exception):  # noqa: N818 - told to the caller, who looks again
 class LoadedVersion:
     """A loaded version: its signatures, the requests that wait for it, and its thread.
 
+    Args:
+        number: the version's.
+        folder: of its files.
+        batching: see :class:`Batching`.
+        load: makes functions of the folder.
+
     Attributes:
         rows_waiting: rows that wait for their turn.
     """
 
-    def __init__(self, number: int, folder: Path, batching: Batching) -> None:
+    def __init__(self, number: int, folder: Path, batching: Batching, load: Load) -> None:
         self.number = number
         self.folder = folder
         self.batch_sizes: Counter[int] = Counter()
         self._batching = batching
-        self._model = tf.saved_model.load(str(folder))
-        self.signature_defs = _signature_defs(folder)
-        # What our export writes takes no numbers but pixels; of other models nobody knows.
-        pixels = (folder / CARD).is_file()
-        self.signatures = {
-            name: _signature(name, function, self.signature_defs[name], pixels)
-            for name, function in self._model.signatures.items()
-        }
+        self._model = load(folder)
+        self.signature_defs = self._model.signature_defs
+        self.signatures = _signatures(self._model)
         self._waiting: deque[_Request] = deque()
         self.rows_waiting = 0
         self._closed = False
@@ -294,10 +294,7 @@ class LoadedVersion:
         return answers
 
     def _warm_up(self) -> None:
-        path = self.folder / WARMUP_REQUESTS
-        if not path.is_file():
-            return
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for record in self._model.warmup_requests:
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             signature = self.signature(request.model_spec.signature_name)
             inputs = {name: array_from_proto(proto) for name, proto in request.inputs.items()}
@@ -307,23 +304,22 @@ class LoadedVersion:
         self.batch_sizes.clear()
 
 
-def _signature_defs(folder: Path) -> Mapping[str, Any]:
-    """The signatures as the file describes them: names, types and shapes."""
-    content = (folder / "saved_model.pb").read_bytes()
-    graphs = saved_model_pb2.SavedModel.FromString(content).meta_graphs
-    return next(graph for graph in graphs if "serve" in graph.meta_info_def.tags).signature_def
-
-
-def _signature(name: str, function: Any, description: Any, pixels: bool) -> _Signature:
-    described = [*description.inputs.values(), *description.outputs.values()]
-    batched = all(
-        len(info.tensor_shape.dim) > 0 and info.tensor_shape.dim[0].size == -1 for info in described
-    )
-    inputs = {
-        key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), key)
-        for key, info in description.inputs.items()
-    }
-    return _Signature(name, function, inputs, frozenset(description.outputs), batched, pixels)
+def _signatures(model: LoadedModel) -> dict[str, _Signature]:
+    signatures = {}
+    for name, function in model.functions.items():
+        description = model.signature_defs[name]
+        described = [*description.inputs.values(), *description.outputs.values()]
+        batched = all(
+            len(info.tensor_shape.dim) > 0 and info.tensor_shape.dim[0].size == -1
+            for info in described
+        )
+        inputs = {
+            key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), key)
+            for key, info in description.inputs.items()
+        }
+        outputs = frozenset(description.outputs)
+        signatures[name] = _Signature(name, function, inputs, outputs, batched, model.pixels)
+    return signatures
 
 
 def _concatenated(arrays: list[Array]) -> Array:

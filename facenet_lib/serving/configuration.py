@@ -18,7 +18,12 @@ from facenet_lib.errors import FacenetError, explain_missing
 from facenet_lib.files import explain_write_errors, write_text
 from facenet_lib.serving.addresses import before_port
 from facenet_lib.serving.answers import METRICS_PATH
-from facenet_lib.serving.model_folders import complete_versions, latest_count, versions_problems
+from facenet_lib.serving.model_folders import (
+    complete_versions,
+    is_saved_model,
+    latest_count,
+    versions_problems,
+)
 
 TENSORFLOW_SERVING_IMAGE = "tensorflow/serving:2.21.0"
 """Docker image of the minor version of TensorFlow that the models are exported with. Never
@@ -62,7 +67,8 @@ class ServedModel:
 
     def __post_init__(self) -> None:
         check_model_name(self.name)
-        there = list(complete_versions(self.folder))
+        found = complete_versions(self.folder).items()
+        there = [number for number, version in found if is_saved_model(version)]
         if not there:
             raise FacenetError(
                 f"{self.folder}: expected a model's folder with a version in it, such as "

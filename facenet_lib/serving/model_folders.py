@@ -12,6 +12,7 @@ from pathlib import Path
 
 from facenet_lib.errors import FacenetError
 from facenet_lib.model_card import version_folders
+from facenet_lib.runtimes import network_file
 
 LARGEST_VERSION = 2**63 - 1
 """What the protocols can write; a folder with a larger number is no version."""
@@ -66,6 +67,11 @@ def label_problems(
 
 def is_version(folder: Path) -> bool:
     """Whether a folder is that of a version, whole enough to have a program."""
+    return is_saved_model(folder) or network_file(folder) is not None
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Whether a version is one for TensorFlow, and no network of another runtime."""
     return (folder / "saved_model.pb").is_file()
 
 

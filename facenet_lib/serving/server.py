@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from facenet_lib.errors import FacenetError
+from facenet_lib.runtimes import Runtime
 from facenet_lib.serving.addresses import before_port, check_origin, check_ports, listen
 from facenet_lib.serving.batching import Batching
 from facenet_lib.serving.end_signals import EndSignals
@@ -44,6 +45,7 @@ class LocalServer:
         versions: see :class:`~facenet_lib.serving.ServedModels`.
         labels: likewise.
         batching: likewise.
+        runtime: likewise.
         poll_seconds: likewise.
         limits: see :class:`~facenet_lib.serving.Limits`.
         naming: a gallery beside the one model that is served then; see
@@ -74,6 +76,7 @@ class LocalServer:
         versions: str | Sequence[int] = "latest",
         labels: Mapping[str, Mapping[str, int]] | None = None,
         batching: Batching | None = None,
+        runtime: Runtime | None = None,
         poll_seconds: float = 1.0,
         limits: Limits | None = None,
         naming: Naming | None = None,
@@ -94,6 +97,7 @@ class LocalServer:
                 versions=versions,
                 labels=labels,
                 batching=batching,
+                runtime=runtime,
                 poll_seconds=poll_seconds,
                 meet=naming.meet if naming else None,
             )

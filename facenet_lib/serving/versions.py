@@ -18,8 +18,10 @@ from typing import Any
 
 from facenet_lib.checks import check_model_name
 from facenet_lib.errors import FacenetError, refuse
+from facenet_lib.runtimes import Runtime
 from facenet_lib.serving.answers import DEFAULT_SIGNATURE, VersionStatus
 from facenet_lib.serving.batching import Batching, Closed, Inputs, LoadedVersion, Prediction
+from facenet_lib.serving.loading import Load, loader
 from facenet_lib.serving.messages import ServingError, one_line
 from facenet_lib.serving.model_folders import (
     FoundVersions,
@@ -52,6 +54,8 @@ class ServedModels:
         labels: for each model, numbers of versions by the label under which they are asked for;
             of those that are there, and to be served, now.
         batching: see :class:`Batching`.
+        runtime: what computes the networks: ``"onnx"`` or ``"openvino"``, of versions that
+            ``facenet export`` wrote for it; None: TensorFlow, SavedModels.
         poll_seconds: how often the folders are looked at.
         meet: is shown each version once it is loaded, before it answers.
 
@@ -67,14 +71,15 @@ class ServedModels:
         versions: str | Sequence[int] = "latest",
         labels: Mapping[str, Mapping[str, int]] | None = None,
         batching: Batching | None = None,
+        runtime: Runtime | None = None,
         poll_seconds: float = 1.0,
         meet: Callable[[LoadedVersion], None] | None = None,
     ) -> None:
         refuse("models to serve", _problems(folders, versions, labels or {}))
         self._labels = {name: dict(known) for name, known in (labels or {}).items()}
-        batching = batching or Batching()
+        batching, load = batching or Batching(), loader(runtime)
         self._models = {
-            name: _Model(name, Path(folder), versions, batching, meet)
+            name: _Model(name, Path(folder), versions, batching, load, meet)
             for name, folder in folders.items()
         }
         self._poll_seconds = poll_seconds
@@ -282,6 +287,7 @@ class _Model:
         folder: Path,
         versions: str | Sequence[int],
         batching: Batching,
+        load: Load,
         meet: Callable[[LoadedVersion], None] | None,
     ) -> None:
         self.name = name
@@ -291,6 +297,7 @@ class _Model:
         self.batch_sizes: Counter[int] = Counter()  # of versions that have gone
         self._versions = versions
         self._batching = batching
+        self._load_folder = load
         self._meet = meet
         self._failed: dict[int, object] = {}  # the files with which loading failed
         self._seen: dict[int, object] | None = None  # the files at the last look, if any
@@ -337,7 +344,7 @@ class _Model:
         except FacenetError as error:
             return str(error)
         return (
-            f"{self.folder}: expected numbered folders, each with a SavedModel that "
+            f"{self.folder}: expected numbered folders, each with a model that "
             "'facenet export' wrote, found none"
         )
 
@@ -364,10 +371,11 @@ class _Model:
             return False
         self._set_status(number, "LOADING")
         try:
-            version = LoadedVersion(number, folder, self._batching)
+            version = LoadedVersion(number, folder, self._batching, self._load_folder)
         except Exception as error:  # a damaged program fails wherever the damage makes itself felt
             self._failed[number] = files
-            self._set_failed(number, f"{type(error).__name__}: {error}")
+            ours = isinstance(error, FacenetError)
+            self._set_failed(number, str(error) if ours else f"{type(error).__name__}: {error}")
             return False
         self._failed.pop(number, None)
         if self._meet is not None:

@@ -137,6 +137,19 @@ def test_models_and_labels_have_names_or_not(options_of_serve, tmp_path, monkeyp
     assert list(options_of_serve[-1][0]) == ["x", "y"]
 
 
+def test_a_runtime_is_the_local_servers_alone(options_of_serve, model_of_version_1, capsys):
+    for words, runtime in (([], None), (["--runtime", "openvino"], "openvino")):
+        assert main(["serve", str(model_of_version_1), *words]) == 0
+        assert options_of_serve[-1][1]["runtime"] == runtime
+    for words, told in (
+        (["--runtime", "torch"], "invalid choice: 'torch'"),
+        (["--runtime", "onnx", "--docker"], "--runtime: only for the local server"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["serve", str(model_of_version_1), *words])
+        assert told in one_line(capsys.readouterr())
+
+
 def test_a_label_of_a_version_that_is_not_there_is_told_at_once(options_of_serve, tmp_path, capsys):
     (tmp_path / "2").mkdir()
     (tmp_path / "2" / "saved_model.pb").touch()

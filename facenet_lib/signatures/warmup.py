@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,32 @@ from facenet_lib.drawn_faces.render import render_face
 _WARMUP_SIZES = (1, 2)
 
 
-def write_warmup_requests(path: Path, side: int) -> None:
-    """Write requests for each signature, TFRecord of TF Serving's ``PredictionLog``.
+def warmup_requests(side: int) -> Iterator[bytes]:
+    """Yield requests for each signature, each a ``PredictionLog`` of TF Serving.
 
     The first request of a signature is slow, because its graph is optimized then; so is, less,
     the first of a second batch size. Further sizes cost next to nothing.
+
+    Args:
+        side: of the window that the network sees, in pixels.
     """
     faces, proto = drawn_faces(4), tf.make_tensor_proto
+    for size in _WARMUP_SIZES:
+        images, others = proto(faces[:size]), proto(faces[-size:])
+        grey = proto(127.5, shape=[size, side, side, 3])  # one number, which is repeated
+        for signature, inputs in (
+            ("serving_default", {"images": images}),
+            ("verify", {"images_a": images, "images_b": others}),
+            ("embed_tensors", {"images": grey}),
+        ):
+            yield _prediction_log(signature, inputs)
+
+
+def write_warmup_requests(path: Path, side: int) -> None:
+    """Write the requests as TF Serving reads them, a file of TFRecord."""
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for size in _WARMUP_SIZES:
-            images, others = proto(faces[:size]), proto(faces[-size:])
-            grey = proto(127.5, shape=[size, side, side, 3])  # one number, which is repeated
-            for signature, inputs in (
-                ("serving_default", {"images": images}),
-                ("verify", {"images_a": images, "images_b": others}),
-                ("embed_tensors", {"images": grey}),
-            ):
-                writer.write(_prediction_log(signature, inputs))
+        for request in warmup_requests(side):
+            writer.write(request)
 
 
 @functools.cache
