@@ -22,6 +22,7 @@ from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.input_pipeline.preprocessing import as_pixels
 from facenet_lib.model_card import CARD, WARMUP_REQUESTS
 from facenet_lib.runtimes import RUNTIMES, Runtime, load_runtime_network, network_file
+from facenet_lib.serving.messages import Array
 from facenet_lib.serving.model_folders import is_saved_model
 from facenet_lib.signatures.functions import serving_module
 from facenet_lib.signatures.warmup import warmup_requests
@@ -92,18 +93,38 @@ def _load_for(runtime: Runtime, folder: Path) -> LoadedModel:
             f"--{runtime}' writes, found a SavedModel, which is served without --runtime"
         )
     network = load_runtime_network(folder, runtime)
+    failures: list[Exception] = []
+
+    def compute(windows: Array) -> Array:
+        try:
+            return network.embed(windows)
+        except Exception as error:
+            failures.append(error)
+            raise
 
     def embed(images: tf.Tensor) -> tf.Tensor:
-        computed = tf.numpy_function(network.embed, [as_pixels(images)], tf.float32)
+        computed = tf.numpy_function(compute, [as_pixels(images)], tf.float32)
         return tf.ensure_shape(computed, (None, network.embedding_size))
+
+    def answering(function: Any) -> Callable[..., Any]:
+        def answer(**inputs: tf.Tensor) -> Any:
+            try:
+                return function(**inputs)
+            except tf.errors.OpError:
+                if failures:  # the runtime's own words, without TensorFlow's about its graph
+                    raise failures.pop() from None
+                raise
+
+        return answer
 
     # Resizing and standardization are the network's own business: it gets pixels back.
     preprocessing = network.preprocessing.window_alone
     module, functions = serving_module(embed, preprocessing, network.card.threshold)
     concrete = {name: made.get_concrete_function() for name, made in functions.items()}
+    answers = {name: answering(made) for name, made in concrete.items()}
     signature_defs = {name: _signature_def(made) for name, made in concrete.items()}
     requests = warmup_requests(preprocessing.window_size)
-    return LoadedModel(module, concrete, signature_defs, requests, pixels=True)
+    return LoadedModel(module, answers, signature_defs, requests, pixels=True)
 
 
 def _signature_def(function: Any) -> meta_graph_pb2.SignatureDef:
