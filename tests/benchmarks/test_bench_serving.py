@@ -13,6 +13,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ RARE = 0.03  # share of the images below which a batch size is not measured
 SECTION = "Local server, four clients, one image a request, beside the model in process (images/s)"
 AT_HALF = "Local server at half of its highest rate (milliseconds)"
 MEMORY = "Local server's memory (MB)"
+RUNTIMES = "facenet serve --runtime, full network, four clients, one image a request (images/s)"
+OTHERS = {"onnx": "onnxruntime", "openvino": "openvino"}
+"""Runtimes beside TensorFlow, and the packages that they need."""
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +86,7 @@ def test_rate_and_latency(
     addresses = server.ask("serve", model=folder)
     model.ask("load", model=folder, faces=faces)
     for protocol, address in addresses.items():
-        clients = [start() for _ in range(CLIENTS)]
-        at_once(
-            clients,
-            "connect",
-            *(
-                {"protocol": protocol, "address": address, "faces": faces, "first": 16 * number}
-                for number in range(CLIENTS)
-            ),
-        )
-        at_once(clients, "ask", {"seconds": 1.0})
+        clients = connected(start, protocol, address, faces)
         served, same, alike = [], [], []
         for _ in range(PAIRS):
             before = batches(server)
@@ -105,17 +100,67 @@ def test_rate_and_latency(
             what = f"{kind} network, {protocol}, beside {beside}"
             report.add(Row(SECTION, what, rates, Spread(tuple(others))))
 
-        rate = float(np.median(served)) / 2 / CLIENTS
-        delays = [number / CLIENTS / rate for number in range(CLIENTS)]
-        found = at_once(
-            clients,
-            "ask_at",
-            *({"rate": rate, "seconds": LATENCY_SECONDS, "delay": delay} for delay in delays),
-        )
-        latencies = 1000 * np.concatenate(found)
-        for percentile in (50, 99):
-            value = float(np.percentile(latencies, percentile))
-            report.add(Figure(AT_HALF, f"{kind} network, {protocol}, p{percentile}", value))
+        add_latencies(report, f"{kind} network, {protocol}", clients, rates)
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 32])
+def test_runtimes(
+    max_batch_size: int,
+    start: Callable[[], Worker],
+    report: Report,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """In turn, each server beside TensorFlow's of float32."""
+    out = str(tmp_path_factory.mktemp("runtimes"))
+    there = [runtime for runtime, package in OTHERS.items() if find_spec(package)]
+    if not there:
+        pytest.skip("needs the extra onnx or openvino")
+    wanted = [("tensorflow", "float32"), *((runtime, "float32") for runtime in there)]
+    wanted += [(runtime, "bfloat16") for runtime in ("tensorflow", *there) if runtime != "onnx"]
+    asking = {}
+    for runtime, dtype in wanted:
+        arguments = {"kind": "full", "runtime": runtime, "dtype": dtype}
+        exporting = start()
+        folder, faces = exporting.ask("export", out=out, **arguments)
+        exporting.close()
+        server = start()
+        served = {"model": folder, "runtime": runtime, "max_batch_size": max_batch_size}
+        addresses = server.ask("serve", **served)
+        asking[runtime, dtype] = connected(start, "REST", addresses["REST"], faces)
+    rates: dict[tuple[str, str], list[float]] = {each: [] for each in wanted}
+    for _ in range(PAIRS):
+        for each, clients in asking.items():
+            rates[each].append(sum(at_once(clients, "ask", {"seconds": SECONDS})) / SECONDS)
+    spreads = {each: Spread(tuple(found)) for each, found in rates.items()}
+    for each in wanted:
+        what = f"{' '.join(each)}, batches of at most {max_batch_size}"
+        report.add(Row(RUNTIMES, what, spreads[each], spreads[wanted[0]]))
+        add_latencies(report, what, asking[each], spreads[each])
+
+
+def connected(start: Callable[[], Worker], protocol: str, address: str, faces: str) -> list[Worker]:
+    """Clients that have asked for a second."""
+    clients = [start() for _ in range(CLIENTS)]
+    firsts = [16 * number for number in range(CLIENTS)]
+    where = {"protocol": protocol, "address": address, "faces": faces}
+    at_once(clients, "connect", *(where | {"first": first} for first in firsts))
+    at_once(clients, "ask", {"seconds": 1.0})
+    return clients
+
+
+def add_latencies(report: Report, what: str, clients: list[Worker], rates: Spread) -> None:
+    """Ask for so many seconds at half of a server's rate."""
+    rate = rates.median / 2 / CLIENTS
+    delays = [number / CLIENTS / rate for number in range(CLIENTS)]
+    found = at_once(
+        clients,
+        "ask_at",
+        *({"rate": rate, "seconds": LATENCY_SECONDS, "delay": delay} for delay in delays),
+    )
+    latencies = 1000 * np.concatenate(found)
+    for percentile in (50, 99):
+        value = float(np.percentile(latencies, percentile))
+        report.add(Figure(AT_HALF, f"{what}, p{percentile}", value))
 
 
 def test_memory(

@@ -37,14 +37,21 @@ class Serving:
         self._images: list[bytes] = []
         self._next = 0
 
-    def export(self, out: str, kind: str) -> list[str]:
+    def export(
+        self, out: str, kind: str, runtime: str = "tensorflow", dtype: str = "float32"
+    ) -> list[str]:
         """Export a network of random weights; draw the faces; return both places."""
-        from facenet_lib.export import saved_model as export
+        from facenet_lib.export import export_for_runtime, export_model
         from facenet_lib.models import LoadedNetwork, network_of
         from facenet_lib.runs.config import TrainingConfig
 
         config = TrainingConfig(**KINDS[kind], crop_size=144)
-        export.export_model(LoadedNetwork(network_of(config), config, {}), Path(out) / kind)
+        network = LoadedNetwork(network_of(config), config, {})
+        model = Path(out) / f"{kind}_{runtime}_{dtype}"
+        if runtime == "tensorflow":
+            export_model(network, model, dtype)
+        else:
+            export_for_runtime(network, model, runtime, dtype)
         faces = Path(out) / "faces"
         faces.mkdir(exist_ok=True)
         for number in range(FACES):
@@ -52,7 +59,7 @@ class Serving:
             face = render_face(draw_identity(number), draw_nuisance(number))
             Image.fromarray(face).save(file, "JPEG", quality=85)
             (faces / f"{number:02}.jpg").write_bytes(file.getvalue())
-        return [str(Path(out) / kind), str(faces)]
+        return [str(model), str(faces)]
 
     # ------------------------------------------------------------ in process
 
@@ -80,10 +87,17 @@ class Serving:
 
     # ------------------------------------------------------------ server
 
-    def serve(self, model: str) -> dict[str, str]:
+    def serve(
+        self, model: str, runtime: str = "tensorflow", max_batch_size: int = 32
+    ) -> dict[str, str]:
+        from facenet_lib.serving.batching import Batching
         from facenet_lib.serving.server import LocalServer
 
-        self._server = LocalServer({"facenet": model}).__enter__()
+        self._server = LocalServer(
+            {"facenet": model},
+            runtime=None if runtime == "tensorflow" else runtime,
+            batching=Batching(max_batch_size),
+        ).__enter__()
         return {"REST": self._server.rest_url, "gRPC": self._server.grpc_address}
 
     def batches(self) -> dict[str, int]:
