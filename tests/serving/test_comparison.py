@@ -74,6 +74,9 @@ HELD_BY = {
     "warm-up requests": """
         test_batching.test_warm_up_requests_are_played_before_a_version_answers""",
     "SavedModels": "test_rest.test_an_exported_model_answers_as_it_does_in_process",
+    "networks for ONNX Runtime and OpenVINO": """
+        test_loading.test_every_runtime_answers_alike
+        test_loading.test_signatures_are_described_alike""",
     "requests that wait become one batch": "test_batching.test_what_waits_becomes_one_batch",
     "a request of more rows than a batch may have": """
         test_batching.test_inputs_that_do_not_fit_are_refused_before_they_wait""",
