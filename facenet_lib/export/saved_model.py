@@ -27,7 +27,7 @@ from facenet_lib.export.version_folder import (
 from facenet_lib.model_card import WARMUP_REQUESTS
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
-from facenet_lib.signatures.functions import serving_module
+from facenet_lib.signatures.functions import serving_functions
 from facenet_lib.signatures.warmup import write_warmup_requests
 
 
@@ -123,10 +123,10 @@ def export_model(
     # One function for all signatures, so that what is saved holds the weights once.
     standardized = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
     embed = tf.function(freeze_network(network), input_signature=[standardized], autograph=False)
-    module, signatures = serving_module(embed, loaded.preprocessing, card.threshold, alignment)
+    signatures = serving_functions(embed, loaded.preprocessing, card.threshold, alignment)
 
     def write(part: Path) -> None:
-        tf.saved_model.save(module, str(part), signatures=signatures)
+        tf.saved_model.save(tf.Module(), str(part), signatures=signatures)
         write_card(part, card)
         write_warmup_requests(part / WARMUP_REQUESTS, loaded.preprocessing.window_size)
 

@@ -24,7 +24,7 @@ from facenet_lib.model_card import CARD, WARMUP_REQUESTS
 from facenet_lib.runtimes import RUNTIMES, Runtime, load_runtime_network, network_file
 from facenet_lib.serving.messages import Array
 from facenet_lib.serving.model_folders import is_saved_model
-from facenet_lib.signatures.functions import serving_module
+from facenet_lib.signatures.functions import serving_functions
 from facenet_lib.signatures.warmup import warmup_requests
 
 
@@ -33,19 +33,19 @@ class LoadedModel:
     """What answers requests.
 
     Attributes:
-        module: what the functions live in, and as long as.
         functions: by the names of their signatures; each takes tensors and answers tensors, by
             their names.
         signature_defs: TensorFlow's ``SignatureDef`` of each, and of whatever else the file has.
         warmup_requests: to be answered before others, each a ``PredictionLog`` of TF Serving.
         pixels: whether numbers among the inputs are those of images, from 0 to 255.
+        module: what has to live as long as the functions.
     """
 
-    module: Any
     functions: Mapping[str, Any]
     signature_defs: Mapping[str, Any]
     warmup_requests: Iterable[bytes]
     pixels: bool
+    module: Any = None
 
 
 Load = Callable[[Path], LoadedModel]
@@ -83,7 +83,7 @@ def _load_saved_model(folder: Path) -> LoadedModel:
         requests = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     # What our export writes takes no numbers but pixels; of other models nobody knows.
     pixels = (folder / CARD).is_file()
-    return LoadedModel(module, module.signatures, served.signature_def, requests, pixels)
+    return LoadedModel(module.signatures, served.signature_def, requests, pixels, module)
 
 
 def _load_for(runtime: Runtime, folder: Path) -> LoadedModel:
@@ -119,12 +119,12 @@ def _load_for(runtime: Runtime, folder: Path) -> LoadedModel:
 
     # Resizing and standardization are the network's own business: it gets pixels back.
     preprocessing = network.preprocessing.window_alone
-    module, functions = serving_module(embed, preprocessing, network.card.threshold)
+    functions = serving_functions(embed, preprocessing, network.card.threshold)
     concrete = {name: made.get_concrete_function() for name, made in functions.items()}
     answers = {name: answering(made) for name, made in concrete.items()}
     signature_defs = {name: _signature_def(made) for name, made in concrete.items()}
     requests = warmup_requests(preprocessing.window_size)
-    return LoadedModel(module, answers, signature_defs, requests, pixels=True)
+    return LoadedModel(answers, signature_defs, requests, True, functions)
 
 
 def _signature_def(function: Any) -> meta_graph_pb2.SignatureDef:

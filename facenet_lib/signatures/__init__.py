@@ -4,6 +4,6 @@ An exported SavedModel holds these functions; a server whose networks another ru
 them itself, so that both answer alike.
 """
 
-from facenet_lib.signatures.functions import DISTANCE_OF_INVALID, serving_module
+from facenet_lib.signatures.functions import DISTANCE_OF_INVALID, serving_functions
 
-__all__ = ["DISTANCE_OF_INVALID", "serving_module"]
+__all__ = ["DISTANCE_OF_INVALID", "serving_functions"]

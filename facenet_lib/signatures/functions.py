@@ -21,12 +21,12 @@ DISTANCE_OF_INVALID = 4.0
 """What ``verify`` answers where an image is not valid: the largest distance that there is."""
 
 
-def serving_module(
+def serving_functions(
     embed: Callable[[tf.Tensor], tf.Tensor],
     preprocessing: Preprocessing,
     threshold: float | None = None,
     alignment: GraphAlignment | None = None,
-) -> tuple[Any, dict[str, Any]]:
+) -> dict[str, Any]:
     """Return the functions that a served model answers with, by the names of their signatures.
 
     What each takes and answers stands at :func:`facenet_lib.export.export_model`.
@@ -40,51 +40,17 @@ def serving_module(
         alignment: how the signature ``faces`` cuts faces out; None: no such signature.
 
     Returns:
-        A ``tf.Module``, and its functions, which live as long as it does.
+        Signature to ``tf.function``.
 
     >>> def brightness(images):
     ...     return tf.reduce_mean(images, axis=(1, 2))
-    >>> module, functions = serving_module(brightness, Preprocessing(image_size=8))
+    >>> functions = serving_functions(brightness, Preprocessing(image_size=8))
     >>> sorted(functions), functions["embed_tensors"](tf.zeros((1, 8, 8, 3)))["embeddings"].shape
     (['embed_tensors', 'serving_default', 'verify'], TensorShape([1, 3]))
     """
     encoded = tf.TensorSpec([None], tf.string)
 
-    class ServingModule(tf.Module):
-        """Only what serving needs is an attribute, so only that is saved."""
-
-        @tf.function(input_signature=[encoded])
-        def embed_encoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            decoded, valid = decode_and_preprocess(images, preprocessing)
-            computed = _embeddings(decoded)
-            marked = tf.where(valid[:, tf.newaxis], computed, tf.zeros_like(computed))
-            return {"embeddings": marked, "valid": valid}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-        def embed_tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            computed = _embeddings(preprocess(images, preprocessing))
-            # Not an error, since a server's batch holds the images of others; nor zeros, which
-            # are as near to any embedding as some people are to themselves.
-            no_numbers = tf.fill(tf.shape(computed), np.nan)
-            return {"embeddings": tf.where(are_pixels(images)[:, tf.newaxis], computed, no_numbers)}
-
-        @tf.function(input_signature=[encoded, encoded])
-        def verify(self, images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:
-            pairs = tf.shape(images_a)[0]
-            unequal = ["expected as many images_b as images_a,", pairs, "found", tf.size(images_b)]
-            tf.debugging.Assert(pairs == tf.size(images_b), unequal)
-            # All images in one batch, which the network computes faster than two.
-            answer = self.embed_encoded(tf.concat([images_a, images_b], axis=0))
-            embeddings, valid = answer["embeddings"], answer["valid"]
-            distances = tf.reduce_sum((embeddings[:pairs] - embeddings[pairs:]) ** 2, axis=1)
-            both_valid = valid[:pairs] & valid[pairs:]
-            distances = tf.where(both_valid, distances, DISTANCE_OF_INVALID)
-            answers = {"distances": distances, "valid": both_valid}
-            if threshold is not None:
-                answers["same"] = both_valid & (distances < threshold)
-            return answers
-
-    def _embeddings(images: tf.Tensor) -> tf.Tensor:
+    def embeddings_of(images: tf.Tensor) -> tf.Tensor:
         # Convolutions on a processor get the shape of an empty batch wrong: give it one image.
         # (Not by tf.pad, which TensorFlow would fuse into the first convolution and lose.)
         count = tf.shape(images)[0]
@@ -92,22 +58,52 @@ def serving_module(
         padded = tf.concat([images, spare], axis=0)
         return embed(padded)[:count]
 
-    module = ServingModule(name="facenet")
+    @tf.function(input_signature=[encoded])
+    def embed_encoded(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        decoded, valid = decode_and_preprocess(images, preprocessing)
+        computed = embeddings_of(decoded)
+        marked = tf.where(valid[:, tf.newaxis], computed, tf.zeros_like(computed))
+        return {"embeddings": marked, "valid": valid}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def embed_tensors(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        computed = embeddings_of(preprocess(images, preprocessing))
+        # Not an error, since a server's batch holds the images of others; nor zeros, which
+        # are as near to any embedding as some people are to themselves.
+        no_numbers = tf.fill(tf.shape(computed), np.nan)
+        return {"embeddings": tf.where(are_pixels(images)[:, tf.newaxis], computed, no_numbers)}
+
+    @tf.function(input_signature=[encoded, encoded])
+    def verify(images_a: tf.Tensor, images_b: tf.Tensor) -> dict[str, tf.Tensor]:
+        pairs = tf.shape(images_a)[0]
+        unequal = ["expected as many images_b as images_a,", pairs, "found", tf.size(images_b)]
+        tf.debugging.Assert(pairs == tf.size(images_b), unequal)
+        # All images in one batch, which the network computes faster than two.
+        answer = embed_encoded(tf.concat([images_a, images_b], axis=0))
+        embeddings, valid = answer["embeddings"], answer["valid"]
+        distances = tf.reduce_sum((embeddings[:pairs] - embeddings[pairs:]) ** 2, axis=1)
+        both_valid = valid[:pairs] & valid[pairs:]
+        distances = tf.where(both_valid, distances, DISTANCE_OF_INVALID)
+        answers = {"distances": distances, "valid": both_valid}
+        if threshold is not None:
+            answers["same"] = both_valid & (distances < threshold)
+        return answers
+
     functions = {
-        "serving_default": module.embed_encoded,
-        "embed_tensors": module.embed_tensors,
-        "verify": module.verify,
+        "serving_default": embed_encoded,
+        "embed_tensors": embed_tensors,
+        "verify": verify,
     }
     if alignment is not None:
         detector = MtcnnDetector()
 
+        @tf.function(input_signature=[encoded])
         def embed_faces(photographs: tf.Tensor) -> dict[str, tf.Tensor]:
             found = dict(align_encoded(photographs, detector, alignment))
             places, crops = tf.where(found["valid"]), found.pop("crops")
-            computed = _embeddings(preprocess(tf.gather_nd(crops, places), preprocessing))
+            computed = embeddings_of(preprocess(tf.gather_nd(crops, places), preprocessing))
             shape = [*tf.unstack(tf.shape(found["valid"], tf.int64)), computed.shape[1]]
             return found | {"embeddings": tf.scatter_nd(places, computed, tf.stack(shape))}
 
-        module.embed_faces = tf.function(embed_faces, input_signature=[encoded])
-        functions["faces"] = module.embed_faces
-    return module, functions
+        functions["faces"] = embed_faces
+    return functions

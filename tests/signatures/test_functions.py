@@ -6,7 +6,7 @@ import tensorflow as tf
 from drawn_images import encoded, smooth_image
 
 from facenet_lib.input_pipeline.settings import Preprocessing
-from facenet_lib.signatures.functions import DISTANCE_OF_INVALID, serving_module
+from facenet_lib.signatures.functions import DISTANCE_OF_INVALID, serving_functions
 
 SIDE = 16
 IMAGES = [smooth_image(seed, SIDE, SIDE) for seed in range(4)]
@@ -20,9 +20,7 @@ def mean_colour(images):
 
 
 def functions(threshold=None):
-    module, named = serving_module(mean_colour, Preprocessing(SIDE), threshold)
-    assert isinstance(module, tf.Module)
-    return named
+    return serving_functions(mean_colour, Preprocessing(SIDE), threshold)
 
 
 def test_files_get_what_the_network_computes_and_damaged_ones_a_mark():
