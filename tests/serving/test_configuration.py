@@ -166,6 +166,17 @@ def test_models_that_tf_serving_would_refuse_are_refused_first(model_folder, opt
     assert told in str(refused.value)
 
 
+def test_tf_serving_gets_no_network_of_another_runtime(tmp_path, model_folder):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.onnx").touch()
+    with pytest.raises(FacenetError, match="with a version in it"):
+        ServedModel(tmp_path)
+    (model_folder / "11").mkdir()
+    (model_folder / "11" / "model.xml").touch()
+    with pytest.raises(FacenetError, match=r"has the versions \[1, 2, 10\], but not \[11\]"):
+        ServedModel(model_folder, versions=(11,))
+
+
 def test_a_folder_without_versions_is_told(tmp_path, model_folder):
     with pytest.raises(FacenetError, match="with a version in it"):
         ServedModel(model_folder / "1")  # a version's folder is none of a model

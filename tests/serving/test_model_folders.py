@@ -12,6 +12,7 @@ from facenet_lib.serving.model_folders import (
     choose_versions,
     complete_versions,
     find_versions,
+    is_saved_model,
     label_problems,
     latest_count,
     versions_problems,
@@ -24,6 +25,16 @@ def test_folders_of_a_number_with_a_program_are_versions(model_folder):
         (model_folder / name / "saved_model.pb").touch()
     expected = {number: model_folder / str(number) for number in (1, 2, 10)}
     assert list(complete_versions(model_folder).items()) == list(expected.items())
+
+
+@pytest.mark.parametrize("program", ["model.onnx", "model.xml"])
+def test_so_are_those_of_a_network_for_another_runtime(tmp_path, program):
+    (tmp_path / "4").mkdir()
+    (tmp_path / "4" / program).touch()
+    assert complete_versions(tmp_path) == {4: tmp_path / "4"}
+    assert not is_saved_model(tmp_path / "4")
+    with pytest.raises(FacenetError, match="found a version; name"):
+        check_model_folder(tmp_path / "4")
 
 
 def test_a_folder_that_is_not_there_holds_none(tmp_path):
