@@ -232,7 +232,8 @@ def detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], Fac
         raise FacenetError(
             f"--detector: expected mtcnn, yunet or the path of YuNet's .onnx file, found {name!r}"
         )
-    return functools.partial(_make_detector, name, file, longest_side, turn)
+    # Other processes may have another current folder.
+    return functools.partial(_make_detector, name, file and file.absolute(), longest_side, turn)
 
 
 def _make_detector(name: str, file: Path | None, longest_side: int, turn: bool) -> FaceDetector:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from facenet_lib.alignment.crops import DEFAULT_MARGINS
 from facenet_lib.alignment.detectors import LONGEST_SIDE
+from facenet_lib.alignment.faces import Box
 from facenet_lib.alignment.folders import align_photographs, check_apart
 from facenet_lib.alignment.manifest import NO_CROP, NO_FACE, UNUSABLE, read_manifest
 from facenet_lib.alignment.photographs import PhotographFolder, can_be_written, find_photographs
@@ -35,7 +36,8 @@ from facenet_lib.cli.arguments import (
     naming_threshold,
     share,
 )
-from facenet_lib.cli.loading import open_embedder
+from facenet_lib.cli.collection import open_collection
+from facenet_lib.cli.loading import name_for_other_folders, open_embedder
 from facenet_lib.cli.work_folder import find_work, open_work_folder
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import (
@@ -46,7 +48,6 @@ from facenet_lib.files import (
 from facenet_lib.lfw_pairs import name_folders
 
 if TYPE_CHECKING:  # the room loads scikit-learn, which help does without
-    from facenet_lib.alignment.faces import Box
     from facenet_lib.alignment.manifest import AlignmentSettings
     from facenet_lib.embedding import Embedder
     from facenet_lib.recognition.fingerprint import Fingerprint
@@ -62,7 +63,10 @@ def add_enroll(commands: Any) -> None:
     parser = add_command(commands, "enroll", _enroll, "add people to a gallery")
     parser.add_argument("gallery", metavar="GALLERY", type=Path, help="a file; new or known")
     parser.add_argument(
-        "photographs", metavar="PHOTOS", type=Path, help="a folder with one folder a person"
+        "photographs",
+        metavar="PHOTOS",
+        type=Path,
+        help="a folder with one folder a person, or what facenet embed-collection made of one",
     )
     parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP}; {_OWN_MODEL_HELP}")
     parser.add_argument("--name", help="of the one person whom all photographs in PHOTOS show")
@@ -80,21 +84,35 @@ def _enroll(options: argparse.Namespace) -> None:
 
     Doubtful photographs are told and left out: those that are blurred, tiny, there twice or nearer
     to somebody else, and all of a person whose photographs seem to show two people. A call that
-    was stopped goes on when it is given again; what was enrolled before is passed over. GALLERY
-    holds no pictures, but who has it can compare faces with those in it.
+    was stopped goes on when it is given again; what was enrolled before is passed over. Of a
+    collection no crops are kept, so that nothing is called blurred. GALLERY holds no pictures, but
+    who has it can compare faces with those in it.
     """
     from facenet_lib.recognition.gallery import Gallery, change_gallery
 
     check_folder_of(options.gallery)
     known = Gallery.load(options.gallery) if options.gallery.exists() else None
-    folder = find_photographs(options.photographs)
+    collection = open_collection(options, known)
+    if collection is None:
+        folder = find_photographs(options.photographs)
+    else:
+        shards, found = collection
+        folder = PhotographFolder(options.photographs, tuple(found.paths.tolist()), ())
     _check_owners(folder, options.name)  # before anything is computed
     with (
         _open_model(options.model, known) as (model, fingerprint),
         open_work_folder(options, asdict(_cut(options, known))) as work,
     ):
-        faces, settings = _faces(options, folder, known, work, rule="centre")
-        embeddings = _embed(faces, model, fingerprint, work)
+        if collection is None:
+            faces, settings = _faces(options, folder, known, work, rule="centre")
+            embeddings = _embed(faces, model, fingerprint, work)
+        else:
+            fingerprint.check_same(shards.fingerprint)
+            boxes = [Box(*box) for box in found.boxes.tolist()]
+            faces = [
+                _Face(*face, _NOT_KEPT) for face in zip(folder.photographs, boxes, strict=True)
+            ]
+            settings, embeddings = shards.alignment, found.embeddings
         names = [_owner(face.source, options.name, folder.root) for face in faces]
         with change_gallery(options.gallery, Gallery(fingerprint, settings)) as gallery:
             gallery.fingerprint.check_same(fingerprint)
@@ -423,8 +441,7 @@ def _open_model(
         if gallery is None:
             raise FacenetError("--model: expected one for a new gallery, found none")
         name = gallery.fingerprint.model
-    if Path(name).exists():  # the gallery finds it again from any folder
-        name = str(Path(name).absolute())
+    name = name_for_other_folders(name)
     with open_embedder(name) as model:
         fingerprint = take_fingerprint(model, name)
         if gallery is not None:
@@ -462,6 +479,10 @@ def _cut(options: argparse.Namespace, gallery: Gallery | None) -> _Cut:
     ]
     refuse("faces that cannot be compared with the gallery's", problems)
     return before
+
+
+_NOT_KEPT = Path()
+"""In place of the crop of a face that a collection has, which keeps none."""
 
 
 @dataclass(frozen=True)
@@ -594,7 +615,11 @@ def _doubtful(
     new = [row for row, source in enumerate(sources) if source]
     boxes = [faces[row].box for row in new]
     sides = [_BEYOND_DOUBT if box is None else max(box.width, box.height) for box in boxes]
-    sharpness = [measure_sharpness(read_photograph(faces[row].crop)) for row in new]
+    crops = [faces[row].crop for row in new]
+    sharpness = [
+        _BEYOND_DOUBT if crop == _NOT_KEPT else measure_sharpness(read_photograph(crop))
+        for crop in crops
+    ]
     enrolled = [_BEYOND_DOUBT] * len(gallery.names)
     problems = check_enrolment(
         np.concatenate([gallery.embeddings, embeddings[new]]),
