@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facenet_lib.alignment.detectors import LONGEST_SIDE
 from facenet_lib.cli.alignment import detector_maker
-from facenet_lib.cli.arguments import MODEL_HELP, add_command, add_crop_arguments
+from facenet_lib.cli.arguments import MODEL_HELP, add_command, add_crop_arguments, count
 from facenet_lib.cli.loading import load_tensorflow, name_for_other_folders
 from facenet_lib.errors import FacenetError
 
@@ -86,13 +86,15 @@ def _embed_collection(options: argparse.Namespace) -> None:
     )
     if done.left_out:
         print(
-            f"facenet: left out {len(done.left_out)} other files, such as {done.left_out[0]}",
+            f"facenet: left out {count(len(done.left_out), 'other file')}, such as "
+            f"{done.left_out[0]}",
             file=sys.stderr,
         )
     print(
-        f"{done.out}: {done.photographs} photographs, {done.done_before} of them done before; "
-        f"{done.embeddings} embeddings; {done.without_face} photographs without a face, "
-        f"{done.unusable} unusable, see unusable.csv"
+        f"{done.out}: {count(done.photographs, 'photograph')}, {done.done_before} of them done "
+        f"before; {count(done.embeddings, 'embedding')}; "
+        f"{count(done.without_face, 'photograph')} without a face, {done.unusable} unusable, see "
+        "unusable.csv"
     )
 
 
@@ -117,9 +119,10 @@ def open_collection(
 
     if not (options.photographs / COLLECTION_FILE).is_file():
         return None
-    named = [name for name in ("detector", "crop", "size", "margin") if getattr(options, name)]
-    if named or options.aligned:
-        words = ", ".join(f"--{name}" for name in (*named, *["aligned"] * options.aligned))
+    named = [n for n in ("detector", "crop", "size", "margin") if getattr(options, n) is not None]
+    named += ["aligned"] * options.aligned
+    if named:
+        words = ", ".join(f"--{name}" for name in named)
         options.parser.error(f"{words}: not for a collection, whose faces are embedded already")
     shards = open_shards(options.photographs)
     made = shards.alignment

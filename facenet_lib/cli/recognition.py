@@ -33,6 +33,7 @@ from facenet_lib.cli.arguments import (
     add_command,
     add_crop_arguments,
     check_folder_of,
+    count,
     naming_threshold,
     share,
 )
@@ -129,15 +130,15 @@ def _enroll(options: argparse.Namespace) -> None:
                 raise FacenetError(f"{options.photographs}: nobody could be enrolled")
     if len(enrolled) < len(new):
         print(
-            f"facenet: left out {_count(len(new) - len(enrolled), 'doubtful photograph')}; "
+            f"facenet: left out {count(len(new) - len(enrolled), 'doubtful photograph')}; "
             "--keep-doubtful enrolls them too",
             file=sys.stderr,
         )
-    of_people = _count(len({names[row] for row in enrolled}), "person")
+    of_people = count(len({names[row] for row in enrolled}), "person")
     print(
-        f"{options.gallery}: enrolled {_count(len(enrolled), 'photograph')} of {of_people}, "
+        f"{options.gallery}: enrolled {count(len(enrolled), 'photograph')} of {of_people}, "
         f"{len(faces) - len(new)} were there already; it holds "
-        f"{_count(len(gallery.people), 'person')} with {_count(len(gallery.names), 'photograph')}"
+        f"{count(len(gallery.people), 'person')} with {count(len(gallery.names), 'photograph')}"
     )
 
 
@@ -197,7 +198,7 @@ def _identify(options: argparse.Namespace) -> None:
     _print_table([heads, *rows])
     named = sum(answer.name is not None for answer in found)
     print(
-        f"{_count(len(folder.photographs), 'photograph')}, {_count(len(faces), 'face')}: "
+        f"{count(len(folder.photographs), 'photograph')}, {count(len(faces), 'face')}: "
         f"{named} named, {len(faces) - named} nobody's; threshold {threshold:.3f}"
     )
 
@@ -300,7 +301,7 @@ def _cluster(options: argparse.Namespace) -> None:
     rows = [(person, str(counts[person])) for person in sorted(counts) if person != "alone"]
     _print_table([("person", "faces"), *rows])
     print(
-        f"{options.out}: {_count(len(faces), 'face')}, {_count(len(rows), 'person')}; "
+        f"{options.out}: {count(len(faces), 'face')}, {count(len(rows), 'person')}; "
         f"{counts['alone']} alone; people.csv has every face"
     )
 
@@ -348,7 +349,7 @@ def _gallery(options: argparse.Namespace) -> None:
             removed = gallery.remove(options.remove)
         for left in find_work(options.gallery):
             shutil.rmtree(left, ignore_errors=True)
-        print(f"{options.gallery}: forgot {options.remove} and {_count(removed, 'embedding')}")
+        print(f"{options.gallery}: forgot {options.remove} and {count(removed, 'embedding')}")
     if rate is not None:
         refuse("--false-positive-rate", number_problems("rate", rate, "(0, 1)"))
         _choose_threshold(options)
@@ -361,10 +362,10 @@ def _gallery(options: argparse.Namespace) -> None:
         "none chosen"
         if chosen is None
         else f"{chosen.distance:.4f} by {chosen.by}, for {chosen.false_positive_rate:g} of "
-        f"strangers named who are compared with {_count(chosen.people, 'person')}"
+        f"strangers named who are compared with {count(chosen.people, 'person')}"
     )
     print(
-        f"{_count(len(gallery.people), 'person')}, {_count(len(gallery.names), 'photograph')}; "
+        f"{count(len(gallery.people), 'person')}, {count(len(gallery.names), 'photograph')}; "
         f"model {gallery.fingerprint.model}; threshold {told}"
     )
 
@@ -679,10 +680,5 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _tell_left_out(names: Sequence[str], what: str, why: str) -> None:
     if names:
-        count = f"{_count(len(names), what)} {why}".rstrip()
-        print(f"facenet: left out {count}, such as {names[0]}", file=sys.stderr)
-
-
-def _count(number: int, what: str) -> str:
-    plural = "people" if what == "person" else f"{what}s"
-    return f"{number} {what if number == 1 else plural}"
+        counted = f"{count(len(names), what)} {why}".rstrip()
+        print(f"facenet: left out {counted}, such as {names[0]}", file=sys.stderr)
