@@ -44,7 +44,7 @@ from facenet_lib.alignment.manifest import (
 from facenet_lib.alignment.photographs import PhotographFolder, find_photographs
 from facenet_lib.checks import check_integer
 from facenet_lib.embedding import Embedder
-from facenet_lib.errors import explain_missing, refuse
+from facenet_lib.errors import FacenetError, explain_missing, refuse
 from facenet_lib.files import (
     check_new_folder,
     explain_write_errors,
@@ -366,13 +366,17 @@ def _running_ray(workers: int | None) -> Iterator[None]:
     # Ray puts the current folder on the path of its processes, where what lies there by chance
     # would be loaded in place of ours; the library's own may be there.
     with contextlib.chdir(Path(__file__).parents[1]):
-        ray.init(
-            address=None if workers is None else "local",
-            num_cpus=workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            ray.init(
+                address=None if workers is None else "local",
+                num_cpus=workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except ConnectionError as error:
+            reason = f"{error}; {error.__cause__ or ''}"
+            raise FacenetError(f"expected a Ray cluster to join: {reason}") from error
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of processes that died
             yield
