@@ -292,6 +292,17 @@ def test_a_killed_process_costs_its_shard_alone(
     assert "A worker died or was killed" in said.err
 
 
+def test_a_cluster_that_cannot_be_joined_is_told(
+    ray_paths: None, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:
+        raise ConnectionError("at 192.0.2.1") from RuntimeError("no token")
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(FacenetError, match=r"a Ray cluster to join: at 192\.0\.2\.1; no token$"):
+        embed(album, tmp_path / "out", workers=None)
+
+
 @pytest.fixture
 def ray_of_the_caller(ray_paths: None) -> Iterator[Any]:
     ray = pytest.importorskip("ray")

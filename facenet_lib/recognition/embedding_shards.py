@@ -268,7 +268,8 @@ def _write_table(path: Path, table: Any) -> None:
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with open_whole_file(path) as file:
-        pq.write_table(table, file, write_page_checksum=True)
+        # A dictionary makes half as much again of numbers that hardly repeat.
+        pq.write_table(table, file, use_dictionary=False, write_page_checksum=True)
 
 
 def _read_table(path: Path, columns: Sequence[str] | None = None) -> Any:
