@@ -332,12 +332,14 @@ def _compute(
     failed: list[str] = []
     waiting = iter(missing.items())
     running: dict[Any, ShardPaths] = {}
-    with _running_ray(workers):
+    with _running_ray(workers), contextlib.ExitStack() as at_the_end:
         embed_shard, shared_job = ray.remote(_embed_shard), ray.put(job)
+        at_the_end.callback(lambda: [ray.cancel(shard, force=True) for shard in running])
         while True:
             # Twice as many as there are cores, of which there may be more in the meantime.
-            room = 2 * int(ray.cluster_resources().get("CPU", 1)) - len(running)
-            for paths, sources in itertools.islice(waiting, max(0, room)):
+            cores = int(ray.cluster_resources().get("CPU", 0))
+            room = 2 * max(cores, 1) - len(running)
+            for paths, sources in itertools.islice(waiting, max(room, 0)):
                 running[embed_shard.remote(shared_job, paths, sources)] = paths
             if not running:
                 break
@@ -346,7 +348,9 @@ def _compute(
             try:
                 ray.get(ended)
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
+                if isinstance(error.cause, FacenetError):
+                    raise error.cause from None
+                raise
             except ray.exceptions.RayError as error:
                 failed.append(f"{paths.embeddings.name}: {' '.join(str(error).split())}")
             else:
@@ -375,7 +379,7 @@ def _running_ray(workers: int | None) -> Iterator[None]:
                 logging_level=logging.ERROR,
             )
         except ConnectionError as error:
-            reason = f"{error}; {error.__cause__ or ''}"
+            reason = f"{error}; {error.__cause__}"
             raise FacenetError(f"expected a Ray cluster to join: {reason}") from error
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of processes that died

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from made_up_detectors import RectangleDetector, contents, draw_rectangles, save
 from made_up_embedders import ColourEmbedder
-from watched_detectors import WatchedDetector, processes, seen
+from watched_detectors import WatchedDetector, make_detector_of_a_version, processes, seen
 
 from facenet_lib import collection
 from facenet_lib.alignment.folders import align_photographs
@@ -332,7 +332,12 @@ def test_what_cannot_be_done_is_told_and_the_rest_is_kept(
     embed(album, tmp_path / "turned", make_embedder=turned, model="turned")
     one, other = (np.concatenate(list(open_shards(tmp_path / name))) for name in ("out", "turned"))
     np.testing.assert_array_equal(one[:, ::-1], other)
-    # An error of a process is the caller's, in its own words.
+    # An error of a process is the caller's.
     fails = functools.partial(WatchedDetector, log=tmp_path / "nowhere" / "log")
     with pytest.raises(FileNotFoundError):
         embed(album, tmp_path / "failed", make_detector=fails)
+    differs = functools.partial(make_detector_of_a_version, os.getpid())
+    with pytest.raises(
+        FacenetError, match=r"^the detector on .*: detector_version: expected '1', "
+    ):
+        embed(album, tmp_path / "differing", make_detector=differs)
