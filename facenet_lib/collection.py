@@ -116,7 +116,7 @@ def embed_collection(
 
     Args:
         photographs: the folder.
-        out: the folder to write; see :mod:`facenet_lib.recognition` for what reads it.
+        out: the folder to write; :func:`facenet_lib.recognition.open_shards` reads it.
         model: what the model is called in errors and in the folder: its folder or address.
         make_embedder: loads the model; called here and in every process.
         make_detector: makes what finds faces; likewise.

@@ -88,7 +88,7 @@ class CollectionSettings:
             return cls(fingerprint, AlignmentSettings(**alignment), **state)
         except (FacenetError, KeyError, TypeError) as error:
             raise FacenetError(
-                f"{path}: expected {_A_COLLECTION}, found others: {error}"
+                f"{path}: expected {_A_COLLECTION}, found one that is damaged: {error}"
             ) from error
 
     def check_same(self, now: CollectionSettings, folder: Path) -> None:
