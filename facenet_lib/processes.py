@@ -77,6 +77,16 @@ def compute_in_processes(
             ) from error
 
 
+def use_one_thread() -> None:
+    """Have TensorFlow and OpenCV use one thread, where they are loaded afterwards.
+
+    What the user has set stays. For one of several processes that share out a machine's cores:
+    more threads would only get into each other's way.
+    """
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(variable, "1")
+
+
 def _start(parallel: Parallel, jobs: list[Any]) -> Generator[Any, None, None]:
     """Start the processes with Ctrl-C ignored for these milliseconds, which they inherit.
 

@@ -38,7 +38,8 @@ class ColourEmbedder:
         if self.fails_after is not None and len(self.embedded) >= self.fails_after:
             raise KeyboardInterrupt
         self.embedded += [Path(path).name for path in paths]
-        return np.stack([embed_picture(Path(path), self.turned) for path in paths])
+        rows = [embed_picture(Path(path), self.turned) for path in paths]
+        return np.array(rows, np.float32).reshape(len(rows), EMBEDDING_SIZE)
 
     def close(self) -> None:
         pass

@@ -83,6 +83,16 @@ def test_a_process_waits_for_the_end_of_its_caller(
     assert waits == {"posix": ["posix"] * 3, "nt": ["nt"]}[system] + ["end"]
 
 
+def test_one_thread_is_used_unless_the_user_wants_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    for variable in ("TF_NUM_INTEROP_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        monkeypatch.setenv(variable, "")  # so that it is as before afterwards
+        monkeypatch.delenv(variable)
+    processes.use_one_thread()
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
+    assert os.environ["TF_NUM_INTEROP_THREADS"] == os.environ["OPENCV_FOR_THREADS_NUM"] == "1"
+
+
 @pytest.mark.slow
 def test_a_process_that_ends_is_told() -> None:
     with pytest.raises(FacenetError, match="one of 2 processes ended too early"):

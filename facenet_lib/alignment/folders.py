@@ -41,7 +41,7 @@ from facenet_lib.alignment.photographs import PhotographFolder, find_photographs
 from facenet_lib.checks import integer_problems, number_problems, word_problems
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import explain_write_errors, normalize_name, open_whole_file
-from facenet_lib.processes import compute_in_processes
+from facenet_lib.processes import compute_in_processes, use_one_thread
 
 PathLike = str | os.PathLike[str]
 MakeDetector = Callable[[], FaceDetector]
@@ -129,7 +129,7 @@ def align_photographs(
     Traceback (most recent call last):
     facenet_lib.errors.FacenetError: nowhere: expected a folder of photographs, found no such folder
     """
-    part = _check_arguments(rule, crop, size, margin, shard, workers)
+    part = check_arguments(rule, crop, size, margin, shard, workers)
     if isinstance(photographs, PhotographFolder):
         folder = photographs
     else:
@@ -199,7 +199,7 @@ def crop_again(
     if margin is None and crop in (None, before.crop_kind):
         margin = before.margin
     crop = crop or before.crop_kind
-    part = _check_arguments(rule, crop, size, margin, shard, workers)
+    part = check_arguments(rule, crop, size, margin, shard, workers)
     margin = DEFAULT_MARGINS[crop] if margin is None else float(margin)
     folder = find_photographs(photographs)
     check_apart(folder.root, Path(out))
@@ -317,7 +317,7 @@ def _summary(
     )
 
 
-def _check_arguments(
+def check_arguments(
     rule: str,
     crop: str,
     size: int,
@@ -325,6 +325,7 @@ def _check_arguments(
     shard: tuple[int, int],
     workers: int | None,
 ) -> Shard:
+    """Refuse arguments that :func:`align_photographs` cannot use; return the shard."""
     number, count = shard
     problems = [
         *word_problems("rule", rule, RULES),
@@ -443,9 +444,7 @@ _DETECTORS: list[FaceDetector] = []
 
 
 def _prepare_process(make_detector: MakeDetector) -> None:
-    # One thread for each of several processes: more would only get into each other's way.
-    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ.setdefault(variable, "1")
+    use_one_thread()
     _DETECTORS[:] = [make_detector()]
 
 

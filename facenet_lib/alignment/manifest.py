@@ -198,7 +198,7 @@ def setting_problems(found: AlignmentSettings, expected: AlignmentSettings) -> l
 # Cells
 # --------------------------------------------------------------------------------------------
 
-_LANDMARKS = tuple(
+LANDMARK_COLUMNS = tuple(
     f"{name}_{axis}"
     for name in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     for axis in ("x", "y")
@@ -207,7 +207,7 @@ _SETTINGS = tuple(field.name for field in fields(AlignmentSettings))
 COLUMNS = (
     *("source", "source_bytes", "status", "reason", "faces"),
     *Box._fields,
-    *_LANDMARKS,
+    *LANDMARK_COLUMNS,
     *("score", *_SETTINGS, "crop"),
 )
 """The columns of a manifest."""
@@ -215,7 +215,7 @@ COLUMNS = (
 
 def _cells(row: FaceRow) -> list[str]:
     box = [""] * 4 if row.box is None else [repr(float(value)) for value in row.box]
-    landmarks = [""] * len(_LANDMARKS)
+    landmarks = [""] * len(LANDMARK_COLUMNS)
     if row.landmarks is not None:
         landmarks = [repr(float(value)) for point in row.landmarks for value in point]
     score = "" if row.score is None else repr(float(row.score))
@@ -232,7 +232,7 @@ def _row(cells: Mapping[str, str]) -> FaceRow:
         raise FacenetError(f"status: expected {' or '.join(STATUSES)}, found {shown(status)}")
     box = _numbers(cells, Box._fields)
     score = _numbers(cells, ["score"])
-    landmarks = _numbers(cells, _LANDMARKS)
+    landmarks = _numbers(cells, LANDMARK_COLUMNS)
     if (box is None) != (score is None) or (box is None and landmarks is not None):
         raise FacenetError("expected a box, a score and perhaps landmarks, found a part of them")
     if not cells["source"] or (status == ALIGNED and (box is None or not cells["crop"])):

@@ -20,6 +20,7 @@ from facenet_lib.cli.arguments import (
     add_command,
     add_crop_arguments,
     check_folder_of,
+    count,
 )
 from facenet_lib.cli.loading import load_tensorflow, open_embedder
 from facenet_lib.errors import FacenetError
@@ -204,8 +205,8 @@ def _chosen_faces(root: Path, detector: FaceDetector, most: int) -> Iterator[tup
             without.append(name)
     for told, reason in ((without, "without a face"), (unusable, "that cannot be used")):
         if told:
-            count = _count(len(told), "photograph")
-            print(f"facenet: left out {count} {reason}, such as {told[0]}", file=sys.stderr)
+            counted = count(len(told), "photograph")
+            print(f"facenet: left out {counted} {reason}, such as {told[0]}", file=sys.stderr)
 
 
 def _embed_crops(model: Embedder, folder: Path, crops: Sequence[Image]) -> np.ndarray:
@@ -232,7 +233,8 @@ def detector_maker(name: str, longest_side: int, turn: bool) -> Callable[[], Fac
         raise FacenetError(
             f"--detector: expected mtcnn, yunet or the path of YuNet's .onnx file, found {name!r}"
         )
-    return functools.partial(_make_detector, name, file, longest_side, turn)
+    # Other processes may have another current folder.
+    return functools.partial(_make_detector, name, file and file.absolute(), longest_side, turn)
 
 
 def _make_detector(name: str, file: Path | None, longest_side: int, turn: bool) -> FaceDetector:
@@ -246,23 +248,19 @@ def _make_detector(name: str, file: Path | None, longest_side: int, turn: bool) 
 def _tell(done: Alignment, shard: tuple[int, int]) -> None:
     if done.left_out:
         print(
-            f"facenet: left out {_count(len(done.left_out), 'other file')}, such as "
+            f"facenet: left out {count(len(done.left_out), 'other file')}, such as "
             f"{done.left_out[0]}",
             file=sys.stderr,
         )
     print(
-        f"{done.out}: {_count(done.photographs, 'photograph')}, {done.done_before} of them done "
+        f"{done.out}: {count(done.photographs, 'photograph')}, {done.done_before} of them done "
         f"before; {done.without_face} without a face, {done.with_one_face} with one, "
         f"{done.with_several_faces} with several, {done.unusable} unusable; "
-        f"{_count(done.crops, 'crop')}"
+        f"{count(done.crops, 'crop')}"
     )
     print(f"{done.manifest}: every face, and why a photograph has no crop")
     if shard[1] > 1:
         print("the same command without --shard makes one faces.csv when all parts are done")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shard(words: str) -> tuple[int, int]:

@@ -111,6 +111,12 @@ def check_folder_of(path: Path | None) -> None:
         raise FacenetError(f"{path}: expected a file in a folder that exists")
 
 
+def count(number: int, what: str) -> str:
+    """Return a number with its noun, such as "1 person" or "2 people"."""
+    plural = "people" if what == "person" else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
 def tell_left_out(found: FoundFaces) -> None:
     """Say on standard error what was left out of a folder of faces, a line for each reason."""
     for told in found.left_out:

@@ -16,7 +16,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from facenet_lib import __version__
-from facenet_lib.cli import alignment, evaluation, faces, models, recognition, serving, training
+from facenet_lib.cli import (
+    alignment,
+    collection,
+    evaluation,
+    faces,
+    models,
+    recognition,
+    serving,
+    training,
+)
 from facenet_lib.errors import FacenetError
 
 
@@ -109,6 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     evaluation.add_evaluate(commands)
     faces.add_distances(commands)
     evaluation.add_embed(commands)
+    collection.add_embed_collection(commands)
     recognition.add_enroll(commands)
     recognition.add_identify(commands)
     recognition.add_cluster(commands)

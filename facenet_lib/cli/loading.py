@@ -39,3 +39,8 @@ def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
         load_tensorflow()
     with contextlib.closing(load_embedder(model, **changes)) as embedder:
         yield embedder
+
+
+def name_for_other_folders(model: str) -> str:
+    """Return how a model, a folder here or an address, is called from any other folder."""
+    return str(Path(model).absolute()) if Path(model).exists() else model

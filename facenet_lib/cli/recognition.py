@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from facenet_lib.alignment.crops import DEFAULT_MARGINS
 from facenet_lib.alignment.detectors import LONGEST_SIDE
+from facenet_lib.alignment.faces import Box
 from facenet_lib.alignment.folders import align_photographs, check_apart
 from facenet_lib.alignment.manifest import NO_CROP, NO_FACE, UNUSABLE, read_manifest
 from facenet_lib.alignment.photographs import PhotographFolder, can_be_written, find_photographs
@@ -32,10 +33,12 @@ from facenet_lib.cli.arguments import (
     add_command,
     add_crop_arguments,
     check_folder_of,
+    count,
     naming_threshold,
     share,
 )
-from facenet_lib.cli.loading import open_embedder
+from facenet_lib.cli.collection import open_collection
+from facenet_lib.cli.loading import name_for_other_folders, open_embedder
 from facenet_lib.cli.work_folder import find_work, open_work_folder
 from facenet_lib.errors import FacenetError, refuse
 from facenet_lib.files import (
@@ -46,7 +49,6 @@ from facenet_lib.files import (
 from facenet_lib.lfw_pairs import name_folders
 
 if TYPE_CHECKING:  # the room loads scikit-learn, which help does without
-    from facenet_lib.alignment.faces import Box
     from facenet_lib.alignment.manifest import AlignmentSettings
     from facenet_lib.embedding import Embedder
     from facenet_lib.recognition.fingerprint import Fingerprint
@@ -62,7 +64,10 @@ def add_enroll(commands: Any) -> None:
     parser = add_command(commands, "enroll", _enroll, "add people to a gallery")
     parser.add_argument("gallery", metavar="GALLERY", type=Path, help="a file; new or known")
     parser.add_argument(
-        "photographs", metavar="PHOTOS", type=Path, help="a folder with one folder a person"
+        "photographs",
+        metavar="PHOTOS",
+        type=Path,
+        help="a folder with one folder a person, or what facenet embed-collection made of one",
     )
     parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP}; {_OWN_MODEL_HELP}")
     parser.add_argument("--name", help="of the one person whom all photographs in PHOTOS show")
@@ -80,21 +85,35 @@ def _enroll(options: argparse.Namespace) -> None:
 
     Doubtful photographs are told and left out: those that are blurred, tiny, there twice or nearer
     to somebody else, and all of a person whose photographs seem to show two people. A call that
-    was stopped goes on when it is given again; what was enrolled before is passed over. GALLERY
-    holds no pictures, but who has it can compare faces with those in it.
+    was stopped goes on when it is given again; what was enrolled before is passed over. Of a
+    collection no crops are kept, so that nothing is called blurred. GALLERY holds no pictures, but
+    who has it can compare faces with those in it.
     """
     from facenet_lib.recognition.gallery import Gallery, change_gallery
 
     check_folder_of(options.gallery)
     known = Gallery.load(options.gallery) if options.gallery.exists() else None
-    folder = find_photographs(options.photographs)
+    collection = open_collection(options, known)
+    if collection is None:
+        folder = find_photographs(options.photographs)
+    else:
+        shards, found = collection
+        folder = PhotographFolder(options.photographs, tuple(found.paths.tolist()), ())
     _check_owners(folder, options.name)  # before anything is computed
     with (
         _open_model(options.model, known) as (model, fingerprint),
         open_work_folder(options, asdict(_cut(options, known))) as work,
     ):
-        faces, settings = _faces(options, folder, known, work, rule="centre")
-        embeddings = _embed(faces, model, fingerprint, work)
+        if collection is None:
+            faces, settings = _faces(options, folder, known, work, rule="centre")
+            embeddings = _embed(faces, model, fingerprint, work)
+        else:
+            fingerprint.check_same(shards.fingerprint)
+            boxes = [Box(*box) for box in found.boxes.tolist()]
+            faces = [
+                _Face(*face, _NOT_KEPT) for face in zip(folder.photographs, boxes, strict=True)
+            ]
+            settings, embeddings = shards.alignment, found.embeddings
         names = [_owner(face.source, options.name, folder.root) for face in faces]
         with change_gallery(options.gallery, Gallery(fingerprint, settings)) as gallery:
             gallery.fingerprint.check_same(fingerprint)
@@ -111,15 +130,15 @@ def _enroll(options: argparse.Namespace) -> None:
                 raise FacenetError(f"{options.photographs}: nobody could be enrolled")
     if len(enrolled) < len(new):
         print(
-            f"facenet: left out {_count(len(new) - len(enrolled), 'doubtful photograph')}; "
+            f"facenet: left out {count(len(new) - len(enrolled), 'doubtful photograph')}; "
             "--keep-doubtful enrolls them too",
             file=sys.stderr,
         )
-    of_people = _count(len({names[row] for row in enrolled}), "person")
+    of_people = count(len({names[row] for row in enrolled}), "person")
     print(
-        f"{options.gallery}: enrolled {_count(len(enrolled), 'photograph')} of {of_people}, "
+        f"{options.gallery}: enrolled {count(len(enrolled), 'photograph')} of {of_people}, "
         f"{len(faces) - len(new)} were there already; it holds "
-        f"{_count(len(gallery.people), 'person')} with {_count(len(gallery.names), 'photograph')}"
+        f"{count(len(gallery.people), 'person')} with {count(len(gallery.names), 'photograph')}"
     )
 
 
@@ -179,7 +198,7 @@ def _identify(options: argparse.Namespace) -> None:
     _print_table([heads, *rows])
     named = sum(answer.name is not None for answer in found)
     print(
-        f"{_count(len(folder.photographs), 'photograph')}, {_count(len(faces), 'face')}: "
+        f"{count(len(folder.photographs), 'photograph')}, {count(len(faces), 'face')}: "
         f"{named} named, {len(faces) - named} nobody's; threshold {threshold:.3f}"
     )
 
@@ -282,7 +301,7 @@ def _cluster(options: argparse.Namespace) -> None:
     rows = [(person, str(counts[person])) for person in sorted(counts) if person != "alone"]
     _print_table([("person", "faces"), *rows])
     print(
-        f"{options.out}: {_count(len(faces), 'face')}, {_count(len(rows), 'person')}; "
+        f"{options.out}: {count(len(faces), 'face')}, {count(len(rows), 'person')}; "
         f"{counts['alone']} alone; people.csv has every face"
     )
 
@@ -330,7 +349,7 @@ def _gallery(options: argparse.Namespace) -> None:
             removed = gallery.remove(options.remove)
         for left in find_work(options.gallery):
             shutil.rmtree(left, ignore_errors=True)
-        print(f"{options.gallery}: forgot {options.remove} and {_count(removed, 'embedding')}")
+        print(f"{options.gallery}: forgot {options.remove} and {count(removed, 'embedding')}")
     if rate is not None:
         refuse("--false-positive-rate", number_problems("rate", rate, "(0, 1)"))
         _choose_threshold(options)
@@ -343,10 +362,10 @@ def _gallery(options: argparse.Namespace) -> None:
         "none chosen"
         if chosen is None
         else f"{chosen.distance:.4f} by {chosen.by}, for {chosen.false_positive_rate:g} of "
-        f"strangers named who are compared with {_count(chosen.people, 'person')}"
+        f"strangers named who are compared with {count(chosen.people, 'person')}"
     )
     print(
-        f"{_count(len(gallery.people), 'person')}, {_count(len(gallery.names), 'photograph')}; "
+        f"{count(len(gallery.people), 'person')}, {count(len(gallery.names), 'photograph')}; "
         f"model {gallery.fingerprint.model}; threshold {told}"
     )
 
@@ -423,8 +442,7 @@ def _open_model(
         if gallery is None:
             raise FacenetError("--model: expected one for a new gallery, found none")
         name = gallery.fingerprint.model
-    if Path(name).exists():  # the gallery finds it again from any folder
-        name = str(Path(name).absolute())
+    name = name_for_other_folders(name)
     with open_embedder(name) as model:
         fingerprint = take_fingerprint(model, name)
         if gallery is not None:
@@ -462,6 +480,10 @@ def _cut(options: argparse.Namespace, gallery: Gallery | None) -> _Cut:
     ]
     refuse("faces that cannot be compared with the gallery's", problems)
     return before
+
+
+_NOT_KEPT = Path()
+"""In place of the crop of a face that a collection has, which keeps none."""
 
 
 @dataclass(frozen=True)
@@ -594,7 +616,11 @@ def _doubtful(
     new = [row for row, source in enumerate(sources) if source]
     boxes = [faces[row].box for row in new]
     sides = [_BEYOND_DOUBT if box is None else max(box.width, box.height) for box in boxes]
-    sharpness = [measure_sharpness(read_photograph(faces[row].crop)) for row in new]
+    crops = [faces[row].crop for row in new]
+    sharpness = [
+        _BEYOND_DOUBT if crop == _NOT_KEPT else measure_sharpness(read_photograph(crop))
+        for crop in crops
+    ]
     enrolled = [_BEYOND_DOUBT] * len(gallery.names)
     problems = check_enrolment(
         np.concatenate([gallery.embeddings, embeddings[new]]),
@@ -654,10 +680,5 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _tell_left_out(names: Sequence[str], what: str, why: str) -> None:
     if names:
-        count = f"{_count(len(names), what)} {why}".rstrip()
-        print(f"facenet: left out {count}, such as {names[0]}", file=sys.stderr)
-
-
-def _count(number: int, what: str) -> str:
-    plural = "people" if what == "person" else f"{what}s"
-    return f"{number} {what if number == 1 else plural}"
+        counted = f"{count(len(names), what)} {why}".rstrip()
+        print(f"facenet: left out {counted}, such as {names[0]}", file=sys.stderr)

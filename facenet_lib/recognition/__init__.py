@@ -1,6 +1,6 @@
 """From embeddings to names: galleries, thresholds, strangers, albums, and how good all that is.
 
-TensorFlow is not loaded, nor is faiss before an index is built.
+TensorFlow is not loaded, nor is faiss before an index is built, nor pyarrow before shards are read.
 """
 
 from facenet_lib.recognition.approximate import ApproximateIndex, build_index
@@ -23,6 +23,7 @@ from facenet_lib.recognition.clustering import (
     pairwise_agreement,
 )
 from facenet_lib.recognition.embedding_cache import embed_resumably
+from facenet_lib.recognition.embedding_shards import EmbeddingShards, open_shards
 from facenet_lib.recognition.enrolment import (
     EnrolmentProblem,
     check_enrolment,
@@ -54,6 +55,7 @@ __all__ = [
     "Calibration",
     "ChosenThreshold",
     "ClusterAgreement",
+    "EmbeddingShards",
     "EnrolmentProblem",
     "FaceClassifier",
     "Fingerprint",
@@ -79,6 +81,7 @@ __all__ = [
     "measure_open_set",
     "measure_sharpness",
     "nearest_rows",
+    "open_shards",
     "pairwise_agreement",
     "rank_own_people",
     "rates_by_group",

@@ -6,16 +6,20 @@ it is measured on them, whenever an index is built. Derived in chapter 12.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facenet_lib.checks import check_integer, integer_problems, number_problems, word_problems
 from facenet_lib.errors import FacenetError, explain_missing, refuse
+from facenet_lib.recognition.embedding_shards import EmbeddingShards
 from facenet_lib.recognition.search import check_embeddings, nearest_rows
 from facenet_lib.verification import distances
+
+_Floats = NDArray[np.float32]
 
 _NEIGHBOURS = 32  # of a node in HNSW's graph; twice as many in its lowest layer
 _MOST_HELD_OUT = 1000
@@ -78,7 +82,11 @@ class ApproximateIndex:
 
 
 def build_index(
-    embeddings: ArrayLike, kind: str, recall_at_least: float = 0.95, ef: int = 64, seed: int = 0
+    embeddings: ArrayLike | EmbeddingShards,
+    kind: str,
+    recall_at_least: float = 0.95,
+    ef: int = 64,
+    seed: int = 0,
 ) -> ApproximateIndex:
     """Build an index of rows, and measure how often it is right.
 
@@ -97,7 +105,9 @@ def build_index(
     with OMP_NUM_THREADS=1, two builds are the same.
 
     Args:
-        embeddings: numbers (n, embedding_size), 100 or more rows of length one.
+        embeddings: numbers (n, embedding_size), 100 or more rows of length one; or those of
+            collections, which are read twice, a shard at a time, so that beside the index hardly
+            any memory is needed.
         kind: ``"exact_half"`` or ``"hnsw"``.
         recall_at_least: an index below it is refused.
         ef: how many rows HNSW keeps in sight while it builds and searches; more take longer and
@@ -122,23 +132,27 @@ def build_index(
     problems += integer_problems("ef", ef, at_least=1)
     problems += integer_problems("seed", seed, at_least=0)
     refuse("build_index", problems)
-    stored = check_embeddings("embeddings", embeddings)
-    if len(stored) < _FEWEST_ROWS:
+    if isinstance(embeddings, EmbeddingShards):
+        blocks, (count, width) = cast(Iterable[_Floats], embeddings), embeddings.shape
+    else:
+        stored = check_embeddings("embeddings", embeddings)
+        blocks, (count, width) = [stored], stored.shape
+    if count < _FEWEST_ROWS:
         raise FacenetError(
             f"embeddings: expected at least {_FEWEST_ROWS} rows to measure the recall on, found "
-            f"{len(stored)}; nearest_rows searches so few at once"
+            f"{count}; nearest_rows searches so few at once"
         )
-    in_random_order = np.random.default_rng(seed).permutation(len(stored))
-    held_out, others = np.split(in_random_order, [min(_MOST_HELD_OUT, len(stored) // 10)])
-    index = _empty_index(kind, stored.shape[1], ef)
-    index.add_with_ids(stored[others], others)
-    recall = _recall(index, stored, held_out, others)
+    wanted = min(_MOST_HELD_OUT, count // 10)
+    held_out = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+    index = _empty_index(kind, width, ef)
+    queries = np.concatenate([_add_others(index, part) for part in _parts(blocks, held_out)])
+    recall = _recall(index, queries, _parts(blocks, held_out))
     if recall < recall_at_least:
         raise FacenetError(
             f"{kind}: expected a recall of at least {recall_at_least:g}, found {recall:.4f} on "
             f"{len(held_out)} rows held out: {_REMEDIES[kind].format(ef)}"
         )
-    index.add_with_ids(stored[held_out], held_out)
+    index.add_with_ids(queries, held_out)
     return ApproximateIndex(kind, recall, len(held_out), index)
 
 
@@ -153,16 +167,42 @@ def _empty_index(kind: str, width: int, ef: int) -> Any:
     return faiss.IndexIDMap(graph)
 
 
-def _recall(
-    index: Any,
-    embeddings: NDArray[np.float32],
-    held_out: NDArray[np.int64],
-    others: NDArray[np.int64],
-) -> float:
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some of the rows, the number of their first, and which of them are held out."""
+
+    rows: _Floats
+    first: int
+    is_held_out: NDArray[np.bool_]
+
+
+def _parts(blocks: Iterable[_Floats], held_out: NDArray[np.int64]) -> Iterator[_Part]:
+    first = 0
+    for block in blocks:
+        if len(block):  # there may be shards of photographs without a face
+            rows = check_embeddings("embeddings", block)
+            yield _Part(rows, first, np.isin(np.arange(first, first + len(rows)), held_out))
+            first += len(rows)
+
+
+def _add_others(index: Any, part: _Part) -> _Floats:
+    """Add the rows that are not held out, and return those that are."""
+    others = np.flatnonzero(~part.is_held_out)
+    index.add_with_ids(part.rows[others], part.first + others)
+    return part.rows[part.is_held_out]
+
+
+def _recall(index: Any, queries: _Floats, parts: Iterable[_Part]) -> float:
     """Share of the rows held out for which no other is nearer than the one that is found."""
-    queries = embeddings[held_out]
     found = index.search(queries, 1)[1][:, 0]
-    nearest = others[nearest_rows(queries, embeddings[others], 1)[0][:, 0]]
+    to_found, to_nearest = np.full((2, len(queries)), np.inf, np.float32)
+    for part in parts:
+        others = part.rows[~part.is_held_out]
+        if len(others):
+            nearest = others[nearest_rows(queries, others, 1)[0][:, 0]]
+            to_nearest = np.minimum(to_nearest, distances(queries, nearest))
+        here = np.flatnonzero((found >= part.first) & (found < part.first + len(part.rows)))
+        if len(here):
+            to_found[here] = distances(queries[here], part.rows[found[here] - part.first])
     # By distance: of a picture that is there twice, either is right.
-    is_right = distances(queries, embeddings[found]) <= distances(queries, embeddings[nearest])
-    return float(is_right.mean())
+    return float((to_found <= to_nearest).mean())

@@ -112,7 +112,7 @@ def test_a_file_that_a_detector_s_name_hides_is_told(tmp_path, monkeypatch, caps
     told = "mtcnn: taken for the detector of that name; what is here is named ./mtcnn\n"
     assert capsys.readouterr().err == told
     made = alignment.detector_maker("./mtcnn", 1000, False)
-    assert made.args[:2] == ("yunet", Path("mtcnn"))
+    assert made.args[:2] == ("yunet", tmp_path / "mtcnn")
     assert capsys.readouterr().err == ""
 
 

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from facenet_lib.cli.arguments import check_folder_of, port, share
+from facenet_lib.cli.arguments import check_folder_of, count, port, share
 from facenet_lib.errors import FacenetError
 
 
@@ -22,6 +22,11 @@ def test_a_port_is_a_number_in_two_bytes():
     for words in ("65536", "-1", "1e3", "\uff18", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="expected a number from 0 to 65535"):
             port(words)
+
+
+def test_a_number_has_its_noun():
+    assert [count(number, "photograph") for number in (0, 1)] == ["0 photographs", "1 photograph"]
+    assert [count(number, "person") for number in (1, 2)] == ["1 person", "2 people"]
 
 
 def test_a_file_that_cannot_be_written_afterwards_is_refused_before(tmp_path):

@@ -5,7 +5,17 @@ import sys
 import pytest
 from running_commands import facenet
 
+from facenet_lib.cli.loading import name_for_other_folders
+
 pytestmark = pytest.mark.slow  # each test trains, or needs what was trained
+
+
+def test_a_folder_is_named_for_other_folders_and_an_address_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    assert name_for_other_folders("model") == str(tmp_path / "model")
+    for name in ("http://localhost:8501", "nowhere"):
+        assert name_for_other_folders(name) == name
 
 
 def test_tensorflows_own_words_do_not_drown_the_answer(run, folder, tmp_path):
