@@ -1,7 +1,8 @@
 """A network for inference as a function of TensorFlow that holds its weights as constants.
 
-What every export begins with. TensorFlow rearranges a kernel for the processor at every call if it
-is a variable, which may have changed, and once if it is a constant. Derived in chapter 7, "Export".
+TensorFlow rearranges a kernel for the processor at every call if it is a variable, which may have
+changed, and once if it is a constant. The price is memory: every graph that is loaded and optimized
+has copies of its constants. Derived in chapter 7, "Export".
 """
 
 from __future__ import annotations

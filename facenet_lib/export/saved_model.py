@@ -2,7 +2,8 @@
 
 The article's goal ("export the model and put it into TF Serving"); derived in chapter 7,
 "Export". What is exported holds the preprocessing, the network in inference mode and the
-weights, once; dropout, logits, losses and optimizer were for training only and stay behind.
+weights, once, as constants; dropout, logits, losses and optimizer were for training only and stay
+behind.
 Beside the graph lie a card (:mod:`facenet_lib.model_card`) and requests to warm up with.
 """
 
