@@ -147,7 +147,7 @@ def test_a_runtime_is_the_local_servers_alone(options_of_serve, model_of_version
     ):
         with pytest.raises(SystemExit):
             main(["serve", str(model_of_version_1), *words])
-        assert told in one_line(capsys.readouterr())
+        assert told in capsys.readouterr().err
 
 
 def test_a_label_of_a_version_that_is_not_there_is_told_at_once(options_of_serve, tmp_path, capsys):
