@@ -10,6 +10,7 @@ the appendix, "Which export for me?".
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,7 @@ def _preprocessing(card: ModelCard, file: Path) -> Preprocessing:
 def _load_onnx(file: Path, _: str) -> Callable[[Floats], Any]:
     with explain_missing(ONNX_FILE, "onnx"):
         import onnxruntime
+    onnxruntime.disable_telemetry_events()  # which its builds for Windows have
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         (image_input,), (output,) = session.get_inputs(), session.get_outputs()
@@ -138,9 +140,20 @@ def _load_onnx(file: Path, _: str) -> Callable[[Floats], Any]:
     return lambda windows: session.run([output.name], {image_input.name: windows})[0]
 
 
+def import_openvino() -> Any:
+    """Import OpenVINO without the part that tells its makers' analytics service of every import.
+
+    What embeds faces should ask nobody on the network; OpenVINO does without that part.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 def _load_openvino(file: Path, dtype: str) -> Callable[[Floats], Any]:
     with explain_missing(file.name, "openvino"):
-        import openvino
+        openvino = import_openvino()
     # Left to itself, OpenVINO would compute float32 as bfloat16 where a processor is fast at it.
     precision = {"float32": "f32", "bfloat16": "bf16"}[dtype]
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}

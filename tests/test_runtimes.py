@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,22 @@ def test_a_runtime_that_is_not_installed_is_told_with_its_extra(
     monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(runtime, runtime), None)
     with pytest.raises(FacenetError, match=rf"pip install 'facenet-lib\[{runtime}\]'"):
         load_runtime_network(version(tmp_path / "1", FILES[runtime]))
+
+
+def test_openvino_tells_nobody_that_it_was_imported() -> None:
+    """In a process of its own: in this one it may have been imported already."""
+    pytest.importorskip("openvino", reason="an extra")
+    program = """
+import sys
+from facenet_lib.runtimes import import_openvino
+import_openvino()
+from openvino.tools import ovc
+print(ovc.telemetry.__class__.__module__, *(n for n in sys.modules if n.startswith("openvino_t")))
+assert sys.modules["openvino_telemetry"] is None
+"""
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert told == ["openvino.tools.ovc.telemetry_stub", "openvino_telemetry"]
 
 
 def test_onnx_runtime_computes_no_bfloat16(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from facenet_lib.export.version_folder import (
 )
 from facenet_lib.models import LoadedNetwork, load_network
 from facenet_lib.network.folding import fold_batch_norm
-from facenet_lib.runtimes import ONNX_FILE, OPENVINO_FILE, RUNTIMES, Runtime
+from facenet_lib.runtimes import ONNX_FILE, OPENVINO_FILE, RUNTIMES, Runtime, import_openvino
 
 WriteNetwork = Callable[[Any, Path], None]
 """From a function of windows and the folder of a version to its files."""
@@ -125,7 +125,7 @@ def _onnx_writer(_: str) -> WriteNetwork:
 
 def _openvino_writer(dtype: str) -> WriteNetwork:
     with explain_missing("facenet export --openvino", "openvino"):
-        import openvino
+        openvino = import_openvino()
 
     def write(function: Any, part: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
