@@ -20,13 +20,12 @@ import published_files
 import pytest
 import tf1_reference
 
-from facenet_lib import models
 from facenet_lib.errors import FacenetError
 from facenet_lib.input_pipeline import Preprocessing
 from facenet_lib.model_card import card_of_weights, read_card
 from facenet_lib.models import load_network
+from facenet_lib.network import inception_resnet
 from facenet_lib.network.inception_resnet import inception_resnet_v1, l2_normalize
-from facenet_lib.published import model_folder as pretrained
 from facenet_lib.published.containers import StoredArray
 from facenet_lib.published.model_folder import (
     assign_tf1_variables,
@@ -262,8 +261,7 @@ def built(full_network: keras.Model, monkeypatch: pytest.MonkeyPatch) -> list[tu
         asked.append((image_size, embedding_size))
         return full_network
 
-    for module in (pretrained, models):
-        monkeypatch.setattr(module, "inception_resnet_v1", build)
+    monkeypatch.setattr(inception_resnet, "inception_resnet_v1", build)
     return asked
 
 
