@@ -144,6 +144,12 @@ def import_openvino() -> Any:
     """Import OpenVINO without the part that tells its makers' analytics service of every import.
 
     What embeds faces should ask nobody on the network; OpenVINO does without that part.
+
+    Raises:
+        ImportError: without OpenVINO.
+
+    >>> import_openvino().__name__
+    'openvino'
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
