@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from facenet_lib.cli.arguments import (
     add_crop_arguments,
     check_folder_of,
     count,
+    tell_names_left_out,
 )
 from facenet_lib.cli.loading import load_tensorflow, open_embedder
 from facenet_lib.errors import FacenetError
@@ -204,9 +204,7 @@ def _chosen_faces(root: Path, detector: FaceDetector, most: int) -> Iterator[tup
         else:
             without.append(name)
     for told, reason in ((without, "without a face"), (unusable, "that cannot be used")):
-        if told:
-            counted = count(len(told), "photograph")
-            print(f"facenet: left out {counted} {reason}, such as {told[0]}", file=sys.stderr)
+        tell_names_left_out(told, "photograph", reason)
 
 
 def _embed_crops(model: Embedder, folder: Path, crops: Sequence[Image]) -> np.ndarray:
@@ -246,12 +244,7 @@ def _make_detector(name: str, file: Path | None, longest_side: int, turn: bool) 
 
 
 def _tell(done: Alignment, shard: tuple[int, int]) -> None:
-    if done.left_out:
-        print(
-            f"facenet: left out {count(len(done.left_out), 'other file')}, such as "
-            f"{done.left_out[0]}",
-            file=sys.stderr,
-        )
+    tell_names_left_out(done.left_out, "other file")
     print(
         f"{done.out}: {count(done.photographs, 'photograph')}, {done.done_before} of them done "
         f"before; {done.without_face} without a face, {done.with_one_face} with one, "

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,13 @@ def count(number: int, what: str) -> str:
     """Return a number with its noun, such as "1 person" or "2 people"."""
     plural = "people" if what == "person" else f"{what}s"
     return f"{number} {what if number == 1 else plural}"
+
+
+def tell_names_left_out(names: Sequence[str], what: str, why: str = "") -> None:
+    """Say on standard error how many were left out, and the first of them; nothing of none."""
+    if names:
+        counted = f"{count(len(names), what)} {why}".rstrip()
+        print(f"facenet: left out {counted}, such as {names[0]}", file=sys.stderr)
 
 
 def tell_left_out(found: FoundFaces) -> None:

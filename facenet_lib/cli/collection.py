@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facenet_lib.alignment.detectors import LONGEST_SIDE
 from facenet_lib.cli.alignment import detector_maker
-from facenet_lib.cli.arguments import MODEL_HELP, add_command, add_crop_arguments, count
-from facenet_lib.cli.loading import load_tensorflow, name_for_other_folders
+from facenet_lib.cli.arguments import (
+    MODEL_HELP,
+    add_command,
+    add_crop_arguments,
+    count,
+    tell_names_left_out,
+)
+from facenet_lib.cli.loading import load_model, name_for_other_folders
 from facenet_lib.errors import FacenetError
 
 if TYPE_CHECKING:
-    from facenet_lib.embedding import Embedder, PhotographFaces
+    from facenet_lib.embedding import PhotographFaces
     from facenet_lib.recognition.embedding_shards import EmbeddingShards
     from facenet_lib.recognition.gallery import Gallery
 
@@ -76,7 +81,7 @@ def _embed_collection(options: argparse.Namespace) -> None:
         options.photographs,
         options.out,
         model,
-        functools.partial(_load_embedder, model),
+        functools.partial(load_model, model),
         detector_maker(options.detector, LONGEST_SIDE, turn=False),
         rule=options.rule,
         detection=f"longest side {LONGEST_SIDE}",
@@ -84,25 +89,13 @@ def _embed_collection(options: argparse.Namespace) -> None:
         workers=options.workers,
         **{name: value for name, value in cut.items() if value is not None},
     )
-    if done.left_out:
-        print(
-            f"facenet: left out {count(len(done.left_out), 'other file')}, such as "
-            f"{done.left_out[0]}",
-            file=sys.stderr,
-        )
+    tell_names_left_out(done.left_out, "other file")
     print(
         f"{done.out}: {count(done.photographs, 'photograph')}, {done.done_before} of them done "
         f"before; {count(done.embeddings, 'embedding')}; "
         f"{count(done.without_face, 'photograph')} without a face, {done.unusable} unusable, see "
         "unusable.csv"
     )
-
-
-def _load_embedder(model: str) -> Embedder:
-    load_tensorflow()
-    from facenet_lib.models import load_embedder
-
-    return load_embedder(model)
 
 
 def open_collection(

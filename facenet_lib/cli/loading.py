@@ -30,14 +30,19 @@ def load_tensorflow() -> None:
         os.close(standard_error)
 
 
-@contextlib.contextmanager
-def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
-    """Load a model as :func:`facenet_lib.models.load_embedder` does, and close it at the end."""
+def load_model(model: str, **changes: Any) -> Embedder:
+    """Load a model as :func:`~facenet_lib.models.load_embedder` does, and what it needs before."""
     from facenet_lib.models import load_embedder, needs_tensorflow
 
     if needs_tensorflow(model):
         load_tensorflow()
-    with contextlib.closing(load_embedder(model, **changes)) as embedder:
+    return load_embedder(model, **changes)
+
+
+@contextlib.contextmanager
+def open_embedder(model: str, **changes: Any) -> Iterator[Embedder]:
+    """Load a model and close it at the end."""
+    with contextlib.closing(load_model(model, **changes)) as embedder:
         yield embedder
 
 

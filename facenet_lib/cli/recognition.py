@@ -36,6 +36,7 @@ from facenet_lib.cli.arguments import (
     count,
     naming_threshold,
     share,
+    tell_names_left_out,
 )
 from facenet_lib.cli.collection import open_collection
 from facenet_lib.cli.loading import name_for_other_folders, open_embedder
@@ -507,7 +508,7 @@ def _faces(
     Returns:
         The faces, and how they were cut out; None of images that are faces already.
     """
-    _tell_left_out(folder.left_out, "other file", "")
+    tell_names_left_out(folder.left_out, "other file")
     if options.aligned:
         return [_Face(name, None, folder.root / name) for name in folder.photographs], None
     made = None if gallery is None else gallery.alignment
@@ -532,7 +533,7 @@ def _faces(
     without = [
         f"{row.source} ({row.reason})" for row in rows if row.status in (NO_FACE, NO_CROP, UNUSABLE)
     ]
-    _tell_left_out(without, "photograph", "without a face or unusable")
+    tell_names_left_out(without, "photograph", "without a face or unusable")
     faces = [_Face(row.source, row.box, done.out / row.crop) for row in rows if row.crop]
     return faces, rows[0].settings
 
@@ -676,9 +677,3 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
-
-
-def _tell_left_out(names: Sequence[str], what: str, why: str) -> None:
-    if names:
-        counted = f"{count(len(names), what)} {why}".rstrip()
-        print(f"facenet: left out {counted}, such as {names[0]}", file=sys.stderr)
